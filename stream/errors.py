@@ -1,0 +1,13 @@
+"""What a user can cause: every such error is one clear sentence and derives from TurnstreamError."""
+
+
+class TurnstreamError(Exception):
+    """An error of the user's input or surroundings; the message is one sentence that says what to do."""
+
+
+class AudioError(TurnstreamError):
+    """Audio that cannot be taken as it is: wrong type, shape, rate or encoding."""
+
+
+class WeightsError(TurnstreamError):
+    """Weights that cannot be had, or that are not what they should be."""

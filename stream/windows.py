@@ -1,0 +1,75 @@
+"""Frame geometry and the window schedule: everything that turns samples into frames and back.
+
+All positions are integers. A *sample* is one 16 kHz sample counted from the start of the stream; a *frame* is one
+output step of the segmentation model, counted on one grid for the whole stream: window `k` starts at frame
+`k * HOP_FRAMES`, so that overlapping windows share their frames and nothing is ever rounded.
+"""
+
+from __future__ import annotations
+
+SAMPLE_RATE_HZ = 16_000
+WINDOW_SAMPLES = 160_000
+
+# (kernel, stride) of every layer of PyanNet that touches time, in order: sinc filterbank, pool, conv, pool, conv, pool.
+LAYERS = ((251, 10), (3, 3), (5, 1), (3, 3), (5, 1), (3, 3))
+
+
+def frame_count(samples: int) -> int:
+    """Frames the model gives for `samples` samples; 0 if they are fewer than one receptive field."""
+    n = samples
+    for kernel, stride in LAYERS:
+        n = (n - kernel) // stride + 1 if n >= kernel else 0
+    return n
+
+
+def _frame_step() -> int:
+    step = 1
+    for _, stride in LAYERS:
+        step *= stride
+    return step
+
+
+def _receptive_field() -> int:
+    field, step = 1, 1
+    for kernel, stride in LAYERS:
+        field += (kernel - 1) * step
+        step *= stride
+    return field
+
+
+FRAME_SAMPLES = _frame_step()  # 270: 16.875 ms
+RECEPTIVE_FIELD_SAMPLES = _receptive_field()  # 991
+WINDOW_FRAMES = frame_count(WINDOW_SAMPLES)  # 589
+# A frame's time is the middle of its receptive field, not its left edge (measured: see the README of benchmarks).
+FRAME_OFFSET_SAMPLES = (RECEPTIVE_FIELD_SAMPLES - FRAME_SAMPLES) // 2  # 360: 22.5 ms
+HOP_FRAMES = 30
+HOP_SAMPLES = HOP_FRAMES * FRAME_SAMPLES  # 8,100: a multiple of the frame step and of the sinc stride
+
+
+class WindowSchedule:
+    """Which windows of a stream are due: starts are multiples of the hop, the past before the stream is silence.
+
+    The first window is the earliest one that ends after sample 0, so the first labels need 0.4 s of audio, not 10 s.
+    """
+
+    def __init__(self, hop_frames: int = HOP_FRAMES):
+        if not 1 <= hop_frames <= WINDOW_FRAMES:
+            raise ValueError(f"hop must be 1 to {WINDOW_FRAMES} frames, got {hop_frames}")
+        self.hop_samples = hop_frames * FRAME_SAMPLES
+        self.next_start = -((WINDOW_SAMPLES - 1) // self.hop_samples) * self.hop_samples
+
+    @property
+    def next_end(self) -> int:
+        """Sample at which the next window is complete."""
+        return self.next_start + WINDOW_SAMPLES
+
+    @property
+    def frames_end(self) -> int:
+        """Sample at which the frames of the windows taken so far end."""
+        return self.next_start - self.hop_samples + WINDOW_FRAMES * FRAME_SAMPLES
+
+    def take(self) -> int:
+        """Start sample of the next window (negative while it reaches before the stream); moves on by one hop."""
+        start = self.next_start
+        self.next_start += self.hop_samples
+        return start
