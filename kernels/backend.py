@@ -1,0 +1,195 @@
+"""Which device and which BLAS the kernels run on; the one place that imports MLX.
+
+MLX's Linux wheel links the reference BLAS (about 4 GFLOP/s). The dynamic linker binds `cblas_sgemm` to whichever
+library was loaded first with global visibility, so OpenBLAS is loaded here *before* `mlx.core` is imported and MLX then
+runs at the speed of OpenBLAS (about 380 GFLOP/s on two AVX-512 cores). Import MLX only as
+
+    from kernels.backend import mx
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import glob
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "Backend",
+    "cpu_threads",
+    "describe",
+    "like",
+    "measure_gflops",
+    "mx",
+    "on_cpu",
+    "on_cuda",
+    "on_metal",
+    "openblas",
+]
+
+OPENBLAS_PACKAGE = "cmeel-openblas"
+SLOW_GFLOPS = 30.0  # reference BLAS gives 2-5 on one core of any machine, OpenBLAS 30 or more
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the kernels run on, for people to read."""
+
+    device: str  # "metal", "cuda" or "cpu"
+    blas: str | None  # path of the BLAS under MLX and the CPU kernels; None is what MLX itself links
+    mlx_version: str
+    threads: int
+    warnings: tuple[str, ...]
+
+
+def _openblas_path() -> str | None:
+    """The OpenBLAS that the package brings, else one of the system, else None."""
+    try:
+        package = metadata.distribution(OPENBLAS_PACKAGE)
+    except metadata.PackageNotFoundError:
+        return ctypes.util.find_library("openblas")
+    names = [f for f in package.files or () if f.name.startswith("libopenblas.so")]
+    paths = [str(package.locate_file(f)) for f in names]
+    return next((p for p in paths if os.path.exists(p)), None)
+
+
+def _lend_gfortran() -> None:
+    """Load the Fortran run time that MLX's wheel bundles as `libgfortran.so.5`, for machines that have none.
+
+    OpenBLAS asks for it by that name. The bundled copy carries another (wheels rename what they bundle), so the name is
+    put back in a copy in memory. Errors: OSError if there is nothing to lend.
+    """
+    spec = importlib.util.find_spec("mlx")
+    roots = list(spec.submodule_search_locations or ()) if spec else []
+    folders = [os.path.join(os.path.dirname(root), "mlx_cpu.libs") for root in roots]
+    bundled = {
+        part: glob.glob(os.path.join(d, f"lib{part}-*.so.*")) for d in folders for part in ("quadmath", "gfortran")
+    }
+    if not bundled.get("gfortran"):
+        raise OSError("libgfortran.so.5 is missing: install the system's libgfortran5")
+    for path in bundled["quadmath"]:
+        ctypes.CDLL(path)
+    path = bundled["gfortran"][0]
+    name = os.path.basename(path).encode() + b"\0"
+    with open(path, "rb") as file:
+        image = file.read().replace(name, b"libgfortran.so.5".ljust(len(name), b"\0"))
+    memory = os.memfd_create("libgfortran.so.5")
+    with os.fdopen(memory, "wb") as file:
+        file.write(image)
+        file.flush()
+        ctypes.CDLL(f"/proc/self/fd/{memory}")
+
+
+def _open_globally(path: str) -> ctypes.CDLL:
+    """The library with its symbols visible to all; lends it a Fortran run time where the system has none."""
+    try:
+        return ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        if "gfortran" not in str(error):
+            raise
+    _lend_gfortran()
+    return ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+
+
+def _load_openblas() -> tuple[ctypes.CDLL | None, str | None, tuple[str, ...]]:
+    """OpenBLAS made visible to MLX, its path, and what went wrong."""
+    if sys.platform != "linux":
+        return None, None, ()
+    # An idle OpenBLAS thread spins for 25 ms before it sleeps, on the core that the next kernel needs.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+    late = "mlx.core" in sys.modules
+    path = _openblas_path()
+    if path is None:
+        return None, None, (f"MLX runs on reference BLAS, up to 100 times slower: pip install {OPENBLAS_PACKAGE}",)
+    try:
+        library = _open_globally(path)
+    except OSError as error:
+        return None, None, (f"MLX runs on reference BLAS, up to 100 times slower: {error}",)
+    if late:
+        message = "mlx was imported before kernels.backend, so it runs on reference BLAS: import kernels.backend first"
+        return library, path, (message,)
+    return library, path, ()
+
+
+def _keep_compiled_kernels() -> None:
+    """Compiled kernels are kept in a folder named after the sources of all of them.
+
+    Numba itself compares only the file a function stands in, but a kernel contains functions of other files.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ or not os.access(Path(__file__).parent, os.W_OK):
+        return
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    folder = Path(__file__).parent / "__pycache__" / f"numba-{digest}"
+    if not folder.exists():
+        for old in folder.parent.glob("numba-*"):
+            shutil.rmtree(old, ignore_errors=True)
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.CACHE_DIR = str(folder)
+
+
+openblas, _blas_path, _warnings = _load_openblas()
+_keep_compiled_kernels()
+
+# On M5 and CUDA, MLX multiplies float32 in TF32 (error 1e-3) unless told not to: too coarse for parity with PyTorch.
+os.environ.setdefault("MLX_ENABLE_TF32", "0")
+
+import mlx.core as mx  # noqa: E402  (OpenBLAS has to be there first)
+
+for _message in _warnings:
+    warnings.warn(_message, RuntimeWarning, stacklevel=2)
+
+
+def on_metal() -> bool:
+    """True where MLX computes on an Apple GPU."""
+    return mx.default_device() == mx.gpu and mx.metal.is_available()
+
+
+def on_cuda() -> bool:
+    """True where MLX computes on an NVIDIA GPU."""
+    return mx.default_device() == mx.gpu and mx.cuda.is_available()
+
+
+def on_cpu() -> bool:
+    """True where MLX computes on the CPU, and so the kernels do."""
+    return mx.default_device() == mx.cpu
+
+
+def like(x: Any, y: Any) -> Any:
+    """The NumPy array y as the kind of array that x is, MLX's or NumPy's."""
+    return mx.array(y) if isinstance(x, mx.array) else y
+
+
+def cpu_threads() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe() -> Backend:
+    """The device, BLAS, version and threads in use, and what makes them slow."""
+    device = "metal" if on_metal() else "cuda" if on_cuda() else "cpu"
+    threads = int(openblas.openblas_get_num_threads()) if openblas is not None else cpu_threads()
+    return Backend(device, _blas_path, metadata.version("mlx"), threads, _warnings)
+
+
+def measure_gflops(size: int = 1024, seconds: float = 0.3) -> float:
+    """GFLOP/s of the best float32 product of two (size, size) matrices in about `seconds`."""
+    a = mx.random.normal((size, size))
+    mx.eval(a, a @ a)
+    best_s, end_s = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end_s:
+        start_s = time.perf_counter()
+        mx.eval(a @ a)
+        best_s = min(best_s, time.perf_counter() - start_s)
+    return 2 * size**3 / best_s / 1e9

@@ -1,0 +1,101 @@
+"""What follows the filterbank in SincNet: norm and leaky ReLU, convolution and pooling; and the linear layers.
+
+A pooled array comes with its sums over time, so that the norm needs no pass of its own. NumPy arrays in give NumPy
+arrays out, so that on the CPU nothing is copied between two operations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from kernels.backend import like, mx, on_cpu
+
+try:
+    from kernels import convpool_cpu as cpu
+except ImportError:  # numba is there on Linux only
+    cpu = None  # type: ignore[assignment]
+
+POOL = 3
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution over time; with one tap a linear layer. Shapes: weight (C', taps, C), bias (C',), float32."""
+
+    weight: Any
+    bias: Any
+
+    @cached_property
+    def packed(self) -> tuple[np.ndarray, np.ndarray]:
+        return cpu.pack_conv(np.asarray(self.weight), np.asarray(self.bias))
+
+
+def instance_norm_leaky(x: Any, total: Any, total_square: Any, weight: Any, bias: Any, eps: float, slope: float) -> Any:
+    """Every channel on its own over time to mean `bias` and deviation `weight`, then leaky ReLU.
+
+    Shapes: x (B, T, C), its sums over time and those of its squares (B, C), weight and bias (C,) -> (B, T, C).
+    """
+    xp: Any = np if isinstance(x, np.ndarray) else mx
+    weight, bias = (np.asarray(weight), np.asarray(bias)) if xp is np else (weight, bias)
+    mean = total / x.shape[1]
+    variance = xp.maximum(total_square / x.shape[1] - mean * mean, 0.0)
+    scale = weight / xp.sqrt(variance + eps)
+    if xp is np:
+        return cpu.norm_leaky_cpu(x, mean, scale, bias, slope)
+    y = (x - mean[:, None]) * scale[:, None] + bias
+    return mx.maximum(y, slope * y)
+
+
+def conv_pool_ops(x: Any, conv: Conv) -> tuple[Any, Any, Any]:
+    """The reference: convolution, pooling and sums as plain array operations."""
+    y = mx.conv1d(x, conv.weight) + conv.bias
+    batch, frames, channels = y.shape
+    frames //= POOL
+    y = y[:, : frames * POOL].reshape(batch, frames, POOL, channels).max(axis=2)
+    return y, y.sum(axis=1), mx.square(y).sum(axis=1)
+
+
+def conv_pool(x: Any, conv: Conv, use_kernel: bool = True) -> tuple[Any, Any, Any]:
+    """A convolution over frames, the maxima over 3 frames, their sums over time and those of their squares.
+
+    Shapes: x (B, T, C) float32 -> (B, T', C'), (B, C'), (B, C') with T' = (T - taps + 1) // 3, T at least taps + 2.
+    `use_kernel=False` gives the reference ops. Errors: ValueError where x is too short.
+    """
+    channels, taps, depth = conv.weight.shape
+    if x.ndim != 3 or x.shape[1] < taps + POOL - 1 or x.shape[2] != depth:
+        raise ValueError(f"expected x (B, T, {depth}) with T at least {taps + POOL - 1}, got {tuple(x.shape)}")
+    if use_kernel and on_cpu() and cpu is not None:
+        pooled, total, square = cpu.conv_pool_cpu(x, conv.packed, taps, channels)
+        return like(x, pooled), like(x, total), like(x, square)
+    return conv_pool_ops(x, conv)
+
+
+def linear_leaky(x: Any, layer: Conv, slope: float) -> Any:
+    """Leaky ReLU of a linear layer; slope 1 is the layer alone. Shapes: x (B, T, C) -> (B, T, C')."""
+    if isinstance(x, np.ndarray):
+        return cpu.linear_cpu(x, layer.packed, layer.weight.shape[0], slope)
+    y = x @ layer.weight[:, 0].T + layer.bias
+    return mx.maximum(y, slope * y)
+
+
+def log_softmax(x: Any) -> Any:
+    """Logarithms of the softmax over the last axis."""
+    x = x - x.max(axis=-1, keepdims=True)
+    if isinstance(x, np.ndarray):
+        return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    return x - mx.logsumexp(x, axis=-1, keepdims=True)
+
+
+def normal_scale(waves: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any]:
+    """Scale and shift that bring each waveform to mean `bias` and deviation `weight`. Shapes: (B, N) -> (B,), (B,)."""
+    if isinstance(waves, np.ndarray):
+        mean, variance = cpu.moments(waves)
+        scale = float(weight.item()) / np.sqrt(variance + eps)
+        return scale, float(bias.item()) - mean * scale
+    mean = waves.mean(axis=1)
+    scale = weight * mx.rsqrt(mx.square(waves - mean[:, None]).mean(axis=1) + eps)
+    return scale, bias - mean * scale

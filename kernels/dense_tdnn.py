@@ -1,0 +1,121 @@
+"""A densely connected TDNN block with context-aware masking (D-TDNN, CAM++), and the transit layer behind it.
+
+Each layer sees the channels of all layers before it and adds 32: batch norm, ReLU, a linear map to 128, ReLU, then a
+dilated convolution times a mask. The mask (Wang et al. 2023, section 2.3) is a small network over the mean of the whole
+crop plus the mean of the segment of 100 steps, so it is computed once a segment and not at every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from kernels.backend import mx, on_cpu
+from kernels.conv_head import Affine
+
+try:
+    from kernels import camplusplus_cpu, team, tile
+except ImportError:  # numba is there on Linux only
+    tile = None  # type: ignore[assignment]
+
+SEGMENT_STEPS = 100
+
+
+@dataclass(frozen=True)
+class DenseLayer:
+    """norm: scale and shift in front (C,); squeeze (C, 128); local (32, 3, 128); context (128, 64); mask (64, 32)."""
+
+    norm: Affine
+    squeeze: Affine
+    local: np.ndarray
+    context: Affine
+    mask: Affine
+
+    @cached_property
+    def mlx_local(self) -> Any:
+        return mx.array(self.local)
+
+
+@dataclass(frozen=True)
+class DenseBlock:
+    """The layers, and the transit layer: norm (C,), ReLU, a linear map (C, C'), a ReLU if `rectified`."""
+
+    layers: tuple[DenseLayer, ...]
+    dilation: int
+    transit_norm: Affine
+    transit: Affine
+    rectified: bool
+
+    @cached_property
+    def packed(self) -> tuple[np.ndarray, ...]:
+        """All layers for the CPU: each weight in one array, as `camplusplus_cpu.dense_block` wants it."""
+        layers = self.layers
+        norms = [layer.norm for layer in layers] + [self.transit_norm]
+        return (
+            np.concatenate([norm.weight for norm in norms]),
+            np.concatenate([norm.bias for norm in norms]),
+            tile.aligned_copy(np.concatenate([tile.pack(layer.squeeze.weight).ravel() for layer in layers])),
+            tile.aligned_copy(np.stack([layer.squeeze.bias for layer in layers])),
+            tile.aligned_copy(np.stack([tile.pack(layer.local.reshape(len(layer.local), -1).T) for layer in layers])),
+            *(np.stack([getattr(layer.context, part) for layer in layers]) for part in ("weight", "bias")),
+            *(np.stack([getattr(layer.mask, part) for layer in layers]) for part in ("weight", "bias")),
+            tile.pack(self.transit.weight),
+            tile.aligned_copy(self.transit.bias),
+        )
+
+
+def dense_block_ops(x: Any, block: DenseBlock) -> Any:
+    """The reference. Shapes: (B, T, C) -> (B, T, C')."""
+    for layer in block.layers:
+        x = mx.concatenate([x, _dense_layer_ops(x, layer, block.dilation)], axis=-1)
+    x = _linear(_norm_relu(x, block.transit_norm), block.transit)
+    return mx.maximum(x, 0) if block.rectified else x
+
+
+def dense_block(x: Any, block: DenseBlock, use_kernel: bool = True) -> Any:
+    """One block over a batch of crops.
+
+    Shapes:
+        x: (B, T, C) float32, steps of 20 ms.
+        returns: (B, T, C') float32.
+    `use_kernel=False` gives the reference ops.
+    """
+    if use_kernel and on_cpu() and tile is not None:
+        return mx.array(np.stack([_dense_block_cpu(crop, block) for crop in np.array(x)]))
+    return dense_block_ops(x, block)
+
+
+def _dense_layer_ops(x: Any, layer: DenseLayer, dilation: int) -> Any:
+    """The channels one layer adds. Shapes: (B, T, C) -> (B, T, 32)."""
+    h = mx.maximum(_linear(_norm_relu(x, layer.norm), layer.squeeze), 0)
+    local = mx.conv1d(h, layer.mlx_local, padding=dilation, dilation=dilation)
+    starts = range(0, h.shape[1], SEGMENT_STEPS)
+    segments = mx.stack([h[:, i : i + SEGMENT_STEPS].mean(axis=1) for i in starts], axis=1)  # (B, S, 128)
+    context = segments + h.mean(axis=1, keepdims=True)
+    mask = mx.sigmoid(_linear(mx.maximum(_linear(context, layer.context), 0), layer.mask))  # (B, S, 32)
+    return local * mx.repeat(mask, SEGMENT_STEPS, axis=1)[:, : h.shape[1]]
+
+
+def _linear(x: Any, layer: Affine) -> Any:
+    weight, bias = layer.mlx
+    return x @ weight + bias
+
+
+def _norm_relu(x: Any, norm: Affine) -> Any:
+    scale, shift = norm.mlx
+    return mx.maximum(x * scale + shift, 0)
+
+
+def _dense_block_cpu(x: np.ndarray, block: DenseBlock) -> np.ndarray:
+    steps, channels = x.shape
+    rows = tile.round_up(steps)
+    filled = tile.aligned((rows, len(block.transit_norm.bias)))
+    filled[:steps, :channels] = x
+    out = tile.aligned((rows, len(block.transit.bias)))
+    h = tile.aligned((2, rows + 2 * block.dilation, len(block.layers[0].squeeze.bias)))
+    sizes = (steps, block.dilation, int(block.rectified))
+    team.run(camplusplus_cpu.dense_block, len(block.layers) + 1, filled, *sizes, *block.packed, h, out, tile.NOTHING)
+    return out[:steps]

@@ -1,0 +1,187 @@
+"""The CPU body of `kernels.sincnet`: register tiles over the waveform, 60 steps at a time, so that the filterbank's
+output stays in the cache until it is pooled.
+
+Two halves, because a stream keeps the first: `extremes` filters and keeps the largest and the smallest value of every
+group of steps; `rescale` makes from them max |scale v + offset|, which is reached at one of the two.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from kernels.frames import as_numpy, empty, flat, panels, totals, whole
+from kernels.simd import LANES, absolute, add, fma, load, maximum, minimum, splat, store, sub
+from kernels.team import claim, finish, run, wait
+from kernels.tile import COLUMNS, ROWS, pack, tile
+
+POOL = 3
+CHUNK_FRAMES = 20  # 60 steps of 96 columns are 23 KB, a panel of filters 32 KB
+CHUNK_STEPS = CHUNK_FRAMES * POOL
+NOTHING = np.zeros(COLUMNS, np.float32)
+_ZERO = np.float32(0)
+_jit: Any = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+def pack_filters(filters: np.ndarray) -> np.ndarray:
+    """(C, K) filters as `tile` reads them."""
+    return pack(panels(np.ascontiguousarray(filters.T)))
+
+
+@_jit
+def _filter(wave, start, stride, filters, bank, nothing):
+    """bank (CHUNK_STEPS, columns) = filterbank of the steps that begin at sample `start` of the flat `wave`."""
+    count, taps, _ = filters.shape
+    columns = count * COLUMNS
+    for panel in range(count):
+        for row in range(0, CHUNK_STEPS, ROWS):
+            tile(  # type: ignore[call-arg]
+                wave.ctypes.data + 4 * (start + row * stride), stride, 1, 0, taps,
+                filters.ctypes.data + 4 * panel * taps * COLUMNS, nothing.ctypes.data, nothing.ctypes.data, 0,
+                bank.ctypes.data + 4 * (row * columns + panel * COLUMNS), columns, np.float32(-np.inf),
+            )  # fmt: skip
+
+
+@_jit
+def _extremes(bank, columns, group, groups, width, high, low, at):
+    """high, low [at : at + groups, :width] = largest and smallest of every `group` rows of the bank (all flat)."""
+    for i in range(groups):
+        for c in range(0, width, LANES):
+            top = load(bank, i * group * columns + c)
+            bottom = top
+            for k in range(i * group + 1, (i + 1) * group):
+                value = load(bank, k * columns + c)
+                top, bottom = maximum(top, value), minimum(bottom, value)
+            store(high, (at + i) * width + c, top)
+            if group > 1:
+                store(low, (at + i) * width + c, bottom)
+
+
+@_jit
+def _rescale(high, low, at, per_frame, scale, offset, frames, width, pooled, p0, sums, s0):
+    """pooled[p0 ...] = max |scale v + offset| over `per_frame` rows of high and low, and its sums (all flat).
+
+    Shapes: offset (width,), pooled (frames, width), sums (3, width) as `totals` wants them.
+    """
+    factor = splat(scale)
+    for c in range(0, width, LANES):
+        shift, total, squares, first = load(offset, c), splat(_ZERO), splat(_ZERO), splat(_ZERO)
+        for t in range(frames):
+            best = splat(_ZERO)
+            for k in range((at + t * per_frame) * width + c, (at + (t + 1) * per_frame) * width + c, width):
+                best = maximum(best, absolute(fma(factor, load(high, k), shift)))
+                best = maximum(best, absolute(fma(factor, load(low, k), shift)))
+            store(pooled, p0 + t * width + c, best)
+            if t == 0:
+                first = best
+            more = sub(best, first)
+            total, squares = add(total, more), fma(more, more, squares)
+        store(sums, s0 + c, first)
+        store(sums, s0 + width + c, total)
+        store(sums, s0 + 2 * width + c, squares)
+
+
+@_jit
+def _pool_all(
+    wave, wave_row, stride, filters, scale, offset, frames, width, pooled, pooled_row, sums, nothing, counters
+):
+    """Everything at once for every row; wave and pooled flat.
+
+    Shapes: scale (B,), offset (B, width), sums (B, chunks, 3, width).
+    """
+    batch, chunks = sums.shape[0], sums.shape[1]
+    columns = filters.shape[0] * COLUMNS
+    bank = np.empty((CHUNK_STEPS + 1) * columns, np.float32)
+    high, low = np.empty(CHUNK_FRAMES * width, np.float32), np.empty(CHUNK_FRAMES * width, np.float32)
+    sums_flat = sums.reshape(-1)
+    work = claim(counters, 0)
+    while work < batch * chunks:
+        row, first = work // chunks, work % chunks * CHUNK_FRAMES
+        count = min(CHUNK_FRAMES, frames - first)
+        _filter(wave, row * wave_row + first * POOL * stride, stride, filters, bank, nothing)
+        _extremes(bank, columns, POOL, count, width, high, low, 0)
+        to = row * pooled_row + first * width
+        _rescale(high, low, 0, 1, scale[row], offset[row], count, width, pooled, to, sums_flat, work * 3 * width)
+        finish(counters, 0)
+        work = claim(counters, 0)
+    wait(counters, 0, batch * chunks)
+
+
+@_jit
+def _filter_extremes(wave, stride, filters, group, width, high, low, at, groups, nothing, counters):
+    """high, low [at : at + groups] of the waveform that begins with their first step."""
+    columns = filters.shape[0] * COLUMNS
+    bank = np.empty((CHUNK_STEPS + 1) * columns, np.float32)
+    per_chunk = CHUNK_STEPS // group
+    chunks = (groups + per_chunk - 1) // per_chunk
+    work = claim(counters, 0)
+    while work < chunks:
+        first = work * per_chunk
+        _filter(wave, work * CHUNK_STEPS * stride, stride, filters, bank, nothing)
+        _extremes(bank, columns, group, min(per_chunk, groups - first), width, high, low, at + first)
+        finish(counters, 0)
+        work = claim(counters, 0)
+    wait(counters, 0, chunks)
+
+
+@_jit
+def _rescale_all(high, low, at, per_frame, scale, offset, frames, width, pooled, sums, counters):
+    """`_rescale` of one row, chunk by chunk; sums (chunks, 3, width)."""
+    chunks, sums_flat = sums.shape[0], sums.reshape(-1)
+    work = claim(counters, 0)
+    while work < chunks:
+        first = work * CHUNK_FRAMES
+        count, start = min(CHUNK_FRAMES, frames - first), at + first * per_frame
+        _rescale(
+            high, low, start, per_frame, scale, offset, count, width, pooled, first * width, sums_flat, work * 3 * width
+        )
+        finish(counters, 0)
+        work = claim(counters, 0)
+    wait(counters, 0, chunks)
+
+
+def _with_room(waves: np.ndarray, stride: int) -> np.ndarray:
+    """(B, N) -> (B, more), so that the tiles of the last chunk stay inside."""
+    batch, samples = waves.shape
+    padded = np.empty((batch, samples + (CHUNK_STEPS + ROWS) * stride + COLUMNS), np.float32)
+    padded[:, :samples] = waves
+    padded[:, samples:] = 0
+    return padded
+
+
+def sinc_pool_cpu(x: Any, filters: Any, scale: Any, shift: Any, stride: int) -> tuple[Any, Any, Any]:
+    """`sinc_pool` of waveforms (B, N) times scale plus shift (B,): pooled (B, T, C) float32, sums (B, C) float64."""
+    waves = as_numpy(x)
+    batch, samples = waves.shape
+    channels, taps = filters.taps.shape
+    frames, width = ((samples - taps) // stride + 1) // POOL, whole(channels)
+    padded = _with_room(waves, stride)
+    offset = np.zeros((batch, width), np.float32)
+    offset[:, :channels] = np.asarray(shift, np.float64)[:, None] * filters.response
+    pooled = empty(batch, frames, channels)
+    sums = np.empty((batch, -(-frames // CHUNK_FRAMES), 3, width), np.float32)
+    source = padded.reshape(-1), padded.shape[1], stride, filters.packed, np.asarray(scale, np.float32), offset
+    run(_pool_all, 1, *source, frames, width, flat(pooled), pooled.strides[0] // 4, sums, NOTHING)
+    return pooled, *totals(sums[..., :channels], frames, CHUNK_FRAMES)
+
+
+def filter_extremes(wave: Any, packed: Any, stride: int, group: int, high: Any, low: Any, at: int, groups: int) -> None:
+    """high, low [at : at + groups] = extremes over `group` steps of the filterbank of a waveform (N,).
+
+    Shapes: high, low (room, C), contiguous, C a multiple of LANES.
+    """
+    source = _with_room(as_numpy(wave)[None], stride).reshape(-1)
+    target = high.shape[1], high.reshape(-1), low.reshape(-1), at, groups
+    run(_filter_extremes, 1, source, stride, packed, group, *target, NOTHING)
+
+
+def rescale(high: Any, low: Any, at: int, per_frame: int, scale: float, offset: Any, pooled: Any, sums: Any) -> None:
+    """pooled (T, C) = max |scale v + offset| over `per_frame` rows from row `at` on; sums as `totals` wants them."""
+    frames, width = pooled.shape
+    flat_pooled = np.lib.stride_tricks.as_strided(pooled, (frames * width,), (4,))
+    source = high.reshape(-1), low.reshape(-1), at, per_frame, np.float32(scale), np.asarray(offset, np.float32)
+    run(_rescale_all, 1, *source, frames, width, flat_pooled, sums)

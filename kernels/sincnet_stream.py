@@ -1,0 +1,108 @@
+"""The filterbank kept from hop to hop: in a stream, windows overlap by 95 %, and so does what the first layer makes.
+
+A window reaches the filterbank as (x - mean) a + b, a its own scale. Filtering is linear, so the filterbank F of the
+raw samples can be kept and rescaled for each new window:
+
+    F[(x - mean) a + b] = a F[x] + (b - a mean) sum(filter)
+
+Then come |.| and the maximum over 3 steps. A maximum of |a v + d| is reached at the largest or the smallest v, so
+where windows move by whole groups of 3 steps (a hop that is a multiple of 30 samples), two extremes of each group are
+kept, and pooling has become part of what is not done again. It goes no further: the norm behind the pooling subtracts
+the mean of the window's |.|, another one at each hop, and the leaky ReLU behind it bends at that mean, so nothing
+linear is left of what a later layer made of older samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernels.frames import empty, totals
+from kernels.sincnet import POOL, STRIDE, TAPS, SincFilters
+from kernels.sincnet_cpu import CHUNK_FRAMES, filter_extremes, rescale
+
+
+@dataclass
+class BankState:
+    """What one stream keeps: extremes of the raw filterbank over the newest window. Updated in place."""
+
+    high: np.ndarray  # (room, C): rows at, at + 1, ... are the window's groups of `group` steps
+    low: np.ndarray  # the same array where a group is one step
+    group: int
+    window_samples: int
+    at: int = 0
+    start_sample: int | None = None  # of the window that the rows belong to; None before the first
+
+    @property
+    def groups(self) -> int:
+        """Groups of one window, those that pooling leaves over not counted."""
+        return ((self.window_samples - TAPS) // STRIDE + 1) // POOL * (POOL // self.group)
+
+
+def initial_state(filters: SincFilters, window_samples: int, hop_samples: int) -> BankState:
+    """The state of a stream before its first window; windows may start on any multiple of the hop.
+
+    Errors: ValueError for a hop that is not a multiple of the filterbank's stride.
+    """
+    if hop_samples < STRIDE or hop_samples % STRIDE:
+        raise ValueError(f"expected a hop that is a multiple of {STRIDE} samples, got {hop_samples}")
+    group = POOL if hop_samples % (STRIDE * POOL) == 0 else 1
+    state = BankState(np.empty((0, 0)), np.empty((0, 0)), group, window_samples)
+    room = (state.groups * 3 // 2, filters.taps.shape[0])
+    state.high = np.empty(room, np.float32)
+    state.low = np.empty(room, np.float32) if group > 1 else state.high
+    return state
+
+
+def sinc_pool_step(
+    windows: np.ndarray,
+    starts: Sequence[int],
+    scales: np.ndarray,
+    shifts: np.ndarray,
+    filters: SincFilters,
+    states: Sequence[BankState],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`sinc_pool` of windows * scale + shift, each the next window of another stream; the states move on.
+
+    Shapes:
+        windows: (B, N) raw samples, N the states' window_samples; starts: their first samples, counted in the stream.
+        scales, shifts: (B,) float64.
+        returns pooled (B, T, C), its sums over time (B, C) and those of its squares (B, C).
+    The result is that of `sinc_pool`, to the bit: there, too, the filters see raw samples.
+    """
+    batch, channels = len(windows), filters.taps.shape[0]
+    frames = states[0].groups * states[0].group // POOL
+    pooled = empty(batch, frames, channels)
+    sums = np.empty((batch, -(-frames // CHUNK_FRAMES), 3, channels), np.float32)
+    for row, (window, start, state) in enumerate(zip(windows, starts, states, strict=True)):
+        _advance(window, start, filters, state)
+        extremes = state.high, state.low, state.at, POOL // state.group
+        rescale(*extremes, float(scales[row]), shifts[row] * filters.response, pooled[row], sums[row])
+    return pooled, *totals(sums, frames, CHUNK_FRAMES)
+
+
+def _advance(window: np.ndarray, start: int, filters: SincFilters, state: BankState) -> None:
+    """Make the state's rows those of the window that starts at sample `start`; filters only what is new."""
+    if len(window) != state.window_samples:
+        raise ValueError(f"expected a window of {state.window_samples} samples, got {len(window)}")
+    unit = STRIDE * state.group
+    step = 0 if state.start_sample is None else start - state.start_sample
+    if step % unit:
+        raise ValueError(f"expected windows a multiple of {unit} samples apart, got {step}")
+    moved = step // unit
+    kept = state.groups - moved if state.start_sample is not None and 0 <= moved < state.groups else 0
+    state.at = _make_room(state, state.at + moved, kept)
+    state.start_sample = start
+    rows = state.high, state.low, state.at + kept, state.groups - kept
+    filter_extremes(window[kept * unit :], filters.packed, STRIDE, state.group, *rows)
+
+
+def _make_room(state: BankState, first: int, kept: int) -> int:
+    """Where the window's rows begin: at `first`, or at 0 once they would not fit, with the `kept` rows moved there."""
+    if kept and first + state.groups <= len(state.high):
+        return first
+    for rows in (state.high, state.low)[: 2 if state.group > 1 else 1]:
+        rows[:kept] = rows[first : first + kept].copy()
+    return 0

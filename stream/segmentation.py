@@ -1,0 +1,116 @@
+"""PyanNet: 10 s of audio -> log-probabilities of who of three local speakers is talking, every 16.875 ms.
+
+The network of pyannote segmentation-3.0 (Bredin & Laurent 2021; Plaquet & Bredin 2023 for the powerset classes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kernels.backend import mx, on_cpu
+from kernels.convpool import Conv, conv_pool, instance_norm_leaky, linear_leaky, log_softmax, normal_scale
+from kernels.lstm import LSTMWeights, bilstm
+from kernels.sincnet import SincFilters, sinc_filters, sinc_pool
+from stream.windows import FRAME_SAMPLES, HOP_SAMPLES, RECEPTIVE_FIELD_SAMPLES, WINDOW_SAMPLES
+
+try:
+    from kernels import sincnet_stream
+except ImportError:  # numba is there on Linux only
+    sincnet_stream = None  # type: ignore[assignment]
+
+LSTM_LAYERS = 4
+LEAKY_SLOPE = 0.01
+NORM_EPS = 1e-5
+MIN_SAMPLES = RECEPTIVE_FIELD_SAMPLES + FRAME_SAMPLES  # two frames: the norms have no variance over one
+
+# Class -> which of the three local speakers it says are active: silence, {1}, {2}, {3}, {1,2}, {1,3}, {2,3}.
+POWERSET = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]], dtype=bool)
+
+
+def activity(log_probabilities: np.ndarray) -> np.ndarray:
+    """Who is active in each frame: the most probable class, as speakers. Shapes: (T, 7) float -> (T, 3) bool."""
+    active: np.ndarray = POWERSET[log_probabilities.argmax(axis=-1)]
+    return active
+
+
+def _on_cpu_kernels() -> bool:
+    return on_cpu() and sincnet_stream is not None
+
+
+class PyanNet:
+    """The segmentation network; holds weights only."""
+
+    def __init__(self, weights: dict[str, np.ndarray]):
+        """From tensors under their PyTorch names. Errors: KeyError names a tensor that is missing."""
+
+        def pair(name: str) -> tuple[Any, Any]:
+            return mx.array(weights[f"{name}.weight"]), mx.array(weights[f"{name}.bias"])
+
+        bank = "sincnet.conv1d.0.filterbank."
+        self.filters = SincFilters(mx.array(sinc_filters(weights[bank + "low_hz_"], weights[bank + "band_hz_"])))
+        self.wave_norm = pair("sincnet.wav_norm1d")
+        self.norms = [pair(f"sincnet.norm1d.{i}") for i in range(3)]
+        # PyTorch's weights are (out, in, taps), those of a linear layer (out, in)
+        self.convs = [Conv(mx.swapaxes(w, 1, 2), b) for w, b in (pair(f"sincnet.conv1d.{i}") for i in (1, 2))]
+        self.lstm = [LSTMWeights.from_torch(weights, layer) for layer in range(LSTM_LAYERS)]
+        self.linears = [Conv(w[:, None], b) for w, b in map(pair, ("linear.0", "linear.1", "classifier"))]
+        mx.eval([[conv.weight, conv.bias] for conv in self.convs + self.linears])
+
+    def __call__(self, windows: Any) -> Any:
+        """Log-probabilities of the 7 classes for each frame of each window.
+
+        Shapes: (B, N) float32 samples, N at least 1261 -> (B, T, 7) float32; T = 589 for N = 160,000.
+        """
+        if windows.ndim != 2 or windows.shape[1] < MIN_SAMPLES:
+            raise ValueError(f"expected windows (B, N) with N at least {MIN_SAMPLES}, got {tuple(windows.shape)}")
+        if _on_cpu_kernels():
+            windows = np.asarray(windows)  # NumPy in, NumPy out: no copies between the CPU kernels
+        scale, shift = normal_scale(windows, *self.wave_norm, NORM_EPS)
+        return mx.array(self.classify(*sinc_pool(windows, self.filters, scale, shift)))
+
+    def initial_state(self, hop_samples: int = HOP_SAMPLES, window_samples: int = WINDOW_SAMPLES) -> Any:
+        """What one stream keeps from window to window for `step`; None where each window is computed in full (GPUs).
+
+        Errors: ValueError for a hop that is not a multiple of 10 samples.
+        """
+        return sincnet_stream.initial_state(self.filters, window_samples, hop_samples) if _on_cpu_kernels() else None
+
+    def step(self, windows: Any, starts: Sequence[int], states: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+        """`self(windows)`, each window the next one of its stream, for the price of the new samples in the filterbank.
+
+        Shapes: windows (B, N) float32, starts: each window's first sample, counted in its stream (negative before its
+        beginning; what lies there are zeros of the window like any others), states: each stream's, from
+        `initial_state`, updated in place -> log-probabilities (B, T, 7), states. A window may also start anew anywhere.
+        """
+        if any(state is None for state in states):
+            return self(windows), states
+        raw = np.asarray(windows, np.float32)
+        scales, shifts = normal_scale(raw, *self.wave_norm, NORM_EPS)
+        bank = sincnet_stream.sinc_pool_step(raw, starts, scales, shifts, self.filters, states)
+        return mx.array(self.classify(*bank)), states
+
+    def classify(self, pooled: Any, total: Any, total_square: Any) -> Any:
+        """From the pooled filterbank on. Shapes: (B, T', 80), (B, 80), (B, 80) -> (B, T, 7) log-probabilities."""
+        x = self.norm_leaky(pooled, total, total_square, 0)
+        for i, conv in enumerate(self.convs):
+            x = self.norm_leaky(*conv_pool(x, conv), i + 1)
+        return self.head(self.recurrent(x))
+
+    def norm_leaky(self, x: Any, total: Any, total_square: Any, i: int) -> Any:
+        """The norm behind pooling layer i, then leaky ReLU."""
+        return instance_norm_leaky(x, total, total_square, *self.norms[i], NORM_EPS, LEAKY_SLOPE)
+
+    def recurrent(self, x: Any) -> Any:
+        """The bidirectional LSTM layers. Shapes: (B, T, 60) -> (B, T, 256)."""
+        for layer in self.lstm:
+            x, _ = bilstm(x, layer)
+        return x
+
+    def head(self, x: Any) -> Any:
+        """The linear layers. Shapes: (B, T, 256) -> (B, T, 7) log-probabilities."""
+        for layer in self.linears[:-1]:
+            x = linear_leaky(x, layer, LEAKY_SLOPE)
+        return log_softmax(linear_leaky(x, self.linears[-1], 1.0))

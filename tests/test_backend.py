@@ -1,0 +1,79 @@
+"""MLX runs on OpenBLAS where that is installed, and says what is slow where it does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kernels import backend
+from kernels.backend import describe, measure_gflops, mx
+
+ROOT = Path(__file__).resolve().parent.parent
+linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems bring their own BLAS")
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+
+
+def test_describe_names_the_device_and_versions() -> None:
+    found = describe()
+    assert found.device in ("cpu", "metal", "cuda")
+    assert found.mlx_version.split(".")[0].isdigit()
+    assert found.threads >= 1
+    assert found.warnings == ()
+
+
+@linux
+def test_openblas_is_what_mlx_calls() -> None:
+    """Reference BLAS needs 0.3 s or more for these products on any machine, OpenBLAS a tenth of it."""
+    assert describe().blas is not None
+    assert measure_gflops(512, seconds=0.2) > backend.SLOW_GFLOPS / 3
+
+
+@linux
+def test_mlx_imported_first_is_said_once() -> None:
+    result = run(
+        "import mlx.core, warnings; warnings.simplefilter('always'); import kernels.backend; import kernels.lstm"
+    )
+    assert result.returncode == 0
+    assert result.stderr.count("import kernels.backend first") == 1
+
+
+@linux
+def test_backend_imported_first_says_nothing() -> None:
+    result = run(
+        "import warnings; warnings.simplefilter('error'); from kernels.backend import describe; print(describe())"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "openblas" in result.stdout
+
+
+@linux
+def test_without_openblas_it_still_runs_and_says_how_to_mend_it() -> None:
+    code = "from importlib import metadata as m; import ctypes.util as u\n"
+    code += "def none(name): raise m.PackageNotFoundError(name)\n"
+    code += "real, m.distribution, u.find_library = m.distribution, none, lambda name: None\n"
+    code += (
+        "from kernels.backend import mx, _warnings; m.distribution = real; print((mx.ones(3) + 1).tolist(), _warnings)"
+    )
+    result = run(code)
+    assert result.returncode == 0
+    assert "[2.0, 2.0, 2.0]" in result.stdout
+    assert "pip install cmeel-openblas" in result.stdout
+
+
+@linux
+def test_idle_blas_threads_sleep() -> None:
+    """They would spin on the core that the next kernel needs."""
+    code = "import os; os.environ.pop('OPENBLAS_THREAD_TIMEOUT', None); import kernels.backend\n"
+    code += "print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
+    assert run(code).stdout.strip() == "4"
+
+
+def test_device_questions_agree() -> None:
+    assert [backend.on_metal(), backend.on_cuda(), backend.on_cpu()].count(True) == 1
+    assert backend.on_cpu() == (mx.default_device() == mx.cpu)
