@@ -2,8 +2,8 @@
 
 Sample n of the input stays at its time n / rate_hz in the output, for hours: the resampler's delay is compensated and
 after `flush` the output has exactly round(received * 16000 / rate_hz) samples. How the input was cut never changes one
-bit of the output. At 16 kHz samples pass through untouched and at once. At other rates they wait for the 10 ms block and
-for the resampler's own blocks: 30 ms in the median and 50 ms at most at 44.1 and 48 kHz, 70 and 125 ms at 8 kHz.
+bit of the output. At 16 kHz samples pass through untouched and at once. At other rates they wait for the 10 ms block
+and the resampler's own blocks: 30 ms in the median and 50 ms at most at 44.1 and 48 kHz, 70 and 125 ms at 8 kHz.
 """
 
 from __future__ import annotations

@@ -1,0 +1,131 @@
+"""The turnstream command: options, exit codes and errors; what the commands do is in clients/commands.py.
+
+Exit codes: 0 done, 1 something the user can mend (one sentence on stderr), 2 wrong options, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import NoReturn
+
+from clients.outputs import complain, warn
+from stream.errors import TurnstreamError
+from stream.timeline import MAX_LATENCY_S, MIN_LATENCY_S
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with its errors in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where the help is; exit code 2."""
+        self.exit(2, f"turnstream: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    args = parser().parse_args(argv)
+    warnings.showwarning = _show_warning  # no file names and line numbers for users
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # names and bars that the terminal's encoding lacks
+    try:
+        from clients import commands  # only now: the help and a wrong option should not wait for the engine
+
+        run: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{args.command}")
+        return run(args)
+    except TurnstreamError as error:
+        return complain(str(error))
+    except KeyboardInterrupt:
+        print("turnstream: stopped", file=sys.stderr)
+        return 130
+
+
+def parser() -> Parser:
+    """All commands and their options; each names the function of clients/commands.py that carries it out."""
+    top = Parser(prog="turnstream", description="Who is speaking now: streaming speaker diarization.")
+    top.add_argument("--version", action="version", version=f"turnstream {metadata.version('turnstream')}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    _add_file(commands.add_parser("file", help="diarize recordings"))
+    _add_mic(commands.add_parser("mic", help="diarize a microphone, live, until Ctrl-C"))
+    commands.add_parser("devices", help="list the microphones")
+    _add_demo(commands.add_parser("demo", help="play the demo recording through the live engine"))
+    _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
+    commands.add_parser("doctor", help="what turnstream runs on here, how fast, and what slows it down")
+    return top
+
+
+def _add_file(command: Parser) -> None:
+    command.add_argument("paths", nargs="+", metavar="PATH", help="a recording in any format that libsndfile reads")
+    command.add_argument("--realtime", action="store_true", help="at the pace of the audio, with the live display")
+    _add_engine(command)
+    _add_results(command)
+
+
+def _add_mic(command: Parser) -> None:
+    command.add_argument("--device", metavar="DEVICE", help="number or part of the name (see turnstream devices)")
+    command.add_argument("--seconds", type=_seconds, metavar="S", help="stop after S seconds")
+    command.add_argument("--record", metavar="PATH", help="keep the audio as a WAV file")
+    _add_engine(command)
+    _add_results(command)
+
+
+def _add_demo(command: Parser) -> None:
+    command.add_argument("--fast", action="store_true", help="as fast as possible, not at the pace of the audio")
+    _add_engine(command)
+    _add_results(command)
+
+
+def _add_models(command: Parser) -> None:
+    command.add_argument("action", nargs="?", choices=("list", "pull", "where", "remove"), default="list")
+    command.add_argument("names", nargs="*", metavar="NAME", help="which ones (default: all)")
+
+
+def _add_engine(command: Parser) -> None:
+    group = command.add_argument_group("engine")
+    latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
+    group.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
+    group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
+    group.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
+    group.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
+
+
+def _add_results(command: Parser) -> None:
+    group = command.add_argument_group("results")
+    group.add_argument("--rttm", metavar="PATH", help="write the final turns; one file each in a folder")
+    group.add_argument("--live-rttm", metavar="PATH", help="write the turns as they were committed, unrevised")
+    group.add_argument("--json", action="store_true", help="every event as one JSON line on stdout, and nothing else")
+
+
+def _latency(text: str) -> float:
+    value = _number(text)
+    if not MIN_LATENCY_S <= value <= MAX_LATENCY_S:
+        raise argparse.ArgumentTypeError(f"latency must be {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} s, got {text}")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
+    return value
+
+
+def _channel(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a channel number from 1, got {text}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text}") from None
+
+
+def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    warn(str(message))

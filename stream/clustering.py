@@ -1,0 +1,124 @@
+"""Duration-weighted average linkage of speaker embeddings, and stable names for its clusters. NumPy and SciPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def average_linkage(cosines: NDArray[np.floating], weights: Floats, distance: float) -> Ints:
+    """Clusters of average linkage with cosine distance, cut at `distance`; every vector counts by its weight.
+
+    The distance of two clusters is 1 - the weighted mean cosine over all pairs, so a vector of weight 2 is the same
+    as two equal vectors of weight 1. All pairs that are nearest to each other merge at once: average linkage is
+    reducible, so no merge brings a third cluster nearer, and the result is that of merging the nearest pair each
+    time (Murtagh 1983). What is kept is the weighted sum of cosines for every pair of clusters.
+
+    Shapes:
+        cosines: (n, n), symmetric; weights: (n,) > 0
+        returns: (n,) cluster numbers from 0 in order of first member
+    """
+    weight = weights.astype(np.float64)
+    total = cosines * np.outer(weight, weight)
+    clusters = here = np.arange(len(weight))
+    while len(weight) > 1:
+        mean = total / np.outer(weight, weight)
+        np.fill_diagonal(mean, -np.inf)
+        nearest = mean.argmax(axis=1)
+        mutual = (nearest[nearest] == here) & (mean[here, nearest] >= 1 - distance)
+        if not mutual.any():
+            break
+        target = np.where(mutual, np.minimum(here, nearest), here)
+        kept = target == here
+        into, gone = target[~kept], here[~kept]
+        total[into] += total[gone]
+        total[:, into] += total[:, gone]
+        weight[into] += weight[gone]
+        total, weight, here = total[np.ix_(kept, kept)], weight[kept], here[: kept.sum()]
+        clusters = (np.cumsum(kept) - 1)[target][clusters]
+    return clusters
+
+
+class CosineTable:
+    """Products of vectors with each other, each computed once, when the vector is first asked about.
+
+    They are made in blocks so small that BLAS keeps them on the calling thread: waking its other threads costs more
+    than the work where the cores are busy with the models.
+    """
+
+    BLOCK_ROWS = 32
+
+    def __init__(self) -> None:
+        self._slot_of: dict[int, int] = {}  # id of a vector -> its row
+        self._free: list[int] = []
+        self._held: list[Floats] = []  # by row, so that their ids stay theirs
+        self._rows: Floats = np.zeros((0, 0), np.float32)
+        self._cosines: Floats = np.zeros((0, 0), np.float32)
+
+    def among(self, vectors: Sequence[Floats]) -> Floats:
+        """Products of these vectors, (n, n), n of them of shape (D,); those asked about before but not now go."""
+        wanted = {id(vector) for vector in vectors}
+        self._free += [self._slot_of.pop(key) for key in list(self._slot_of) if key not in wanted]
+        for vector in vectors:
+            if id(vector) not in self._slot_of:
+                self._put(self._free.pop() if self._free else len(self._held), vector)
+        slots = [self._slot_of[id(vector)] for vector in vectors]
+        return self._cosines[np.ix_(slots, slots)]
+
+    def _put(self, slot: int, vector: Floats) -> None:
+        if slot == len(self._held):
+            self._held.append(vector)
+        if slot == len(self._rows):
+            more = max(self.BLOCK_ROWS, slot)
+            self._rows = np.pad(self._rows.reshape(slot, len(vector)), ((0, more), (0, 0)))
+            self._cosines = np.pad(self._cosines, (0, more))
+        self._slot_of[id(vector)] = slot
+        self._held[slot] = self._rows[slot] = vector
+        blocks = np.split(self._rows, len(self._rows) // self.BLOCK_ROWS)
+        self._cosines[slot] = self._cosines[:, slot] = np.concatenate([block @ vector for block in blocks])
+
+
+def centroids(vectors: Floats, weights: Floats, clusters: Ints) -> Floats:
+    """Weighted means of each cluster's vectors, (clusters, D), unit norm."""
+    count = int(clusters.max(initial=-1)) + 1
+    sums = [(vectors * weights[:, None])[clusters == cluster].sum(axis=0) for cluster in range(count)]
+    return unit(np.array(sums, np.float32).reshape(count, vectors.shape[1]))
+
+
+def unit(vectors: Floats) -> Floats:
+    """The same directions, (..., D), with unit norm; zeros stay zeros."""
+    norms: Floats = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))
+    return vectors / norms
+
+
+def best_pairs(score: NDArray[np.floating]) -> list[tuple[int, int]]:
+    """(row, column) pairs, each row and column at most once, of the largest total; only those scoring above 0."""
+    rows, columns = linear_sum_assignment(score, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(row, column) for row, column in pairs if score[row, column] > 0]
+
+
+def name_clusters(
+    votes: Sequence[dict[int, float]], weights: Floats, clusters: Ints, kept: Sequence[int]
+) -> dict[int, int]:
+    """Ids for the clusters `kept`, by linear assignment on the weighted shares of their members' votes.
+
+    A member with votes {3: 8, 5: 2} gives 0.8 of its weight to id 3 and 0.2 to id 5; so an id comes back to where most
+    of its speech is when clusters that had merged fall apart again. Clusters that no id claims are left out.
+    """
+    ids = sorted({name for vote in votes for name in vote})
+    column = {name: n for n, name in enumerate(ids)}
+    score = np.zeros((len(kept), len(ids)))
+    row = {cluster: n for n, cluster in enumerate(kept)}
+    for vote, weight, cluster in zip(votes, weights.tolist(), clusters.tolist(), strict=True):
+        if cluster in row:
+            total = sum(vote.values())
+            for name, times in vote.items():
+                score[row[cluster], column[name]] += weight * times / total
+    return {kept[r]: ids[c] for r, c in best_pairs(score)}

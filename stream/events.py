@@ -1,0 +1,131 @@
+"""What the engine tells its listeners: turns, revisions, new speakers and the final result, and their JSON lines.
+
+Positions are integers on the stream's frame grid; seconds are made here, at the edge. A listener that keeps one table
+of turns by id and applies the events in order (`Turn` replaces, `Revision` changes the speaker, `Final` replaces all)
+always holds exactly the engine's own state.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from stream.labels import Reason
+from stream.rttm import RttmSegment, format_rttm
+from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+
+TurnState = Literal["provisional", "committed", "final", "retracted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One speaker talking from `start_frame` to `end_frame` (exclusive); a later Turn of the same id replaces it.
+
+    What lies before `committed_frame` (== start_frame when nothing is committed) changes only by a Revision.
+    A retracted turn never was: it had no committed part.
+    """
+
+    id: int
+    speaker: int | None
+    start_frame: int
+    end_frame: int
+    committed_frame: int
+    state: TurnState
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Turns that were (partly) committed to `old` belong to `new`: later audio made it clear. None is unknown."""
+
+    turns: tuple[int, ...]
+    old: int | None
+    new: int | None
+    reason: Reason
+    at_frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A speaker is named for the first time; ids count from 1 in order of appearance."""
+
+    id: int
+    at_frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The result at the end of the stream: every turn, and `talk_frames` as pairs (speaker, frames) by speaker."""
+
+    turns: tuple[Turn, ...]
+    talk_frames: tuple[tuple[int | None, int], ...]
+
+    def rttm(self, file_id: str) -> str:
+        """The turns as RTTM text."""
+        return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns])
+
+
+Event = Turn | Revision | Speaker | Final
+
+
+def frame_seconds(frame: int) -> float:
+    """Time at which `frame` begins, in seconds from the start of the stream, to the millisecond."""
+    return round((FRAME_SAMPLES * frame + FRAME_OFFSET_SAMPLES) / SAMPLE_RATE_HZ, 3) if frame > 0 else 0.0
+
+
+def speaker_name(speaker: int | None) -> str | None:
+    """`S3` for 3; None (unknown) stays None."""
+    return None if speaker is None else f"S{speaker}"
+
+
+def turns_rttm(file_id: str, pieces: list[tuple[int, int, int | None]]) -> str:
+    """RTTM text of (start frame, end frame, speaker) pieces in order of time; unknown speakers are called `unknown`."""
+    return format_rttm(
+        file_id,
+        [
+            RttmSegment(frame_seconds(start), frame_seconds(end), speaker_name(speaker) or "unknown")
+            for start, end, speaker in sorted(pieces, key=lambda piece: (piece[0], piece[1], piece[2] or 0))
+        ],
+    )
+
+
+def to_json(event: Event) -> str:
+    """One line of JSON, keys in a fixed order, times in seconds with 3 decimals, ids as `T3` and `S1`."""
+    return json.dumps(_fields(event), separators=(",", ":"))
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    match event:
+        case Turn():
+            return {"event": "turn", **_turn_fields(event)}
+        case Revision():
+            return {
+                "event": "revision",
+                "turns": [f"T{i}" for i in event.turns],
+                "old": speaker_name(event.old),
+                "new": speaker_name(event.new),
+                "reason": event.reason,
+                "at_s": frame_seconds(event.at_frame),
+            }
+        case Speaker():
+            return {"event": "speaker", "speaker": speaker_name(event.id), "at_s": frame_seconds(event.at_frame)}
+        case Final():
+            return {
+                "event": "final",
+                "turns": [_turn_fields(turn) for turn in event.turns],
+                "speakers": [
+                    {"speaker": speaker_name(speaker), "talk_s": round(frames * FRAME_SAMPLES / SAMPLE_RATE_HZ, 3)}
+                    for speaker, frames in event.talk_frames
+                ],
+            }
+
+
+def _turn_fields(turn: Turn) -> dict[str, Any]:
+    return {
+        "id": f"T{turn.id}",
+        "speaker": speaker_name(turn.speaker),
+        "start_s": frame_seconds(turn.start_frame),
+        "end_s": frame_seconds(turn.end_frame),
+        "committed_s": frame_seconds(turn.committed_frame),
+        "state": turn.state,
+    }

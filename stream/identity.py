@@ -1,0 +1,132 @@
+"""The speakers of a stream: what global clustering finds, under ids that stay, and new ones opened at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.clustering import CosineTable, average_linkage, centroids, name_clusters
+from stream.segments import Segment
+from stream.stitcher_config import FRAME_S, StitcherConfig, frames
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Tentative:
+    """A speaker no clustering has confirmed yet."""
+
+    id: int
+    vector: Floats
+    segments: list[Segment]
+    heard_frame: int
+
+
+class Speakers:
+    """Ids and centroids of the speakers now believed in; ids count up and are never given twice.
+
+    Shapes:
+        ids: K of them; vectors: (K, D) float32, unit norm
+    """
+
+    def __init__(self, config: StitcherConfig):
+        self._config = config
+        self._next_id = 1
+        self._confirmed: list[int] = []
+        self._tentative: list[Tentative] = []
+        self._table = CosineTable()
+        self._centroids: Floats = np.zeros((0, 0), np.float32)
+        self.ids: list[int] = []
+        self.vectors: Floats = self._centroids
+
+    def cluster(self, segments: list[Segment], horizon_frame: int, distance: float) -> None:
+        """Cluster all segments that are long enough, name the clusters, and confirm or absorb tentative speakers.
+
+        Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
+        """
+        members = [s for s in segments if s.shapes_clusters(self._config)]
+        if not members:
+            return
+        parts = [s.vector for s in members if s.vector is not None]
+        vectors, weights = np.stack(parts), np.array([s.clean_frames * FRAME_S for s in members], np.float32)
+        clusters = average_linkage(self._table.among(parts), weights, distance)
+        kept = self._kept(members, weights, clusters, horizon_frame)
+        names = name_clusters([s.votes for s in members], weights, clusters, kept)
+        for cluster in kept:
+            if cluster not in names:
+                names[cluster] = self._new_id()
+        self._confirmed = [names[cluster] for cluster in kept]
+        self._centroids = centroids(vectors, weights, clusters)[kept]
+        settled = set()
+        for segment, cluster in zip(members, clusters.tolist(), strict=True):
+            if cluster in names:
+                settled.add(id(segment))
+                name = segment.speaker = names[cluster]
+                segment.votes[name] = segment.votes.get(name, 0) + 1
+        self._settle_tentative(settled, horizon_frame)
+        self._collect()
+        self._place([s for s in segments if s.vector is not None and id(s) not in settled])
+
+    def open(self, vector: Floats, segments: list[Segment], horizon_frame: int) -> int:
+        """A new tentative speaker with this embedding; one these segments were once said to be comes back."""
+        votes: dict[int, float] = {}
+        for segment in segments:
+            for name, times in segment.votes.items():
+                if name not in self.ids:
+                    votes[name] = votes.get(name, 0.0) + times * segment.clean_frames
+        name = max(votes, key=lambda n: (votes[n], -n)) if votes else self._new_id()
+        for segment in segments:
+            segment.votes[name] = segment.votes.get(name, 0) + 1
+        self._tentative.append(Tentative(name, vector, segments, horizon_frame))
+        self._collect()
+        return name
+
+    def is_new(self, vector: Floats, clean_s: float) -> bool:
+        """Whether an embedding of `clean_s` seconds is too far from every speaker to be one of them."""
+        config = self._config
+        if not self.ids:
+            return True
+        relief = config.new_cosine_relief * float(np.exp(-clean_s / config.new_cosine_decay_s))
+        return float((self.vectors @ vector).max()) < config.new_cosine - relief
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _kept(self, members: list[Segment], weights: Floats, clusters: np.ndarray, horizon_frame: int) -> list[int]:
+        """Clusters that are speakers: heavy enough, or the heaviest, or still waiting to be confirmed."""
+        config = self._config
+        mass = np.bincount(clusters, weights)
+        share = config.cluster_keep_share * float(mass.sum())
+        least = min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
+        keep = mass >= least
+        keep[mass.argmax()] = True
+        waiting = {id(s) for t in self._tentative for s in t.segments}
+        newest = horizon_frame - frames(config.new_patience_s)
+        for segment, cluster in zip(members, clusters.tolist(), strict=True):
+            if id(segment) in waiting and segment.end > newest:
+                keep[cluster] = True
+        return np.flatnonzero(keep).tolist()
+
+    def _settle_tentative(self, settled: set[int], horizon_frame: int) -> None:
+        """Tentative speakers whose segments are all in clusters or whose time is over are no longer needed."""
+        oldest = horizon_frame - frames(self._config.new_patience_s)
+        self._tentative = [
+            t
+            for t in self._tentative
+            if t.heard_frame > oldest and t.id not in self._confirmed and not any(id(s) in settled for s in t.segments)
+        ]
+
+    def _collect(self) -> None:
+        self.ids = [*self._confirmed, *(t.id for t in self._tentative)]
+        parts = [self._centroids] if len(self._centroids) else []
+        self.vectors = np.concatenate([*parts, *(t.vector[None] for t in self._tentative)])
+
+    def _place(self, segments: list[Segment]) -> None:
+        """Give segments that shape no speaker to the nearest one."""
+        if segments:
+            nearest = (np.stack([s.vector for s in segments if s.vector is not None]) @ self.vectors.T).argmax(axis=1)
+            for segment, column in zip(segments, nearest.tolist(), strict=True):
+                segment.speaker = self.ids[column]

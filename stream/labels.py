@@ -1,0 +1,60 @@
+"""Who talks in which frames: the value the stitcher hands to the timeline, and operations on runs of frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Reason = Literal["reassigned", "merged", "split", "named"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A re-decision about frames too old for `Labels.active`: where `old` was said to talk, it was `new`."""
+
+    start_frame: int
+    end_frame: int
+    old: int | None
+    new: int | None
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What is now believed about the frames from `first_frame` on; earlier beliefs stand except for `changes`.
+
+    Shapes:
+        active: (T, K) bool, frame by speaker; several speakers may talk at once
+        speakers: K distinct ids of the stitcher (None: somebody unknown), one a column
+    """
+
+    first_frame: int
+    active: Bools
+    speakers: tuple[int | None, ...]
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def end_frame(self) -> int:
+        """One past the last frame decided."""
+        return self.first_frame + len(self.active)
+
+
+def runs_of(mask: Bools) -> list[tuple[int, int]]:
+    """(start, end) of every maximal stretch of True, end exclusive."""
+    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def smooth_runs(runs: list[tuple[int, int]], fill_frames: int, drop_frames: int) -> list[tuple[int, int]]:
+    """Runs with gaps shorter than `fill_frames` closed, then those shorter than `drop_frames` left out."""
+    joined: list[tuple[int, int]] = []
+    for start, end in runs:
+        if joined and start - joined[-1][1] < fill_frames:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return [(start, end) for start, end in joined if end - start >= drop_frames]

@@ -1,0 +1,147 @@
+"""From the local speakers of overlapping windows to speakers of the stream. Knows no model and no audio.
+
+Every hop has two halves, so that the embeddings of many streams can share one call: `observe` takes what the
+segmentation said of a window and gives the crops to embed, `assign` takes their embeddings and gives labels. The same
+windows and embeddings always give the same labels.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.aggregation import Aggregator, edge_trust
+from stream.assignment import Window, clean_seconds, decide, mean_vector
+from stream.identity import Speakers
+from stream.labels import Bools, Change, Labels, Reason
+from stream.segments import Segment, SegmentStore, find_runs
+from stream.stitcher_config import StitcherConfig, frames
+from stream.windows import WINDOW_FRAMES
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+CROP_REACH_FRAMES = frames(20.0)  # crops reach back this far at most behind the window's end; audio is kept so long
+
+
+class Stitcher:
+    """One stream's windows in order; see the module's first lines for the two halves of a hop.
+
+    `observe` and `assign` take turns. At the end `finish` decides everything once more.
+    """
+
+    def __init__(self, config: StitcherConfig | None = None):
+        self.config = config or StitcherConfig()
+        self.speakers = Speakers(self.config)
+        self.store = SegmentStore(self.config)
+        self._windows: list[Window] = []
+        self._recent: deque[Window] = deque()
+        self._settled = Aggregator(self.config, 0)
+        self._trust = edge_trust(WINDOW_FRAMES, self.config)
+        self._asked: list[Segment] = []
+        self._clustered_frame: int | None = None
+
+    def observe(self, first_frame: int, active: Bools) -> list[Ints]:
+        """Take a window's local activities; give the crops to embed.
+
+        Shapes:
+            first_frame: absolute, may be negative; frames before 0 are ignored
+            active: (589, S) bool, S local speakers
+            returns: crops, each an increasing int64 array of absolute frames >= 0, clean speech of one local speaker,
+                about `run_piece_s` long at most, and none older than 20 s before the window's end
+        Raises ValueError for another number of frames, before the last crops were answered, and for an earlier window.
+        """
+        if len(active) != WINDOW_FRAMES:
+            raise ValueError(f"expected a window of {WINDOW_FRAMES} frames, got {len(active)}")
+        if self._asked:
+            raise ValueError(f"expected embeddings of {len(self._asked)} crops before the next window, got none")
+        if self._windows and first_frame <= self._windows[-1].first_frame:
+            raise ValueError(f"expected a window after frame {self._windows[-1].first_frame}, got {first_frame}")
+        active = active & (np.arange(first_frame, first_frame + len(active)) >= 0)[:, None]
+        clean = active & (active.sum(axis=1) == 1)[:, None]
+        runs = self.store.follow(find_runs(active, first_frame, self.config), clean, first_frame)
+        window = Window(first_frame, active, runs)
+        self._windows.append(window)
+        self._recent.append(window)
+        end = first_frame + len(active)
+        self._asked = [run.segment for found in runs for run in found if self.store.due(run.segment, end)]
+        return [segment.clean[segment.clean >= end - CROP_REACH_FRAMES] for segment in self._asked]
+
+    def assign(self, vectors: Floats) -> Labels:
+        """Take the embeddings of the crops `observe` gave, (len, D) float32 of unit norm; give the labels.
+
+        The labels reach over the windows that are still decided again at every hop.
+        Raises ValueError when their number is not that of the crops.
+        """
+        if len(vectors) != len(self._asked):
+            raise ValueError(f"expected {len(self._asked)} embeddings, got {len(vectors)}")
+        window = self._recent[-1]
+        end = window.first_frame + len(window.active)
+        for segment, vector in zip(self._asked, vectors, strict=True):
+            self.store.embedded(segment, vector, end)
+        self._asked = []
+        changes = self._cluster(end)
+        self._open_speakers(window, end)
+        return replace(self._labels(), changes=changes)
+
+    def finish(self) -> Labels:
+        """Cluster once more, decide every window once more: labels of the whole stream from frame 0 on."""
+        config = self.config
+        end = self._windows[-1].first_frame + len(self._windows[-1].active) if self._windows else 0
+        self.speakers.cluster(self.store.segments, end, config.cluster_final_distance)
+        votes = Aggregator(config, 0)
+        self._add(votes, self._windows, config.override_final_margin)
+        return votes.labels()
+
+    def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
+        """Cluster when it is time; tell what that changed about segments that labels reach no more."""
+        last = self._clustered_frame
+        if last is not None and horizon_frame - last < frames(self.config.cluster_interval_s):
+            return ()
+        self._clustered_frame = horizon_frame
+        before = set(self.speakers.ids)
+        self.speakers.cluster(self.store.segments, horizon_frame, self.config.cluster_distance)
+        changes = tuple(self._changes(before))
+        self.store.condense(self._recent[0].first_frame)
+        return changes
+
+    def _changes(self, before: set[int]) -> Iterator[Change]:
+        """Segments before the reach of the labels whose speaker is no longer the one told for them."""
+        reach = self._recent[0].first_frame
+        now = set(self.speakers.ids)
+        for whole in self.store.segments:
+            new = whole.speaker
+            for segment in whole.parts or [whole]:
+                old = segment.told
+                if whole.end > reach or new is None or old == new:
+                    continue
+                if old is not None:
+                    reason: Reason = "merged" if old not in now else "reassigned" if new in before else "split"
+                    yield Change(segment.start, segment.end, old, new, reason)
+                segment.told = new
+
+    def _open_speakers(self, window: Window, horizon_frame: int) -> None:
+        """Open a tentative speaker for every local speaker of the newest window whom no known speaker fits."""
+        for runs in window.runs:
+            clean_s = clean_seconds(runs)
+            if clean_s >= self.config.new_speaker_s:
+                vector = mean_vector(runs)
+                if self.speakers.is_new(vector, clean_s):
+                    self.speakers.open(vector, [run.segment for run in runs], horizon_frame)
+
+    def _labels(self) -> Labels:
+        """Decide the newest windows again, on top of what older ones were last decided to say."""
+        while len(self._recent) > self.config.assign_windows:
+            self._add(self._settled, [self._recent.popleft()], self.config.override_margin)
+        self._settled.forget(max(0, self._recent[0].first_frame))
+        votes = self._settled.copy()
+        self._add(votes, list(self._recent), self.config.override_margin)
+        return votes.labels()
+
+    def _add(self, votes: Aggregator, windows: Sequence[Window], margin: float) -> None:
+        """Add what the windows now say."""
+        for window, said in decide(windows, self.speakers.ids, self.speakers.vectors, margin, self.config):
+            votes.add(window.first_frame, self._trust, said)

@@ -1,0 +1,61 @@
+"""Every constant of the stitcher: a name, a unit and a reason. Found on simulated conversations (benchmarks/der.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
+
+FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
+
+
+def frames(seconds: float) -> int:
+    """The nearest number of frames."""
+    return round(seconds / FRAME_S)
+
+
+@dataclass(frozen=True, slots=True)
+class StitcherConfig:
+    """Constants of the stitcher; seconds unless the name says otherwise. Cosines are of raw CAM++ embeddings."""
+
+    # Runs: maximal active stretches of one local speaker.
+    run_min_s: float = 0.1  # shorter ones are flicker of the model
+    run_bridge_s: float = 0.3  # a breath; bridged only when nobody else talks in it
+    run_piece_s: float = 2.0  # longer runs are cut: the model changes speakers inside one local channel
+
+    # Segments: runs followed from window to window.
+    segment_match_share: float = 0.5  # of the shorter one's frames: more cannot be two different segments
+    segment_embed_s: float = 0.4  # clean speech before the first embedding; cosine to the own centroid is .57 there
+    segment_embed_growth: float = 2.0  # factor of new clean speech that makes another embedding worth its cost
+    segment_misses_windows: int = 3  # windows that cover a segment and deny it before it is forgotten
+    segments_most: int = 300  # more than these are condensed: the cost of a clustering grows with their square
+    condense_distances: tuple[float, ...] = (0.3, 0.4, 0.5, 0.62)  # tried in order until half of them are left
+
+    # Clustering of segments.
+    cluster_interval_s: float = 1.0  # between two clusterings
+    cluster_segment_s: float = 0.6  # shorter segments are too noisy to shape clusters
+    cluster_distance: float = 0.62  # where average linkage stops: 1 - mean cosine between two clusters
+    cluster_final_distance: float = 0.62  # with whole segments the cosines are less noisy
+    cluster_keep_share: float = 0.05  # of all clustered speech that makes a cluster a speaker ...
+    cluster_keep_min_s: float = 1.0  # ... but not less than this ...
+    cluster_keep_max_s: float = 3.0  # ... and this is always enough
+
+    # New speakers at once.
+    new_speaker_s: float = 1.0  # clean speech of one local speaker in the newest window
+    new_cosine: float = 0.40  # a long crop below this is nobody known ...
+    new_cosine_relief: float = 0.15  # ... a short one may be lower by this ...
+    new_cosine_decay_s: float = 1.5  # ... fading as the crop grows
+    new_patience_s: float = 10.0  # silence after which an unconfirmed speaker is given up
+
+    # Assignment of local speakers.
+    assign_windows: int = 10  # newest windows that are decided again at every hop
+    assign_trust_floor: float = 0.1  # weight of a cosine with no clean speech ...
+    assign_trust_s: float = 2.0  # ... and the clean speech that earns one more
+    override_run_s: float = 0.3  # runs this long may leave their local speaker
+    override_margin: float = 0.1  # cosine that another speaker must gain over the local one's ...
+    override_final_margin: float = 0.3  # ... and at the end, when the local one's is well known
+    override_cosine: float = 0.25  # and the least cosine to that speaker
+
+    # Aggregation of overlapping windows.
+    edge_trust_floor: float = 0.1  # weight of a frame at a window's edge; it grows by one each second, to one
+    vote_share: float = 0.5  # of the weights that must say a speaker is talking

@@ -1,0 +1,104 @@
+"""Weighted average linkage against SciPy's, and names that come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from stream.clustering import CosineTable, average_linkage, best_pairs, centroids, name_clusters
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def crowd(seed: int, count: int, speakers: int = 4, noise: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors scattered about some speakers' directions, and weights."""
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(speakers, 24))
+    vectors = means[rng.integers(speakers, size=count)] + noise * rng.normal(size=(count, 24)) * 3
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors.astype(np.float32), rng.uniform(0.5, 6, count).astype(np.float32)
+
+
+def partition(labels: np.ndarray) -> set[frozenset[int]]:
+    return {frozenset(np.flatnonzero(labels == label).tolist()) for label in np.unique(labels)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.integers(2, 60), st.floats(0.05, 1.2))
+def test_equal_weights_are_plain_average_linkage(seed: int, count: int, distance: float):
+    vectors, _ = crowd(seed, count)
+    peer = fcluster(linkage(vectors.astype(np.float64), "average", "cosine"), distance, "distance")
+    assert partition(average_linkage(vectors @ vectors.T, np.ones(count, np.float32), distance)) == partition(peer)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds, st.integers(2, 25), st.floats(0.05, 1.2))
+def test_a_weight_counts_as_copies(seed: int, count: int, distance: float):
+    vectors, _ = crowd(seed, count)
+    copies = np.random.default_rng(seed).integers(1, 5, count)
+    peer = fcluster(
+        linkage(np.repeat(vectors, copies, axis=0).astype(np.float64), "average", "cosine"), distance, "distance"
+    )
+    first_copy = np.cumsum(copies) - copies
+    assert partition(average_linkage(vectors @ vectors.T, copies.astype(np.float32), distance)) == partition(
+        peer[first_copy]
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds)
+def test_order_does_not_matter(seed: int):
+    vectors, weights = crowd(seed, 40)
+    order = np.random.default_rng(seed).permutation(40)
+    shuffled = average_linkage(vectors[order] @ vectors[order].T, weights[order], 0.6)
+    back = np.empty(40, np.int64)
+    back[order] = shuffled
+    assert partition(back) == partition(average_linkage(vectors @ vectors.T, weights, 0.6))
+
+
+def test_numbers_follow_first_members():
+    vectors = np.eye(3, dtype=np.float32)[[2, 0, 2, 1]]
+    assert average_linkage(vectors @ vectors.T, np.ones(4, np.float32), 0.5).tolist() == [0, 1, 0, 2]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_vectors(count: int):
+    vectors, weights = crowd(1, count)
+    assert average_linkage(vectors @ vectors.T, weights, 0.4).tolist() == list(range(count))
+
+
+def test_centroids_are_weighted_means():
+    vectors = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
+    middle = centroids(vectors, np.array([3, 4, 2], np.float32), np.array([0, 0, 1]))
+    assert np.allclose(middle, [[0.6, 0.8], [0, 1]])
+
+
+def test_pairs_need_a_positive_score():
+    assert best_pairs(np.array([[0.0, 2.0], [0.0, 3.0], [-1.0, 0.0]])) == [(1, 1)]
+
+
+def test_an_id_returns_to_where_most_of_its_speech_is():
+    weights = np.array([5, 5, 2], np.float32)
+    together = name_clusters([{1: 3}, {2: 3}, {2: 1}], weights, np.array([0, 0, 0]), [0])
+    assert together == {0: 2}
+    apart = name_clusters([{1: 3, 2: 1}, {2: 4}, {2: 2}], weights, np.array([0, 1, 1]), [0, 1])
+    assert apart == {0: 1, 1: 2}
+
+
+def test_clusters_nobody_claims_and_clusters_not_kept_have_no_name():
+    named = name_clusters([{4: 1}, {}, {7: 1}], np.ones(3, np.float32), np.array([0, 1, 2]), [0, 1])
+    assert named == {0: 4}
+
+
+@given(seeds, st.lists(st.lists(st.integers(0, 99), unique=True, max_size=60), min_size=1, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_table_gives_the_products_of_any_vectors_asked_about(seed: int, asked: list[list[int]]):
+    vectors = list(crowd(seed, 100)[0])
+    table = CosineTable()
+    for numbers in asked:
+        chosen = [vectors[n] for n in numbers]
+        expected = np.array(chosen).reshape(-1, 24) @ np.array(chosen).reshape(-1, 24).T
+        assert np.allclose(table.among(chosen), expected, atol=1e-6)

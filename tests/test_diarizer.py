@@ -1,0 +1,222 @@
+"""The engine on real audio with the real models: chunking, gaps, bad input, independence of sessions, sanity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream.audio import AudioInput
+from stream.diarizer import Diarizer, Models, Session
+from stream.errors import AudioError, TurnstreamError
+from stream.events import Event, Final, Revision, Speaker, Turn, to_json
+from stream.stitcher import Stitcher
+from stream.stitcher_config import StitcherConfig
+from stream.timeline import Timeline
+from stream.weights import demo_recording
+from stream.windows import FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
+
+EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+class Remembering:
+    """The real models, which answer the same bytes with the same result without computing it again.
+
+    A session that asks anything that no session asked before gets it computed: nothing is assumed to be equal.
+    """
+
+    def __init__(self, models: Models):
+        self._models = models
+        self._answers: dict[bytes, np.ndarray] = {}
+
+    def initial_state(self) -> Any:
+        return self._models.initial_state()
+
+    def segment(self, window: np.ndarray, start_sample: int, state: Any) -> tuple[np.ndarray, Any]:
+        key = window.tobytes()
+        if key not in self._answers:
+            self._answers[key], state = self._models.segment(window, start_sample, state)
+        return self._answers[key], state
+
+    def embed(self, crops: list[np.ndarray]) -> np.ndarray:
+        for crop in crops:
+            if crop.tobytes() not in self._answers:
+                self._answers[crop.tobytes()] = self._models.embed([crop])[0]
+        return np.stack([self._answers[crop.tobytes()] for crop in crops]) if crops else self._models.embed([])
+
+
+@pytest.fixture(scope="module")
+def diarizer() -> Iterator[Diarizer]:
+    with Diarizer() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def models(diarizer: Diarizer) -> Remembering:
+    return Remembering(diarizer.models)
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    """16 s of the demo recording with both speakers: (N,) int16 at 16 kHz."""
+    samples, _ = soundfile.read(demo_recording()[0], dtype="int16")
+    return samples[80_000:336_000]
+
+
+def open_session(models: Models, latency_s: float = 1.0, **audio: object) -> Session:
+    return Session(models, AudioInput(**audio), Stitcher(StitcherConfig()), Timeline(latency_s))
+
+
+def run(session: Session, chunks: list[np.ndarray | bytes]) -> list[str]:
+    """Every event of the stream as a JSON line, the final one last."""
+    events = [event for chunk in chunks for event in session.feed(chunk)]
+    return [to_json(event) for event in [*events, *session.flush(), session.close()]]
+
+
+def cut(samples: np.ndarray | bytes, sizes: list[int]) -> list[np.ndarray | bytes]:
+    """`samples` in pieces of `sizes`, again and again until they are used up."""
+    pieces, start, i = [], 0, 0
+    while start < len(samples):
+        pieces.append(samples[start : start + sizes[i % len(sizes)]])
+        start, i = start + sizes[i % len(sizes)], i + 1
+    return pieces
+
+
+SIZES = st.lists(st.integers(0, 40_000), min_size=1, max_size=8).filter(lambda sizes: sum(sizes) > 2_000)
+
+
+@EXAMPLES
+@given(sizes=SIZES, latency_s=st.sampled_from([0.5, 1.0, 5.0]))
+def test_chunks_change_no_event(models: Remembering, speech: np.ndarray, sizes: list[int], latency_s: float) -> None:
+    whole = run(open_session(models, latency_s), [speech])
+    assert sum('"turn"' in line for line in whole) > 10
+    assert run(open_session(models, latency_s), cut(speech, sizes)) == whole
+
+
+@EXAMPLES
+@given(sizes=SIZES)
+def test_chunks_change_no_event_of_resampled_stereo_bytes(
+    models: Remembering, speech: np.ndarray, sizes: list[int]
+) -> None:
+    """44.1 kHz two-channel 16-bit PCM cut anywhere, in the middle of samples too."""
+    stereo = np.stack([speech, speech // 2], axis=1).astype("<i2").tobytes()
+    audio = {"rate_hz": 44_100, "channels": 2}
+    whole = run(open_session(models, **audio), [stereo])
+    assert run(open_session(models, **audio), cut(stereo, sizes)) == whole
+
+
+def test_one_sample_at_a_time(models: Remembering, speech: np.ndarray) -> None:
+    short = speech[:40_000]
+    assert run(open_session(models), cut(short, [1])) == run(open_session(models), [short])
+
+
+def test_gap_is_silence_of_the_same_length(models: Remembering, speech: np.ndarray) -> None:
+    a, b = speech[:100_000], speech[100_000:]
+    session = open_session(models)
+    events = [*session.feed(a), *session.gap(30_000), *session.feed(b)]
+    lines = [to_json(event) for event in [*events, *session.flush(), session.close()]]
+    assert lines == run(open_session(models), [a, np.zeros(30_000, np.int16), b])
+
+
+def test_bad_input_loses_nothing(models: Remembering, speech: np.ndarray) -> None:
+    session = open_session(models)
+    events = session.feed(speech[:100_000])
+    for bad in (speech.astype(complex), speech.reshape(-1, 2), "audio", None, [1, 2, 3]):
+        with pytest.raises(AudioError, match=r"expected .* got"):
+            session.feed(bad)  # type: ignore[arg-type]
+    events += session.feed(speech[100_000:])
+    assert [to_json(e) for e in [*events, *session.flush(), session.close()]] == run(open_session(models), [speech])
+
+
+def test_feeding_an_ended_stream_is_an_error(models: Remembering, speech: np.ndarray) -> None:
+    session = open_session(models)
+    session.feed(speech[:20_000])
+    final = session.close()
+    with pytest.raises(TurnstreamError, match=r"ended at 1\.250 s"):
+        session.feed(speech)
+    assert session.close() is final
+
+
+@pytest.mark.parametrize("samples", [0, 1, 100, HOP_SAMPLES, WINDOW_SAMPLES])
+def test_silence_of_any_length_has_no_turns(models: Remembering, samples: int) -> None:
+    session = open_session(models)
+    assert session.feed(np.zeros(samples, np.float32)) == []
+    assert session.close().turns == ()
+    assert session.position_s == samples / 16_000
+
+
+def test_sessions_do_not_touch_each_other(models: Remembering, speech: np.ndarray) -> None:
+    one, other = open_session(models), open_session(models, latency_s=2.0)
+    lines: tuple[list[str], list[str]] = ([], [])
+    for a, b in zip(cut(speech, [5_000]), cut(speech[::-1].copy(), [5_000]), strict=True):
+        lines[0].extend(map(to_json, one.feed(a)))
+        lines[1].extend(map(to_json, other.feed(b)))
+    lines[0].extend(map(to_json, [*one.flush(), one.close()]))
+    lines[1].extend(map(to_json, [*other.flush(), other.close()]))
+    assert lines[0] == run(open_session(models), [speech])
+    assert lines[1] == run(open_session(models, latency_s=2.0), [speech[::-1].copy()])
+
+
+@pytest.mark.parametrize("latency_s", [0.5, 1.0, 2.0, 5.0])
+def test_turns_are_committed_at_the_latency(models: Remembering, speech: np.ndarray, latency_s: float) -> None:
+    """After every window, nothing older than the latency is provisional, and what was committed stays."""
+    session = open_session(models, latency_s)
+    turns: dict[int, Turn] = {}
+    for position, chunk in enumerate(cut(speech, [1_000]), 1):
+        for event in session.feed(chunk):
+            follow(event, turns)
+        newest = (min(position * 1_000, len(speech)) - WINDOW_SAMPLES) // HOP_SAMPLES * HOP_SAMPLES // FRAME_SAMPLES
+        due = newest + WINDOW_FRAMES - latency_s * 16_000 / FRAME_SAMPLES - 1
+        assert all(t.committed_frame >= min(due, t.end_frame) for t in turns.values())
+
+
+def follow(event: Event, turns: dict[int, Turn]) -> None:
+    """A listener that knows the rules and nothing else."""
+    match event:
+        case Turn(state="retracted"):
+            assert turns.pop(event.id).committed_frame == event.start_frame
+        case Turn():
+            before = turns.get(event.id)
+            if before is not None and before.committed_frame > before.start_frame:
+                assert (event.start_frame, event.speaker) == (before.start_frame, before.speaker)
+                assert event.committed_frame >= before.committed_frame
+            turns[event.id] = event
+        case Revision():
+            for i in event.turns:
+                assert turns[i].speaker == event.old
+                turns[i] = replace(turns[i], speaker=event.new)
+        case Speaker() | Final():
+            pass
+
+
+def test_the_demo_recording_is_diarized(diarizer: Diarizer) -> None:
+    """Two speakers and a low error on the recording that every user can fetch; the command line is tested apart."""
+    from pyannote.core import Annotation, Segment
+    from pyannote.core import Timeline as Extent
+    from pyannote.metrics.diarization import DiarizationErrorRate
+
+    from stream.rttm import parse_rttm
+
+    wav, rttm = demo_recording()
+    samples, rate_hz = soundfile.read(wav, dtype="float32")
+    session = diarizer.session(sample_rate_hz=rate_hz)
+    session.feed(samples)
+    final = session.close()
+
+    def annotation(text: str) -> Annotation:
+        result = Annotation()
+        for number, segment in enumerate(parse_rttm(text)["sample"]):
+            result[Segment(segment.start_s, segment.end_s), number] = segment.speaker
+        return result
+
+    whole = Extent([Segment(0.0, len(samples) / rate_hz)])
+    hypothesis = annotation(final.rttm("sample"))
+    error = DiarizationErrorRate(collar=0.0)(annotation(rttm.read_text()), hypothesis, uem=whole)
+    assert {turn.speaker for turn in final.turns} == {1, 2}
+    assert error < 0.15

@@ -1,0 +1,247 @@
+"""The stitcher on made-up conversations whose truth is known: local speakers shuffled anew in every window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
+
+from stream.aggregation import Aggregator, edge_trust
+from stream.events import to_json
+from stream.labels import Labels
+from stream.segments import find_runs
+from stream.stitcher import CROP_REACH_FRAMES, Stitcher
+from stream.stitcher_config import StitcherConfig, frames
+from stream.timeline import Timeline
+from stream.windows import HOP_FRAMES, WINDOW_FRAMES
+
+CONFIG = StitcherConfig()
+DIMENSION = 192
+
+
+@dataclass
+class Conversation:
+    """`truth` (T, K) says who talks; embeddings are the talkers' directions, noisier the shorter the crop."""
+
+    truth: np.ndarray
+    seed: int = 0
+    shuffle: bool = True
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.seed)
+        self.voices = np.linalg.qr(rng.normal(size=(DIMENSION, self.truth.shape[1])))[0].T
+        self.truth = np.pad(self.truth, ((0, WINDOW_FRAMES), (0, 0)))
+
+    def windows(self):
+        """(first frame, (589, 3) local activity), the local speakers in an order of its own for each window."""
+        rng = np.random.default_rng(self.seed + 1)
+        for first in range(-WINDOW_FRAMES + HOP_FRAMES, len(self.truth) - WINDOW_FRAMES, HOP_FRAMES):
+            here = self.truth[max(0, first) : first + WINDOW_FRAMES]
+            active = np.zeros((WINDOW_FRAMES, 3), bool)
+            talkers = np.flatnonzero(here.any(axis=0))[:3]
+            places = rng.permutation(3) if self.shuffle else np.arange(3)
+            active[WINDOW_FRAMES - len(here) :, places[: len(talkers)]] = here[:, talkers]
+            yield first, active
+
+    def embed(self, crop: np.ndarray) -> np.ndarray:
+        rng = np.random.default_rng(int(crop.sum()))
+        share = self.truth[crop].mean(axis=0)
+        noise = rng.normal(size=DIMENSION) * 0.04 / np.sqrt(len(crop) / 60)
+        vector = share @ self.voices + noise
+        return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+    def run(self, stitcher: Stitcher) -> tuple[list[Labels], Labels]:
+        live = []
+        for first, active in self.windows():
+            crops = stitcher.observe(first, active)
+            live.append(stitcher.assign(np.array([self.embed(crop) for crop in crops])))
+        return live, stitcher.finish()
+
+
+def turns(*spans: tuple[int, float, float], length_s: float) -> np.ndarray:
+    truth = np.zeros((frames(length_s), max(speaker for speaker, _, _ in spans) + 1), bool)
+    for speaker, start_s, end_s in spans:
+        truth[frames(start_s) : frames(end_s), speaker] = True
+    return truth
+
+
+def random_turns(seed: int, speakers: int, length_s: float = 60.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    spans, at_s, speaker = [], 0.5, 0
+    while at_s < length_s - 5:
+        speaker = (speaker + rng.integers(1, speakers)) % speakers
+        end_s = at_s + rng.uniform(1.5, 5)
+        spans.append((int(speaker), at_s, end_s))
+        at_s = end_s + rng.uniform(-0.4, 0.8)
+    return turns((speakers - 1, 0, 0), *spans, length_s=length_s)
+
+
+def agreement(truth: np.ndarray, labels: Labels) -> float:
+    """Share of speaking frames with the right speaker under the best one-to-one mapping."""
+    held = labels.active[: max(0, len(truth) - labels.first_frame)]
+    here = truth[labels.first_frame :][: len(held)]
+    shared = here.T.astype(int) @ held.astype(int)
+    rows, columns = linear_sum_assignment(shared, maximize=True)
+    return float(shared[rows, columns].sum() / max(here.sum(), held.sum(), 1))
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 3))
+def test_speakers_are_found_however_the_windows_shuffle_them(seed: int, speakers: int):
+    truth = random_turns(seed, speakers)
+    live, final = Conversation(truth, seed).run(Stitcher())
+    assert agreement(truth, final) > 0.97
+    assert len(set(final.speakers)) == truth.any(axis=0).sum()
+    assert np.mean([agreement(truth, labels) for labels in live[40:]]) > 0.9
+
+
+def test_the_same_windows_give_the_same_labels():
+    truth = random_turns(3, 3)
+
+    def events() -> list[str]:
+        timeline = Timeline(1.0)
+        live, final = Conversation(truth, 3).run(Stitcher())
+        lines = [to_json(e) for labels in live for e in timeline.update(labels, max(0, labels.end_frame))]
+        return [*lines, to_json(timeline.finish(final))]
+
+    assert events() == events()
+
+
+def test_crops_are_clean_recent_and_short():
+    conversation, stitcher = Conversation(random_turns(5, 3), 5), Stitcher()
+    for first, active in conversation.windows():
+        crops = stitcher.observe(first, active)
+        for crop in crops:
+            assert crop.dtype == np.int64
+            assert (np.diff(crop) > 0).all()
+            assert crop[0] >= max(0, first + WINDOW_FRAMES - CROP_REACH_FRAMES)
+            assert frames(CONFIG.segment_embed_s) <= len(crop) <= 1.5 * frames(CONFIG.run_piece_s) + 1
+            assert (conversation.truth[crop].sum(axis=1) == 1).all()
+            assert (conversation.truth[crop] == conversation.truth[crop[0]]).all()
+        stitcher.assign(np.array([conversation.embed(crop) for crop in crops]))
+
+
+def test_a_new_speaker_is_told_apart_within_two_seconds():
+    truth = turns((0, 1, 8), (1, 8.2, 13), length_s=15)
+    live, _ = Conversation(truth).run(Stitcher())
+    at = next(labels for labels in live if labels.end_frame >= frames(10.2))
+    told = [at.active[frames(s) - at.first_frame] for s in (6.0, 9.5)]
+    assert told[0].sum() == told[1].sum() == 1
+    assert told[0].argmax() != told[1].argmax()
+
+
+def test_a_speaker_who_returns_after_minutes_has_the_same_id():
+    between = [(1 + n % 2, 12.0 + 4 * n, 15.5 + 4 * n) for n in range(32)]
+    truth = turns((0, 1, 10), *between, (0, 145, 150), length_s=152)
+    live, _ = Conversation(truth).run(Stitcher())
+
+    def who(at_s: float) -> int | None:
+        labels = next(labels for labels in live if labels.end_frame >= frames(at_s + 2))
+        return labels.speakers[int(labels.active[frames(at_s) - labels.first_frame].argmax())]
+
+    assert who(5) == who(148)
+    assert who(5) != who(13)
+
+
+def test_a_run_of_another_speaker_in_one_local_channel_is_moved():
+    truth = turns((0, 1, 6), (1, 6.5, 10), (0, 10.5, 14), (1, 14.5, 18), length_s=20)
+
+    class OneChannel(Conversation):
+        def windows(self):
+            for first, active in super().windows():
+                merged = np.zeros_like(active)
+                late = first + WINDOW_FRAMES > frames(15.5)
+                merged[:, 0] = active.any(axis=1) if late else active[:, 0]
+                merged[:, 1] = False if late else active[:, 1]
+                yield first, merged
+
+    _, final = OneChannel(truth, shuffle=False).run(Stitcher(replace(CONFIG, override_final_margin=0.1)))
+    assert agreement(truth, final) > 0.9
+
+
+def test_overlap_keeps_both_speakers():
+    truth = turns((0, 1, 8), (1, 7, 14), (0, 13, 18), length_s=20)
+    _, final = Conversation(truth).run(Stitcher())
+    assert (final.active[frames(7.2) : frames(7.8)].sum(axis=1) == 2).all()
+
+
+def test_two_speakers_who_prove_one_are_told_as_changes():
+    truth = turns((0, 1, 5), (1, 12, 17), *[(0, 40.0 + 4 * n, 43.0 + 4 * n) for n in range(5)], length_s=65)
+
+    class TwoThenOne(Conversation):
+        """Voice 1 is far from voice 0 at first; later speech lies between and joins the two clusters."""
+
+        def embed(self, crop: np.ndarray) -> np.ndarray:
+            if crop[0] < frames(38):
+                return super().embed(crop)
+            middle = self.voices[0] + self.voices[1]
+            return (middle / np.linalg.norm(middle)).astype(np.float32)
+
+    live, _ = TwoThenOne(truth).run(Stitcher())
+    changes = [change for labels in live for change in labels.changes]
+    assert changes
+    assert {change.reason for change in changes} <= {"merged", "split", "reassigned"}
+    assert all(change.end_frame <= labels.first_frame for labels in live for change in labels.changes)
+
+
+def test_a_small_segment_store_still_knows_everybody():
+    truth = random_turns(11, 3, length_s=240)
+    config = replace(CONFIG, segments_most=40)
+    stitcher, held = Stitcher(config), []
+    conversation = Conversation(truth, 11)
+    for first, active in conversation.windows():
+        crops = stitcher.observe(first, active)
+        stitcher.assign(np.array([conversation.embed(crop) for crop in crops]))
+        held.append(len(stitcher.store.segments))
+    assert max(held) < 60
+    assert max(held[-100:]) > 20
+    assert agreement(truth, stitcher.finish()) > 0.97
+
+
+def test_silence_has_no_speakers():
+    live, final = Conversation(np.zeros((frames(20), 2), bool)).run(Stitcher())
+    assert not any(labels.active.any() for labels in live)
+    assert final.speakers == ()
+
+
+def test_a_stream_without_windows_has_an_empty_final():
+    assert Stitcher().finish().active.shape == (0, 0)
+
+
+def test_calls_out_of_turn_are_refused():
+    stitcher = Stitcher()
+    active = np.zeros((WINDOW_FRAMES, 3), bool)
+    active[250:350, 0] = True
+    assert len(stitcher.observe(0, active)) == 1
+    with pytest.raises(ValueError, match="expected embeddings of 1 crops before the next window"):
+        stitcher.observe(30, active)
+    with pytest.raises(ValueError, match="expected 1 embeddings, got 0"):
+        stitcher.assign(np.zeros((0, DIMENSION), np.float32))
+    stitcher.assign(np.eye(1, DIMENSION, dtype=np.float32))
+    with pytest.raises(ValueError, match="expected a window after frame 0, got 0"):
+        stitcher.observe(0, active)
+
+
+def test_runs_are_bridged_only_where_nobody_else_talks():
+    active = np.zeros((100, 2), bool)
+    active[0:20, 0] = active[30:50, 0] = active[60:80, 0] = True
+    active[52:58, 1] = True
+    assert find_runs(active, 1000, CONFIG) == [[(1000, 1050), (1060, 1080)], [(1052, 1058)]]
+
+
+def test_votes_of_windows_are_weighed_by_the_distance_to_the_edge():
+    trust = edge_trust(WINDOW_FRAMES, CONFIG)
+    votes = Aggregator(CONFIG, 0)
+    everywhere = np.ones(WINDOW_FRAMES, bool)
+    votes.add(0, trust, [(1, everywhere)])
+    votes.add(60, trust, [(2, everywhere)])
+    labels = votes.labels()
+    assert labels.speakers == (1, 2)
+    assert labels.active[WINDOW_FRAMES - 5].tolist() == [False, True]
+    assert labels.active[65].tolist() == [True, False]
+    votes.forget(WINDOW_FRAMES + 10)
+    assert votes.labels().speakers == (2,)
