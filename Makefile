@@ -1,0 +1,40 @@
+# Everything a checkout needs: `make demo` and `make test` set the rest up by themselves with plain Python and pip.
+# Another interpreter: make PYTHON=python3.12 demo
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test bench lint metal-check clean
+
+demo: $(STAMP)
+	@$(BIN)/turnstream demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest $(wildcard benchmarks/bench_*.py) --benchmark-only
+
+# On a Mac: the kernel tests with a missing Metal device counted as a failure, then the kernel benchmark's table.
+metal-check: $(STAMP)
+	REQUIRE_METAL=1 $(BIN)/python -m pytest $(sort $(wildcard tests/test_*kernel*.py tests/test_lstm*.py tests/test_sincnet*.py tests/test_conv*.py tests/test_metal*.py))
+	REQUIRE_METAL=1 $(BIN)/python -m pytest $(wildcard benchmarks/*kernel*.py) --benchmark-only
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "turnstream needs Python 3.11 or newer, got %d.%d: run make PYTHON=python3.12 (or the one you have)" % v[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "this Python cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
+	@echo 'setting up $(VENV) (once, a minute or two)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

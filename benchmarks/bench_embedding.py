@@ -1,0 +1,136 @@
+"""CAM++ on one crop: our kernels, the reference ops, PyTorch and ONNX Runtime, and Kaldi features.
+
+    pytest benchmarks/bench_embedding.py -s
+
+Each system is checked against the reference ops before it is timed. The systems take turns, one call each, so that a
+busy machine slows all of them alike; printed are medians in ms and their ratio to ONNX Runtime's. PyTorch and ONNX
+Runtime come with the `peers` extra and are "not run" without it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kernels.backend import cpu_threads, describe, mx
+from stream.embedding import CamPlusPlus, fbank
+from stream.fbank import ROW_STEP_SAMPLES
+from stream.weights import embedding_weights
+
+CROPS_S = (0.5, 1.5, 3.0, 6.0)
+PACKAGES = ("mlx", "numba", "torch", "onnxruntime")
+ROUNDS = 15
+MAX_DIFFERENCE = 1e-4  # of embeddings whose values are about 1
+Run = Callable[[], np.ndarray]
+
+
+def installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+@pytest.fixture(scope="module")
+def network() -> CamPlusPlus:
+    versions = {name: metadata.version(name) if installed(name) else "not installed" for name in PACKAGES}
+    print(f"\n{platform.machine()}, {cpu_threads()} cores, {describe().device}, {versions}")
+    return CamPlusPlus(embedding_weights())
+
+
+@pytest.fixture(scope="module")
+def torch_network() -> Any:
+    if not installed("torch"):
+        return None
+    import torch
+
+    from tests.golden.make_embedding import CamPlusPlus as TorchCamPlusPlus
+
+    torch.set_num_threads(cpu_threads())
+    model = TorchCamPlusPlus()
+    tensors = {name: torch.tensor(tensor) for name, tensor in embedding_weights().items()}
+    missing = model.load_state_dict(tensors, strict=False).missing_keys
+    assert all(name.endswith("num_batches_tracked") for name in missing)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def onnx_session(torch_network: Any) -> Any:
+    if torch_network is None or not installed("onnx") or not installed("onnxruntime"):
+        return None
+    import onnxruntime
+    import torch
+
+    file = io.BytesIO()
+    axes = {"features": {0: "crops", 1: "rows"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        example = (torch.zeros(1, 300, 80),)
+        torch.onnx.export(torch_network, example, file, dynamo=False, input_names=["features"], dynamic_axes=axes)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = cpu_threads()
+    return onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+
+
+def systems(features: np.ndarray, network: CamPlusPlus, torch_network: Any, onnx_session: Any) -> dict[str, Run]:
+    """Those that can run here, each as a call that gives the embedding."""
+    crop = mx.array(features)
+    runs: dict[str, Run] = {"kernels": lambda: np.array(network(crop))}
+    runs["reference ops"] = lambda: np.array(network(crop, use_kernel=False))
+    if torch_network is not None:
+        import torch
+
+        tensor = torch.tensor(features)
+
+        def run_torch() -> np.ndarray:
+            with torch.inference_mode():
+                return torch_network(tensor).numpy()
+
+        runs["PyTorch"] = run_torch
+    if onnx_session is not None:
+        runs["ONNX Runtime"] = lambda: onnx_session.run(None, {"features": features})[0]
+    return runs
+
+
+def medians_s(runs: dict[str, Run], rounds: int) -> dict[str, float]:
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start_s = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start_s)
+    return {name: float(np.median(times)) for name, times in seconds.items()}
+
+
+@pytest.mark.parametrize("seconds", CROPS_S)
+def test_crop(benchmark: Any, seconds: float, network: CamPlusPlus, torch_network: Any, onnx_session: Any) -> None:
+    rows = int(seconds * 16000 - 400) // ROW_STEP_SAMPLES + 1
+    features = np.random.default_rng(1).standard_normal((1, rows, 80)).astype(np.float32)
+    runs = systems(features, network, torch_network, onnx_session)
+    expected = runs["reference ops"]()
+    for name, run in runs.items():
+        assert np.abs(run() - expected).max() < MAX_DIFFERENCE, name
+    medians = medians_s({k: v for k, v in runs.items() if k != "reference ops"}, ROUNDS)
+    medians |= medians_s({"reference ops": runs["reference ops"]}, 3)  # on a CPU too slow to take turns with
+    peer_s = medians.get("ONNX Runtime")
+    print(f"\n{seconds} s crop, {rows} rows")
+    for name in ("kernels", "reference ops", "PyTorch", "ONNX Runtime"):
+        if name in medians:
+            ratio = f"{medians[name] / peer_s:6.2f} x ONNX Runtime" if peer_s else ""
+            print(f"  {name:14}{medians[name] * 1e3:8.1f} ms {ratio}")
+        else:
+            print(f"  {name:14} not run")
+    benchmark.pedantic(runs["kernels"], rounds=ROUNDS, warmup_rounds=1)
+
+
+def test_features(benchmark: Any) -> None:
+    """80-bin fbank of 10 s of audio."""
+    samples = np.random.default_rng(1).standard_normal(160_000).astype(np.float32) / 10
+    assert fbank(samples).shape == (998, 80)
+    benchmark(fbank, samples)

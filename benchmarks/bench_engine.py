@@ -1,0 +1,107 @@
+"""The whole engine on the demo recording, as fast as it goes: real-time factor, where the time goes, memory.
+
+    pytest benchmarks/bench_engine.py
+
+Checked before it is timed: the result has the two speakers that the reference has.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from kernels.backend import describe, measure_gflops
+from stream.audio import AudioInput
+from stream.diarizer import Diarizer, Session
+from stream.stitcher import Stitcher
+from stream.stitcher_config import StitcherConfig
+from stream.timeline import Timeline
+from stream.weights import demo_recording
+from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+
+CHUNK_SAMPLES = 320  # 20 ms, what a microphone or a telephone line delivers
+
+
+class Stopwatch:
+    """The models, with the seconds spent in each of them."""
+
+    def __init__(self, models: Any):
+        self._models = models
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.calls: dict[str, int] = defaultdict(int)
+
+    def initial_state(self) -> Any:
+        return self._models.initial_state()
+
+    def segment(self, *window: Any) -> tuple[np.ndarray, Any]:
+        return self._timed("segmentation", 1, self._models.segment, *window)
+
+    def embed(self, crops: list[np.ndarray]) -> np.ndarray:
+        return self._timed("embedding", len(crops), self._models.embed, crops)
+
+    def _timed(self, stage: str, calls: int, run: Callable[..., Any], *values: Any) -> Any:
+        start_s = time.perf_counter()
+        result = run(*values)
+        self.seconds[stage] += time.perf_counter() - start_s
+        self.calls[stage] += calls
+        return result
+
+
+@pytest.fixture(scope="module")
+def diarizer() -> Iterator[Diarizer]:
+    with Diarizer() as engine:
+        backend = describe()
+        print(f"\n{backend}, {measure_gflops():.0f} GFLOP/s")
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def recording() -> np.ndarray:
+    samples, rate_hz = soundfile.read(demo_recording()[0], dtype="float32")
+    assert rate_hz == SAMPLE_RATE_HZ
+    return samples
+
+
+def test_whole_engine(benchmark: Any, diarizer: Diarizer, recording: np.ndarray) -> None:
+    """Audio in chunks of 20 ms to the final result, hop 0.506 s, latency 1 s."""
+    models = Stopwatch(diarizer.models)
+
+    def run() -> Any:
+        session = Session(models, AudioInput(), Stitcher(StitcherConfig()), Timeline(1.0))
+        for start in range(0, len(recording), CHUNK_SAMPLES):
+            session.feed(recording[start : start + CHUNK_SAMPLES])
+        return session.close()
+
+    assert {turn.speaker for turn in run().turns} == {1, 2}
+    models.seconds.clear()
+    models.calls.clear()
+    benchmark.pedantic(run, rounds=7, iterations=1)
+    times = benchmark.stats.stats
+    rounds, duration_s = len(times.data), len(recording) / SAMPLE_RATE_HZ
+    benchmark.extra_info["times_real_time"] = round(duration_s / times.median, 1)
+    hops = models.calls["segmentation"] / rounds
+    rest_s = sum(times.data) - sum(models.seconds.values())
+    print(f"\n{duration_s:.0f} s of audio in {times.median:.2f} s (median of {rounds}): ", end="")
+    print(f"{duration_s / times.median:.1f} times real time; {times.median / hops * 1e3:.1f} ms a hop of", end=" ")
+    print(f"{HOP_SAMPLES / SAMPLE_RATE_HZ * 1e3:.0f} ms")
+    for stage, seconds in [*models.seconds.items(), ("everything else", rest_s)]:
+        calls = models.calls.get(stage, 0) / rounds
+        print(f"  {stage:16} {seconds / rounds / hops * 1e3:6.2f} ms a hop, {calls / hops:.2f} calls a hop")
+
+
+def test_memory(recording: np.ndarray) -> None:
+    """Peak resident memory of a fresh process that diarizes the recording through the command line."""
+    command = [sys.executable, "-m", "stream.cli", "file", str(demo_recording()[0])]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    mib = peak / 1024 if sys.platform == "linux" else peak / 1024**2
+    print(f"\npeak memory of `turnstream file`: {mib:.0f} MiB")

@@ -1,0 +1,164 @@
+"""What this machine runs turnstream on, how fast, and what makes it slower than it could be."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from clients.devices import MicrophoneError, input_devices, portaudio
+from clients.screen import count
+from stream.artefacts import DEMO, EMBEDDING, SEGMENTATION
+from stream.weights import demo_recording, models_list, models_where
+from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from kernels.backend import Backend
+
+HOP_MS = 1000 * HOP_SAMPLES / SAMPLE_RATE_HZ
+SLOW_HOP_MS = HOP_MS / 2  # with less room than this, a busy moment leaves the stream behind
+TIMED_HOPS = 50  # 25 s of audio
+LONGEST_MS = 8000.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `warning` says what is wrong and how to mend it."""
+
+    name: str
+    value: str
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class HopCost:
+    """Time for one hop of a live stream, everything included."""
+
+    median_ms: float
+    p95_ms: float
+    speech: bool  # False: measured on noise, which needs no embeddings
+
+
+def examine() -> Iterator[Finding]:
+    """The findings one by one, the quick ones first."""
+    checks: tuple[Callable[[], Finding], ...] = (_python, _device, _blas, _gflops, _threads, _numba, _portaudio)
+    for check in checks:
+        yield check()
+    present = True
+    for finding in _weights():
+        present &= finding.warning is None
+        yield finding
+    if present:
+        yield _hop()
+
+
+def _python() -> Finding:
+    return Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _device() -> Finding:
+    backend = _backend()
+    return Finding("device", f"{backend.device}, MLX {backend.mlx_version}")
+
+
+def _blas() -> Finding:
+    backend = _backend()
+    return Finding("BLAS", backend.blas or "MLX's own", " ".join(backend.warnings) or None)
+
+
+def _gflops() -> Finding:
+    from kernels.backend import SLOW_GFLOPS, measure_gflops
+
+    gflops = measure_gflops()
+    slow = f"matrix products run at {gflops:.1f} GFLOP/s where {SLOW_GFLOPS:.0f} or more are expected"
+    return Finding("matrix products", f"{gflops:.0f} GFLOP/s", slow if gflops < SLOW_GFLOPS else None)
+
+
+def _threads() -> Finding:
+    from kernels.backend import cpu_threads
+
+    threads, cores = _backend().threads, cpu_threads()
+    few = f"BLAS uses {threads} of {cores} cores: unset OPENBLAS_NUM_THREADS and OMP_NUM_THREADS"
+    return Finding("threads", f"{threads} for {cores} cores", few if threads < cores else None)
+
+
+def _numba() -> Finding:
+    """The recurrence of the CPU path is compiled by Numba; GPUs have their own kernels."""
+    on_cpu = _backend().device == "cpu"
+    if importlib.util.find_spec("numba") is None:
+        return Finding(
+            "Numba",
+            "missing",
+            "Numba is missing, the LSTM runs many times slower: pip install numba" if on_cpu else None,
+        )
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return Finding("Numba", "switched off", "NUMBA_DISABLE_JIT is set, the LSTM runs many times slower: unset it")
+    return Finding("Numba", metadata.version("numba"))
+
+
+def _portaudio() -> Finding:
+    try:
+        version = portaudio().get_portaudio_version()[1].split(",")[0]
+        inputs = len(input_devices())
+    except MicrophoneError as error:
+        return Finding("PortAudio", "missing", str(error))
+    return Finding("PortAudio", f"{version.removeprefix('PortAudio ')}, {count(inputs, 'input')}")
+
+
+def _weights() -> Iterator[Finding]:
+    for status in models_list():
+        if status.name in (SEGMENTATION.name, EMBEDDING.name):
+            missing = f"the {status.name} weights are {status.state}: run turnstream models pull"
+            yield Finding(f"{status.name} weights", status.state, None if status.state == "ready" else missing)
+    yield Finding("cache", str(models_where()))
+
+
+def _hop() -> Finding:
+    cost = measure_hop()
+    what = "speech" if cost.speech else "noise"
+    value = f"{cost.median_ms:.0f} ms, 95 % under {cost.p95_ms:.0f} ms ({HOP_MS:.0f} ms of {what})"
+    slow = f"one hop takes {cost.p95_ms:.0f} ms where {SLOW_HOP_MS:.0f} are safe: live streams may fall behind"
+    return Finding("one hop", value, slow if cost.p95_ms > SLOW_HOP_MS else None)
+
+
+def measure_hop() -> HopCost:
+    """Feed a live session hop by hop, as fast as it goes, for a few seconds."""
+    from stream.diarizer import Diarizer
+
+    samples, speech = _sound()
+    times_ms: list[float] = []
+    with Diarizer() as diarizer:
+        session = diarizer.session()
+        for start in range(0, len(samples), HOP_SAMPLES):
+            begun_s = time.perf_counter()
+            session.feed(samples[start : start + HOP_SAMPLES])
+            times_ms.append(1000 * (time.perf_counter() - begun_s))
+            if sum(times_ms) > LONGEST_MS:
+                break
+    return HopCost(float(np.median(times_ms)), float(np.percentile(times_ms, 95)), speech)
+
+
+def _sound() -> tuple[NDArray[np.float32], bool]:
+    """Audio at 16 kHz, and whether it is speech; nothing is fetched for it."""
+    hops = TIMED_HOPS * HOP_SAMPLES
+    if all(status.state == "ready" for status in models_list() if status.name == DEMO.name):
+        samples, _ = soundfile.read(demo_recording()[0], frames=hops, dtype="float32")
+        return samples, True
+    return np.random.default_rng(0).normal(0, 0.05, hops).astype(np.float32), False
+
+
+def _backend() -> Backend:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they are part of the report
+        from kernels.backend import describe
+    return describe()

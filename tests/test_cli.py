@@ -1,0 +1,292 @@
+"""The installed command on real audio: its results agree with each other, its errors are one sentence each."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+
+from stream.rttm import RttmSegment, parse_rttm
+from stream.weights import demo_recording
+
+COMMAND = Path(sys.executable).with_name("turnstream")
+LIMIT_S = 240
+
+
+def turnstream(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, without a terminal."""
+    command = [str(COMMAND), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LIMIT_S, **options)
+
+
+def cut(source: Path, target: Path, start_s: float, end_s: float) -> Path:
+    """Part of a recording in the format of the target's suffix."""
+    rate_hz = soundfile.info(source).samplerate
+    samples, _ = soundfile.read(source, start=round(start_s * rate_hz), stop=round(end_s * rate_hz))
+    soundfile.write(target, samples, rate_hz)
+    return target
+
+
+@dataclass(frozen=True)
+class Results:
+    """What one run over 20 s of the demo recording left behind."""
+
+    process: subprocess.CompletedProcess[str]
+    lines: list[dict[str, Any]]
+    final: dict[str, list[RttmSegment]]
+    live: dict[str, list[RttmSegment]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def short(folder: Path) -> Path:
+    """A few seconds in which two people talk."""
+    return cut(demo_recording()[0], folder / "short.flac", 6.5, 11.0)
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> Results:
+    talk = cut(demo_recording()[0], folder / "talk.wav", 4.0, 24.0)
+    final, live = folder / "final.rttm", folder / "live.rttm"
+    process = turnstream("file", talk, "--json", "--rttm", final, "--live-rttm", live, "--latency", "0.8")
+    assert process.returncode == 0, process.stderr
+    lines = [json.loads(line) for line in process.stdout.splitlines()]
+    return Results(process, lines, parse_rttm(final.read_text()), parse_rttm(live.read_text()))
+
+
+def ms(time_s: float) -> int:
+    return round(1000 * time_s)
+
+
+def intervals(segments: Iterator[tuple[float, float, str]], limit_s: float) -> list[tuple[str, int, int]]:
+    """(speaker, start, end) in ms up to `limit_s`, with the pieces of one speaker that touch made one."""
+    joined: list[tuple[str, int, int]] = []
+    for start_s, end_s, speaker in sorted(segments, key=lambda piece: (piece[2], piece[0])):
+        end_s = min(end_s, limit_s)
+        if joined and joined[-1][0] == speaker and joined[-1][2] >= ms(start_s):
+            joined[-1] = (speaker, joined[-1][1], max(joined[-1][2], ms(end_s)))
+        elif ms(end_s) > ms(start_s):
+            joined.append((speaker, ms(start_s), ms(end_s)))
+    return joined
+
+
+def committed(lines: list[dict[str, Any]]) -> Iterator[tuple[float, float, str]]:
+    """Each stretch of each turn under the speaker it had when it was committed; what was left, at the end."""
+    done: dict[str, float] = {}
+    turns: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        if line["event"] == "turn" and line["state"] == "retracted":
+            turns.pop(line["id"])
+        elif line["event"] == "turn":
+            turns[line["id"]] = line
+            if line["committed_s"] > line["start_s"]:
+                yield done.get(line["id"], line["start_s"]), line["committed_s"], line["speaker"] or "unknown"
+                done[line["id"]] = line["committed_s"]
+        elif line["event"] == "revision":
+            for turn in line["turns"]:
+                turns[turn]["speaker"] = line["new"]
+    for turn in turns.values():
+        yield done.get(turn["id"], turn["start_s"]), turn["end_s"], turn["speaker"] or "unknown"
+
+
+def test_stdout_is_json_lines_from_the_recording_to_the_final(results: Results):
+    kinds = [line["event"] for line in results.lines]
+    assert kinds[0] == "recording"
+    assert kinds[-1] == "final"
+    assert set(kinds[1:-1]) <= {"turn", "speaker", "revision"}
+    assert results.lines[0]["path"].endswith("talk.wav")
+    assert "\x1b" not in results.process.stderr
+
+
+def test_two_people_are_found(results: Results):
+    final = results.lines[-1]
+    assert len(final["turns"]) >= 5
+    assert len(final["speakers"]) >= 2
+
+
+def test_final_rttm_is_the_final_event(results: Results):
+    turns = [(turn["start_s"], turn["end_s"], turn["speaker"] or "unknown") for turn in results.lines[-1]["turns"]]
+    assert [*results.final] == ["talk"]
+    written = [(ms(s.start_s), ms(s.end_s), s.speaker) for s in results.final["talk"]]
+    assert written == sorted((ms(start_s), ms(end_s), speaker) for start_s, end_s, speaker in turns)
+
+
+def test_live_rttm_is_what_was_committed_when_it_was(results: Results):
+    length_s = results.lines[0]["duration_s"]
+    live = intervals(((s.start_s, s.end_s, s.speaker) for s in results.live["talk"]), length_s)
+    assert live == intervals(committed(results.lines[:-1]), length_s)
+    assert len(live) >= 5
+
+
+def test_many_files_one_of_them_bad(folder: Path, short: Path, speech_data: Path):
+    meeting = cut(speech_data / "ami" / "ami_EN2001a_0000.flac", folder / "meeting.ogg", 0.0, 6.0)
+    broken, rttm = folder / "broken.wav", folder / "all.rttm"
+    broken.write_bytes(b"RIFF" + bytes(1000))
+    process = turnstream("file", short, broken, folder / "none.wav", meeting, "--rttm", rttm)
+    assert process.returncode == 1
+    complaints = process.stderr.splitlines()
+    assert len(complaints) == 2
+    assert all(name in line for name, line in zip(("broken.wav", "none.wav"), complaints, strict=True))
+    assert [*parse_rttm(rttm.read_text())] == ["short", "meeting"]
+    assert re.findall(r"^(\S+): .* times real time$", process.stdout, re.MULTILINE) == ["short.flac", "meeting.ogg"]
+    assert "\x1b" not in process.stdout
+
+
+def test_damage_in_the_middle_keeps_what_came_before(folder: Path, short: Path):
+    damaged = folder / "damaged.flac"
+    data = short.read_bytes()
+    damaged.write_bytes(data[: len(data) * 7 // 10] + bytes(2000))
+    process = turnstream("file", damaged, "--rttm", folder / "damaged.rttm")
+    assert process.returncode == 1
+    assert one_sentence(process.stderr)
+    assert "damaged" in process.stderr
+    assert parse_rttm((folder / "damaged.rttm").read_text())["damaged"]
+
+
+def test_reader_that_leaves_early_does_no_harm(folder: Path, short: Path):
+    rttm = folder / "piped.rttm"
+    script = 'set -o pipefail; "$0" file "$1" --json --rttm "$2" | head -n 1'
+    process = subprocess.run(
+        ["bash", "-c", script, COMMAND, short, rttm], capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert json.loads(process.stdout)["event"] == "recording"
+    assert (process.returncode, process.stderr) == (0, "")
+    assert parse_rttm(rttm.read_text())["short"]
+
+
+def test_ctrl_c_ends_cleanly_and_keeps_what_was_committed(folder: Path, short: Path):
+    live = folder / "interrupted.rttm"
+    arguments = ["file", str(short), "--realtime", "--json", "--live-rttm", str(live)]
+    process = subprocess.Popen([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "turn" and event["committed_s"] > event["start_s"]:
+            break
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, complaint) == (130, "turnstream: stopped\n")
+    assert parse_rttm(live.read_text())["short"]
+
+
+def test_live_display_on_a_terminal(short: Path):
+    """The screen is drawn, the cursor comes back, and what stays is the table of turns."""
+    main, terminal = pty.openpty()
+    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    process = subprocess.Popen([COMMAND, "file", short, "--realtime"], stdout=terminal, stderr=terminal, env=env)
+    os.close(terminal)
+    screen = b""
+    while chunk := _read(main):
+        screen += chunk
+    os.close(main)
+    assert process.wait(LIMIT_S) == 0
+    text = screen.decode()
+    drawn, left = text[: text.rindex("\x1b[?25h")], text[text.rindex("\x1b[?25h") :]
+    assert "\x1b[?25l" in drawn
+    assert "○ provisional" in drawn
+    assert re.search(r"0:0\d\.\d - 0:0\d\.\d", left)
+    assert "talk time" in left
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # how Linux says that the other end is closed
+        return b""
+
+
+def one_sentence(complaint: str) -> bool:
+    """The house rule for what a user may see."""
+    return bool(re.fullmatch(r"turnstream: .+\n", complaint)) and "Traceback" not in complaint
+
+
+@pytest.fixture(scope="module")
+def bad(folder: Path, short: Path) -> Path:
+    """A folder with everything that can be wrong with a path."""
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("no audio at all")
+    soundfile.write(folder / "nothing.wav", [], 16_000)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "short.wav").write_bytes(short.read_bytes())
+    (folder / "wrong.bin").write_bytes(b"no checkpoint")
+    return folder
+
+
+USER_ERRORS = {
+    "file none.wav": (1, "none.wav does not exist"),
+    "file empty.wav": (1, "empty.wav is empty"),
+    "file text.wav": (1, "text.wav is not audio"),
+    "file nothing.wav": (1, "nothing.wav holds no audio"),
+    "file sub": (1, "sub is a folder"),
+    "file": (2, "PATH"),
+    "file short.flac --latency 0.2": (2, "latency must be 0.5 to 5 s, got 0.2"),
+    "file short.flac --latency 7": (2, "latency must be 0.5 to 5 s, got 7"),
+    "file short.flac --latency nan": (2, "latency must be 0.5 to 5 s, got nan"),
+    "file short.flac --latency soon": (2, "expected a number, got soon"),
+    "file short.flac --channel 0": (2, "expected a channel number from 1, got 0"),
+    "file short.flac --channel 2": (1, "expected a channel of short.flac from 1 to 1, got 2"),
+    "file short.flac --rttm missing/x.rttm": (1, "cannot write missing/x.rttm: No such file or directory"),
+    "file short.flac --live-rttm missing/x.rttm": (1, "cannot write missing/x.rttm"),
+    "file short.flac --rttm short.flac": (1, "short.flac is a recording"),
+    "file short.flac --rttm x.rttm --live-rttm x.rttm": (1, "both x.rttm"),
+    "file short.flac sub/short.wav --rttm x.rttm": (1, "by one name"),
+    "file short.flac --segmentation none.bin": (1, "none.bin"),
+    "file short.flac --embedding wrong.bin": (1, "wrong.bin"),
+    "mic --seconds 0": (2, "expected more than 0 seconds, got 0"),
+    "models pull nonsense": (1, "nonsense"),
+    "models burn": (2, "burn"),
+    "sing": (2, "sing"),
+    "": (2, "COMMAND"),
+}
+
+
+@pytest.mark.parametrize("arguments", USER_ERRORS)
+def test_user_error_is_one_sentence(bad: Path, arguments: str):
+    code, words = USER_ERRORS[arguments]
+    process = turnstream(*arguments.split(), cwd=bad)
+    assert process.returncode == code, process.stderr
+    assert one_sentence(process.stderr)
+    assert words in process.stderr
+    assert process.stdout == ""
+
+
+def test_recording_is_never_overwritten_by_a_wrong_option(bad: Path, short: Path):
+    before = short.read_bytes()
+    turnstream("file", short, "--rttm", short)
+    assert short.read_bytes() == before
+
+
+def test_no_portaudio_and_no_microphone_are_said(tmp_path: Path):
+    """A sounddevice that finds no library, as on a machine without PortAudio, and one without devices."""
+    (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")')
+    process = turnstream("mic", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert process.returncode == 1
+    assert one_sentence(process.stderr)
+    assert "libportaudio2" in process.stderr
+
+
+def test_version_and_help():
+    assert re.fullmatch(r"turnstream \d+\.\d+\.\d+\n", turnstream("--version").stdout)
+    shown = turnstream("--help").stdout
+    assert all(command in shown for command in ("file", "mic", "devices", "models", "doctor", "demo"))
+
+
+def test_models_says_what_is_there_and_where():
+    listed, where = turnstream("models"), turnstream("models", "where")
+    assert re.search(r"^segmentation +ready", listed.stdout, re.MULTILINE)
+    assert Path(where.stdout.strip(), "segmentation.safetensors").is_file()

@@ -1,0 +1,201 @@
+"""Recordings: every format as blocks, one sentence for what cannot be read, pacing by the audio's clock."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clients.file import AudioFile, paced
+from stream.errors import AudioError
+
+
+def sound(samples: int, channels: int = 2) -> np.ndarray:
+    return (0.1 * np.random.default_rng(0).standard_normal((samples, channels))).astype(np.float32)
+
+
+def read(path, block_s: float = 1.0) -> np.ndarray:
+    with AudioFile(path) as recording:
+        return np.concatenate(list(recording.blocks(block_s)))
+
+
+@pytest.mark.parametrize("block_s", [0.01, 0.37, 1.0, 100.0])
+def test_blocks_are_the_recording_whatever_their_length(tmp_path, block_s):
+    sf.write(tmp_path / "a.wav", sound(22050), 22050, "FLOAT")
+    np.testing.assert_array_equal(read(tmp_path / "a.wav", block_s), sound(22050))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.aiff", "a.caf", "a.au", "a.w64", "a.ogg", "a.mp3"])
+def test_every_format_has_its_rate_channels_and_length(tmp_path, name):
+    sf.write(tmp_path / name, sound(48000), 48000)
+    with AudioFile(tmp_path / name) as recording:
+        blocks = list(recording.blocks(0.3))
+        assert (recording.rate_hz, recording.channels, recording.total_samples) == (48000, 2, 48000)
+        assert recording.duration_s == 1.0
+    assert all(block.shape[1] == 2 and block.dtype == np.float32 for block in blocks)
+    assert sum(map(len, blocks)) == 48000
+    assert max(map(len, blocks)) == 14400
+
+
+@pytest.mark.parametrize(("subtype", "step"), [("PCM_16", 2**-15), ("PCM_24", 2**-23), ("PCM_32", 2**-31)])
+def test_integer_formats_are_scaled_by_their_full_scale(tmp_path, subtype, step):
+    values = np.array([[-1.0], [0.5], [0.0], [-0.25]], np.float32)
+    sf.write(tmp_path / "a.wav", values, 16000, subtype)
+    np.testing.assert_allclose(read(tmp_path / "a.wav"), values, rtol=0, atol=step)
+
+
+def test_blocks_can_be_read_twice(tmp_path):
+    sf.write(tmp_path / "a.wav", sound(5000), 8000)
+    with AudioFile(tmp_path / "a.wav") as recording:
+        once, again = (np.concatenate(list(recording.blocks(0.1))) for _ in range(2))
+    np.testing.assert_array_equal(once, again)
+
+
+def test_a_long_recording_is_never_in_memory_as_a_whole(tmp_path):
+    with sf.SoundFile(tmp_path / "a.wav", "w", 48000, 2, "PCM_16") as out:
+        for _ in range(300):
+            out.write(np.zeros((48000, 2), np.int16))
+    tracemalloc.start()
+    with AudioFile(tmp_path / "a.wav") as recording:
+        samples = sum(len(block) for block in recording.blocks())
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert samples == 300 * 48000
+    assert peak_bytes < 4e6
+
+
+# What cannot be read
+
+
+def one_sentence(error: pytest.ExceptionInfo[AudioError], *parts: str) -> None:
+    message = str(error.value)
+    assert "\n" not in message
+    assert ". " not in message
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize("name", ["no.wav", "no/such/folder.wav", "a" * 300 + ".wav"])
+def test_a_missing_file(tmp_path, name):
+    with pytest.raises(AudioError) as error:
+        AudioFile(tmp_path / name)
+    one_sentence(error, name)
+
+
+def test_a_folder_an_empty_file_and_a_pipe(tmp_path):
+    (tmp_path / "empty.wav").touch()
+    os.mkfifo(tmp_path / "pipe.wav")
+    for name, reason in [("", "is a folder"), ("empty.wav", "got 0 bytes"), ("pipe.wav", "not a regular file")]:
+        with pytest.raises(AudioError) as error:
+            AudioFile(tmp_path / name)
+        one_sentence(error, reason)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.txt", "a.raw", "a"])
+def test_what_is_no_audio(tmp_path, name):
+    (tmp_path / name).write_bytes(b"this is no audio at all, " * 100)
+    with pytest.raises(AudioError) as error:
+        AudioFile(tmp_path / name)
+    one_sentence(error, name, "is not audio that can be read")
+
+
+def test_audio_without_a_sample(tmp_path):
+    sf.write(tmp_path / "a.wav", sound(0), 16000)
+    with pytest.raises(AudioError) as error:
+        AudioFile(tmp_path / "a.wav")
+    one_sentence(error, "holds no audio: expected 1 sample or more, got 0")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read(tmp_path):
+    sf.write(tmp_path / "a.wav", sound(10), 16000)
+    (tmp_path / "a.wav").chmod(0)
+    with pytest.raises(AudioError) as error:
+        AudioFile(tmp_path / "a.wav")
+    one_sentence(error, "cannot be read: Permission denied")
+
+
+def test_what_comes_before_the_damage_is_given(tmp_path):
+    sf.write(tmp_path / "a.flac", sound(96000), 48000)
+    data = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(data[: len(data) // 2])
+    blocks = []
+    with AudioFile(tmp_path / "a.flac") as recording, pytest.raises(AudioError) as error:
+        blocks.extend(recording.blocks(0.1))
+    one_sentence(error, "is damaged after 0.", "of 2.0 s")
+    given_samples = np.concatenate(blocks)
+    assert len(given_samples) > 36000
+    np.testing.assert_allclose(given_samples, sound(96000)[: len(given_samples)], atol=2**-15)
+
+
+def test_a_cut_off_wav_gives_what_is_there(tmp_path):
+    sf.write(tmp_path / "a.wav", sound(16000), 16000)
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data[: len(data) // 2])
+    assert 7900 < len(read(tmp_path / "a.wav")) <= 8000
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_what_a_killed_recorder_left_is_read(tmp_path, name):
+    write = f"""
+import os, signal, numpy, soundfile
+out = soundfile.SoundFile({str(tmp_path / name)!r}, "w", 16000, 1, "PCM_16")
+for _ in range(20):
+    out.write(numpy.full(4000, 0.25))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", write], check=False)
+    blocks = []
+    with contextlib.suppress(AudioError), AudioFile(tmp_path / name) as recording:
+        assert 70_000 < recording.total_samples <= 80_000
+        blocks.extend(recording.blocks(0.1))
+    assert sum(map(len, blocks)) > 70_000
+    assert all((block == 0.25).all() for block in blocks)
+
+
+# Pacing
+
+
+class FakeClock:
+    """Time that passes only by sleeping and by `work`."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now_s += seconds
+
+
+@given(
+    blocks=st.lists(st.integers(1, 2000), min_size=1, max_size=50),
+    work=st.lists(st.floats(0, 0.2), min_size=50, max_size=50),
+)
+def test_no_block_is_early_and_a_late_one_is_not_waited_for(blocks, work):
+    clock, rate_hz, heard = FakeClock(), 16000, 0
+    start_s = clock.now_s
+    idle_since_s = start_s
+    for block, work_s in zip(paced(map(np.zeros, blocks), rate_hz, clock, clock.sleep), work, strict=False):
+        heard += len(block)
+        due_s = start_s + heard / rate_hz
+        assert clock.now_s == pytest.approx(max(due_s, idle_since_s), abs=1e-6)
+        clock.now_s += work_s
+        idle_since_s = clock.now_s
+
+
+def test_pacing_does_not_drift_over_an_hour():
+    clock = FakeClock()
+    for _ in paced((np.zeros(1601) for _ in range(36000)), 16000, clock, clock.sleep):
+        clock.now_s += 0.01
+    assert clock.now_s - 1000 == pytest.approx(36000 * 1601 / 16000 + 0.01, abs=1e-3)

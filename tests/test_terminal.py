@@ -1,0 +1,187 @@
+"""The live display: what it shows is a function of the events, fits the terminal, and leaves pipes clean."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from clients.screen import Status, clock, colour, render
+from clients.summary import print_summary
+from clients.terminal import LiveDisplay, PlainDisplay
+from clients.transcript import Cell, Transcript
+from stream.events import Event, Final, Revision, Speaker, Turn
+from stream.labels import Labels
+from stream.timeline import Timeline
+
+CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+HEARD = [
+    Speaker(1, 90),
+    Turn(1, 1, 100, 200, 200, "committed"),
+    Speaker(2, 190),
+    Turn(2, 2, 200, 300, 300, "committed"),
+    Turn(3, 1, 320, 420, 360, "provisional"),
+    Revision((2,), 2, 1, "reassigned", 420),
+    Turn(4, None, 400, 420, 400, "provisional"),
+]
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[list[Event]]:
+    """What a real timeline says, hop by hop, of labels that change their mind."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    hops, people = draw(st.integers(1, 30)), draw(st.integers(1, 5))
+    truth = np.repeat(rng.random((hops * 3, people)) < 0.5, 10, axis=0)
+    timeline = Timeline(draw(st.sampled_from([0.5, 1.0, 5.0])))
+    said = []
+    for end in range(30, len(truth) + 1, 30):
+        first = max(0, end - 400)
+        swapped = truth[first:end][:, rng.permutation(people)] if rng.random() < 0.2 else truth[first:end]
+        said.append(timeline.update(Labels(first, swapped, tuple(range(people))), end))
+    return [*said, [timeline.finish(Labels(0, truth, tuple(range(people))))]]
+
+
+def told(events: list[Event]) -> Transcript:
+    transcript = Transcript()
+    transcript.apply(events)
+    return transcript
+
+
+def screen(transcript: Transcript, status: Status, width: int = 80, height: int = 24) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, record=True, color_system="truecolor")
+    console.print(render(transcript, status, "talk.wav", 1.0, width, height))
+    return console.export_text().rstrip("\n").split("\n")
+
+
+@given(conversations())
+@settings(max_examples=30, deadline=None)
+def test_transcript_holds_the_newest_version_of_every_turn(said: list[list[Event]]):
+    transcript, newest = Transcript(), dict[int, Turn]()
+    for event in itertools.chain(*said[:-1]):
+        transcript.apply([event])
+        if isinstance(event, Turn):
+            newest[event.id] = event
+            if event.state == "retracted":
+                del newest[event.id]
+        if isinstance(event, Revision):
+            for i in event.turns:
+                assert transcript.rows[i].turn.speaker == event.new
+                assert transcript.rows[i].was[-1] == event.old
+        assert transcript.rows.keys() == newest.keys()
+    for row in transcript.rows.values():
+        turn = newest[row.turn.id]
+        assert (row.turn.start_frame, row.turn.end_frame) == (turn.start_frame, turn.end_frame)
+    for speaker in {row.turn.speaker for row in transcript.rows.values()}:
+        frames = sum(
+            r.turn.end_frame - r.turn.start_frame for r in transcript.rows.values() if r.turn.speaker == speaker
+        )
+        assert transcript.talk_s(speaker) == pytest.approx(frames * 270 / 16000)
+
+
+@given(conversations(), st.integers(40, 200), st.integers(8, 60), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_screen_never_leaves_the_terminal(said: list[list[Event]], width: int, height: int, microphone: bool):
+    status = Status(len(said) * 0.5, None if microphone else 60.0, 0.0, -20.0 if microphone else None)
+    lines = screen(told([*itertools.chain(*said)]), status, width, height)
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+
+
+def test_screen_shows_state_speaker_and_revision_of_each_turn():
+    lines = screen(told(HEARD), Status(7.1, 30.0))
+    assert lines[0].split() == ["talk.wav", "0:07.1", "of", "0:30.0"]
+    assert "1 speaker · 4 turns · 1 revision" in lines[1]  # all that S2 had is S1's now
+    turns = [line.split() for line in lines if re.search(r"\d - \d", line)]
+    assert [(t[0], t[6], t[7:]) for t in turns] == [
+        ("●", "S1", []),
+        ("●", "S1", ["↺", "was", "S2"]),
+        ("◐", "S1", []),
+        ("○", "?", []),
+    ]
+
+
+def test_speaker_who_got_a_turn_back_is_not_named_as_a_former_one():
+    back = [*HEARD, Revision((2,), 1, 2, "reassigned", 430)]
+    assert "was" in "".join(screen(told(HEARD), Status(7.1)))
+    assert "↺ was S1" in "".join(screen(told(back), Status(7.1)))
+    assert "was S2" not in "".join(screen(told(back), Status(7.1)))
+
+
+def test_backlog_and_notice_are_said():
+    assert "2.5 s behind" in screen(told(HEARD), Status(7.1, backlog_s=2.5))[1]
+    assert "keeping up" in screen(told(HEARD), Status(7.1, backlog_s=0.3))[1]
+    assert "microphone is gone" in screen(told(HEARD), Status(7.1, notice="the microphone is gone"))[1]
+
+
+def test_level_meter_follows_the_level():
+    def filled(level_db: float) -> int:
+        return "".join(screen(told([]), Status(1.0, level_db=level_db))).count("█")
+
+    assert filled(-90.0) == 0 < filled(-40.0) < filled(-20.0) < filled(0.0) == filled(6.0)
+
+
+def test_lane_marks_provisional_and_committed_speech():
+    lane = told([Turn(1, 1, 10, 50, 30, "provisional")]).lane(1, 0, 60, 6)
+    assert lane == [Cell.SILENT, Cell.COMMITTED, Cell.COMMITTED, Cell.PROVISIONAL, Cell.PROVISIONAL, Cell.SILENT]
+
+
+def test_shortest_turn_is_seen_and_others_lanes_stay_empty():
+    transcript = told([Turn(1, 2, 31, 33, 33, "committed")])
+    assert transcript.lane(2, 0, 1000, 10).count(Cell.COMMITTED) == 1
+    assert set(transcript.lane(1, 0, 1000, 10)) == {Cell.SILENT}
+
+
+def test_speakers_keep_their_colours_and_neighbours_differ():
+    assert [colour(n) for n in range(1, 20)] == [colour(n) for n in range(1, 20)]
+    assert all(len({colour(n) for n in range(first, first + 6)}) == 6 for first in range(1, 20))
+
+
+def test_plain_display_prints_committed_turns_and_revisions_without_control_codes():
+    out = io.StringIO()
+    display = PlainDisplay(Console(file=out))
+    for event in [*HEARD, HEARD[1]]:
+        display.update([event], Status(7.0))
+    lines = out.getvalue().splitlines()
+    assert [line.split()[5:] for line in lines] == [["S1"], ["S2"], ["S2", "->", "S1", "revised", "(reassigned)"]]
+    assert not CONTROL.search(out.getvalue())
+
+
+def test_live_display_gives_the_cursor_back_and_leaves_nothing():
+    out = io.StringIO()
+    display = LiveDisplay(Console(file=out, force_terminal=True, width=80, height=24), "talk.wav", 1.0)
+    display.update(HEARD, Status(7.0))
+    assert "talk.wav" in out.getvalue()
+    display.close()
+    assert out.getvalue().rfind("\x1b[?25h") > out.getvalue().rfind("\x1b[?25l")
+
+
+def test_summary_lists_all_turns_and_talk_times():
+    turns = (Turn(1, 1, 100, 200, 200, "final"), Turn(2, 2, 150, 300, 300, "final"))
+    out = io.StringIO()
+    print_summary(Console(file=out), "talk.wav", 10.0, Final(turns, ((1, 100), (2, 150))), processing_s=0.5)
+    text = out.getvalue()
+    assert text.startswith("talk.wav: 0:10.0, 2 speakers, 2 turns, 0.5 s to process, 20.0 times real time")
+    assert [line.split()[-1] for line in text.splitlines() if " - " in line] == ["S1", "S2"]
+    assert re.search(r"S1 +1.7 s +17%", text)
+    assert re.search(r"S2 +2.5 s +25%", text)
+    assert not CONTROL.search(text)
+
+
+def test_summary_of_silence_says_so():
+    out = io.StringIO()
+    print_summary(Console(file=out), "quiet.wav", 3.0, Final((), ()))
+    assert "no speech was found" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text"),
+    [(0, "0:00.0"), (6.69, "0:06.7"), (59.96, "1:00.0"), (3599.99, "1:00:00.0"), (3723.4, "1:02:03.4")],
+)
+def test_clock(time_s: float, text: str):
+    assert clock(time_s) == text
