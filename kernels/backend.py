@@ -12,16 +12,13 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import glob
-import hashlib
 import importlib.util
 import os
-import shutil
 import sys
 import time
 import warnings
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 __all__ = [
@@ -121,26 +118,7 @@ def _load_openblas() -> tuple[ctypes.CDLL | None, str | None, tuple[str, ...]]:
     return library, path, ()
 
 
-def _keep_compiled_kernels() -> None:
-    """Compiled kernels are kept in a folder named after the sources of all of them.
-
-    Numba itself compares only the file a function stands in, but a kernel contains functions of other files.
-    """
-    if "NUMBA_CACHE_DIR" in os.environ or not os.access(Path(__file__).parent, os.W_OK):
-        return
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    folder = Path(__file__).parent / "__pycache__" / f"numba-{digest}"
-    if not folder.exists():
-        for old in folder.parent.glob("numba-*"):
-            shutil.rmtree(old, ignore_errors=True)
-    os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    if "numba" in sys.modules:
-        sys.modules["numba"].config.CACHE_DIR = str(folder)
-
-
 openblas, _blas_path, _warnings = _load_openblas()
-_keep_compiled_kernels()
 
 # On M5 and CUDA, MLX multiplies float32 in TF32 (error 1e-3) unless told not to: too coarse for parity with PyTorch.
 os.environ.setdefault("MLX_ENABLE_TF32", "0")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kernels.backend import like, mx, on_cpu
+from kernels.sums import time_sum
 
 try:
     from kernels import convpool_cpu as cpu
@@ -56,7 +57,7 @@ def conv_pool_ops(x: Any, conv: Conv) -> tuple[Any, Any, Any]:
     batch, frames, channels = y.shape
     frames //= POOL
     y = y[:, : frames * POOL].reshape(batch, frames, POOL, channels).max(axis=2)
-    return y, y.sum(axis=1), mx.square(y).sum(axis=1)
+    return y, time_sum(y), time_sum(mx.square(y))
 
 
 def conv_pool(x: Any, conv: Conv, use_kernel: bool = True) -> tuple[Any, Any, Any]:
@@ -96,6 +97,7 @@ def normal_scale(waves: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, A
         mean, variance = cpu.moments(waves)
         scale = float(weight.item()) / np.sqrt(variance + eps)
         return scale, float(bias.item()) - mean * scale
-    mean = waves.mean(axis=1)
-    scale = weight * mx.rsqrt(mx.square(waves - mean[:, None]).mean(axis=1) + eps)
+    mean = time_sum(waves) / waves.shape[1]
+    variance = time_sum(mx.square(waves - mean[:, None])) / waves.shape[1]
+    scale = weight / mx.sqrt(variance + eps)
     return scale, bias - mean * scale

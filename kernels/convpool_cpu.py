@@ -6,21 +6,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from kernels.frames import SPARE_ROWS, empty, flat, panels, roomy, totals, whole
+from kernels.jit import compiled
 from kernels.simd import LANES, add, fma, load, maximum, mul, splat, store, sub
 from kernels.team import claim, finish, run, wait
-from kernels.tile import COLUMNS, ROWS, aligned_copy, pack, tile
+from kernels.tile import COLUMNS, NOTHING, ROWS, aligned_copy, pack, tile
 
 POOL = 3
 CHUNK_FRAMES = 10
 CHUNK_STEPS = CHUNK_FRAMES * POOL
 LINEAR_STEPS = 40
-NOTHING = np.zeros(COLUMNS, np.float32)
 _ZERO = np.float32(0)
-_jit: Any = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit: Any = compiled(error_model="numpy")
 
 
 def pack_conv(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +147,7 @@ def linear_cpu(x: Any, packed: tuple[np.ndarray, np.ndarray], channels: int, slo
     return out[:, :, :channels]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
+@compiled(fastmath=True)
 def moments(waves):
     """Mean and variance of every row, in float64. Shapes: (B, N) -> (B,), (B,)."""
     batch, samples = waves.shape

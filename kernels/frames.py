@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from kernels.backend import mx
+from kernels.jit import compiled
 from kernels.simd import LANES
 from kernels.tile import COLUMNS, aligned_empty
 
@@ -62,7 +62,7 @@ def as_numpy(x: Any) -> np.ndarray:
     return np.asarray(x, np.float32)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled()
 def totals(sums, frames, per_chunk):
     """Sums over time of values and of their squares, in float64, from those of chunks of `per_chunk` frames.
 

@@ -11,18 +11,18 @@ import numpy as np
 
 from kernels.backend import cpu_threads
 from kernels.frames import empty, flat, panels, roomy
+from kernels.jit import compiled
 from kernels.simd import LANES, add, broadcast, div, floor, fma, load, maximum, minimum, mul, power_of_two, splat, store
 from kernels.team import claim, finish, run, wait
-from kernels.tile import COLUMNS, aligned_copy, pack, tile
+from kernels.tile import COLUMNS, NOTHING, aligned_copy, pack, tile
 from kernels.tile import ROWS as TILE_ROWS
 
 BLOCK = 8 * LANES  # gates whose sums are in registers at once
 ROWS = 4  # batch rows that share one reading of the weights
 CHUNK = 40  # frames projected at a time, so that what the recurrence reads next is in the cache
-NOTHING = np.zeros(COLUMNS, np.float32)
 
 _f = np.float32
-_jit: Any = numba.njit(nogil=True, error_model="numpy", cache=True)
+_jit: Any = compiled(error_model="numpy")
 _inline: Any = numba.njit(inline="always", error_model="numpy")
 
 

@@ -109,6 +109,11 @@ def _elementwise(arity: int, generate: Any) -> Any:
     return _intrinsic(typed[arity])
 
 
+def _reverse(builder: Any, args: Any) -> Any:
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), list(range(LANES))[::-1])
+    return builder.shuffle_vector(args[0], ir.Constant(_FLOATS, ir.Undefined), lanes)
+
+
 def _floor(builder: Any, args: Any) -> Any:
     kind = ir.FunctionType(_FLOATS, [_FLOATS])
     return builder.call(get_or_insert_function(builder.module, kind, f"llvm.floor.v{LANES}f32"), args)
@@ -131,5 +136,6 @@ maximum = _elementwise(2, lambda builder, args: builder.select(builder.fcmp_orde
 minimum = _elementwise(2, lambda builder, args: builder.select(builder.fcmp_ordered("<", *args), *args))
 fma = _elementwise(3, lambda b, args: b.fadd(b.fmul(args[0], args[1], flags=_FUSE), args[2], flags=_FUSE))
 floor = _elementwise(1, _floor)
+reverse = _elementwise(1, _reverse)
 absolute = _elementwise(1, lambda b, args: b.select(b.fcmp_ordered("<", args[0], _ZERO), b.fneg(args[0]), args[0]))
 power_of_two = _elementwise(1, _power_of_two)

@@ -14,6 +14,7 @@ import numpy as np
 
 from kernels import sincnet_gpu as gpu
 from kernels.backend import like, mx, on_cpu
+from kernels.sums import time_sum
 
 try:
     from kernels import sincnet_cpu as cpu
@@ -75,7 +76,7 @@ def sinc_pool_ops(x: Any, filters: Any) -> tuple[Any, Any, Any]:
     batch, steps, channels = bank.shape
     frames = steps // POOL
     pooled = bank[:, : frames * POOL].reshape(batch, frames, POOL, channels).max(axis=2)
-    return pooled, pooled.sum(axis=1), mx.square(pooled).sum(axis=1)
+    return pooled, time_sum(pooled), time_sum(mx.square(pooled))
 
 
 def sinc_pool(

@@ -1,7 +1,8 @@
-"""The CPU body of `kernels.sincnet`: register tiles over the waveform, 60 steps at a time, so that the filterbank's
-output stays in the cache until it is pooled.
+"""The CPU body of `kernels.sincnet`: register tiles over the waveform, 30 steps at a time, so that the filterbank's
+output stays in the cache until it is pooled. The filters are even or odd: a step's samples are folded first, sums and
+differences of those as far before as behind the middle, which halves the multiplications.
 
-Two halves, because a stream keeps the first: `extremes` filters and keeps the largest and the smallest value of every
+Two parts, because a stream keeps the first: `extremes` filters and keeps the largest and the smallest value of every
 group of steps; `rescale` makes from them max |scale v + offset|, which is reached at one of the two.
 """
 
@@ -11,39 +12,71 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from kernels.frames import as_numpy, empty, flat, panels, totals, whole
-from kernels.simd import LANES, absolute, add, fma, load, maximum, minimum, splat, store, sub
+from kernels.jit import compiled
+from kernels.simd import LANES, absolute, add, fma, load, maximum, minimum, reverse, splat, store, sub
 from kernels.team import claim, finish, run, wait
-from kernels.tile import COLUMNS, ROWS, pack, tile
+from kernels.tile import COLUMNS, NOTHING, ROWS, aligned_copy, pack, tile
 
 POOL = 3
-CHUNK_FRAMES = 20  # 60 steps of 96 columns are 23 KB, a panel of filters 32 KB
+CHUNK_FRAMES = 10  # 30 steps folded are 31 KB, a panel of filters 16 KB: both fit the first cache
 CHUNK_STEPS = CHUNK_FRAMES * POOL
-NOTHING = np.zeros(COLUMNS, np.float32)
 _ZERO = np.float32(0)
-_jit: Any = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit: Any = compiled(error_model="numpy")
 
 
 def pack_filters(filters: np.ndarray) -> np.ndarray:
-    """(C, K) filters as `tile` reads them."""
-    return pack(panels(np.ascontiguousarray(filters.T)))
+    """(C, K) filters as `_filter` reads them: panels of the first half of the taps, even filters, then odd ones.
+
+    Errors: ValueError unless the first C / 2 filters are even and the others odd.
+    """
+    side, taps = len(filters) // 2, filters.shape[1]
+    if not np.array_equal(np.concatenate([filters[:side], -filters[side:]])[:, ::-1], filters):
+        raise ValueError(f"expected {side} even filters and as many odd ones, got others")
+    once = np.array(filters[:, : taps // 2 + 1])
+    once[:, -1] /= 2  # the middle sample is added to itself
+    return aligned_copy(np.concatenate([pack(panels(half.T)) for half in (once[:side], once[side:])]))
 
 
 @_jit
-def _filter(wave, start, stride, filters, bank, nothing):
-    """bank (CHUNK_STEPS, columns) = filterbank of the steps that begin at sample `start` of the flat `wave`."""
-    count, taps, _ = filters.shape
-    columns = count * COLUMNS
-    for panel in range(count):
-        for row in range(0, CHUNK_STEPS, ROWS):
-            tile(  # type: ignore[call-arg]
-                wave.ctypes.data + 4 * (start + row * stride), stride, 1, 0, taps,
-                filters.ctypes.data + 4 * panel * taps * COLUMNS, nothing.ctypes.data, nothing.ctypes.data, 0,
-                bank.ctypes.data + 4 * (row * columns + panel * COLUMNS), columns, np.float32(-np.inf),
-            )  # fmt: skip
+def _fold(wave, start, stride, taps, folded, span):
+    """folded (CHUNK_STEPS, 2, span) = sums and differences of samples k and taps - 1 - k of every step."""
+    for step in range(CHUNK_STEPS):
+        first, to = start + step * stride, step * 2 * span
+        for k in range(0, span, LANES):
+            ahead, back = load(wave, first + k), reverse(load(wave, first + taps - k - LANES))
+            store(folded, to + k, add(ahead, back))
+            store(folded, to + span + k, sub(ahead, back))
+
+
+@_jit
+def _space(filters, side):
+    """Room for a chunk's folded samples and for its filterbank, and the columns of that; `side`: even filters."""
+    count, depth, _ = filters.shape
+    span, columns = (depth + LANES - 1) // LANES * LANES, side + count // 2 * COLUMNS
+    return np.empty(CHUNK_STEPS * 2 * span, np.float32), np.empty(CHUNK_STEPS * columns, np.float32), columns
+
+
+@_jit
+def _filter(wave, start, stride, taps, filters, side, folded, bank, columns, nothing):
+    """bank (CHUNK_STEPS, columns) = filterbank of the steps that begin at sample `start` of the flat `wave`.
+
+    Even panels are written first: odd ones overwrite what they have too much.
+    """
+    count, depth, span = filters.shape[0] // 2, filters.shape[1], len(folded) // (CHUNK_STEPS * 2)
+    _fold(wave, start, stride, taps, folded, span)
+    for half in range(2):
+        for panel in range(count):
+            column = half * side + panel * COLUMNS
+            for row in range(0, CHUNK_STEPS, ROWS):
+                tile(  # type: ignore[call-arg]
+                    folded.ctypes.data + 4 * (row * 2 + half) * span, 2 * span, 1, 0, depth,
+                    filters.ctypes.data + 4 * (half * count + panel) * depth * COLUMNS, nothing.ctypes.data,
+                    nothing.ctypes.data, 0, bank.ctypes.data + 4 * (row * columns + column), columns,
+                    np.float32(-np.inf),
+                )  # fmt: skip
 
 
 @_jit
@@ -87,22 +120,36 @@ def _rescale(high, low, at, per_frame, scale, offset, frames, width, pooled, p0,
 
 @_jit
 def _pool_all(
-    wave, wave_row, stride, filters, scale, offset, frames, width, pooled, pooled_row, sums, nothing, counters
+    wave,
+    wave_row,
+    stride,
+    taps,
+    filters,
+    side,
+    scale,
+    offset,
+    frames,
+    width,
+    pooled,
+    pooled_row,
+    sums,
+    nothing,
+    counters,
 ):
     """Everything at once for every row; wave and pooled flat.
 
     Shapes: scale (B,), offset (B, width), sums (B, chunks, 3, width).
     """
     batch, chunks = sums.shape[0], sums.shape[1]
-    columns = filters.shape[0] * COLUMNS
-    bank = np.empty((CHUNK_STEPS + 1) * columns, np.float32)
+    folded, bank, columns = _space(filters, side)
     high, low = np.empty(CHUNK_FRAMES * width, np.float32), np.empty(CHUNK_FRAMES * width, np.float32)
     sums_flat = sums.reshape(-1)
     work = claim(counters, 0)
     while work < batch * chunks:
         row, first = work // chunks, work % chunks * CHUNK_FRAMES
         count = min(CHUNK_FRAMES, frames - first)
-        _filter(wave, row * wave_row + first * POOL * stride, stride, filters, bank, nothing)
+        start = row * wave_row + first * POOL * stride
+        _filter(wave, start, stride, taps, filters, side, folded, bank, columns, nothing)
         _extremes(bank, columns, POOL, count, width, high, low, 0)
         to = row * pooled_row + first * width
         _rescale(high, low, 0, 1, scale[row], offset[row], count, width, pooled, to, sums_flat, work * 3 * width)
@@ -112,16 +159,16 @@ def _pool_all(
 
 
 @_jit
-def _filter_extremes(wave, stride, filters, group, width, high, low, at, groups, nothing, counters):
+def _filter_extremes(wave, stride, taps, filters, side, group, width, high, low, at, groups, nothing, counters):
     """high, low [at : at + groups] of the waveform that begins with their first step."""
-    columns = filters.shape[0] * COLUMNS
-    bank = np.empty((CHUNK_STEPS + 1) * columns, np.float32)
+    folded, bank, columns = _space(filters, side)
     per_chunk = CHUNK_STEPS // group
     chunks = (groups + per_chunk - 1) // per_chunk
     work = claim(counters, 0)
     while work < chunks:
         first = work * per_chunk
-        _filter(wave, work * CHUNK_STEPS * stride, stride, filters, bank, nothing)
+        start = work * CHUNK_STEPS * stride
+        _filter(wave, start, stride, taps, filters, side, folded, bank, columns, nothing)
         _extremes(bank, columns, group, min(per_chunk, groups - first), width, high, low, at + first)
         finish(counters, 0)
         work = claim(counters, 0)
@@ -164,19 +211,23 @@ def sinc_pool_cpu(x: Any, filters: Any, scale: Any, shift: Any, stride: int) -> 
     offset[:, :channels] = np.asarray(shift, np.float64)[:, None] * filters.response
     pooled = empty(batch, frames, channels)
     sums = np.empty((batch, -(-frames // CHUNK_FRAMES), 3, width), np.float32)
-    source = padded.reshape(-1), padded.shape[1], stride, filters.packed, np.asarray(scale, np.float32), offset
-    run(_pool_all, 1, *source, frames, width, flat(pooled), pooled.strides[0] // 4, sums, NOTHING)
+    source = padded.reshape(-1), padded.shape[1], stride, taps, filters.packed, channels // 2
+    target = frames, width, flat(pooled), pooled.strides[0] // 4, sums
+    run(_pool_all, 1, *source, np.asarray(scale, np.float32), offset, *target, NOTHING)
     return pooled, *totals(sums[..., :channels], frames, CHUNK_FRAMES)
 
 
-def filter_extremes(wave: Any, packed: Any, stride: int, group: int, high: Any, low: Any, at: int, groups: int) -> None:
+def filter_extremes(
+    wave: Any, filters: Any, stride: int, group: int, high: Any, low: Any, at: int, groups: int
+) -> None:
     """high, low [at : at + groups] = extremes over `group` steps of the filterbank of a waveform (N,).
 
     Shapes: high, low (room, C), contiguous, C a multiple of LANES.
     """
     source = _with_room(as_numpy(wave)[None], stride).reshape(-1)
-    target = high.shape[1], high.reshape(-1), low.reshape(-1), at, groups
-    run(_filter_extremes, 1, source, stride, packed, group, *target, NOTHING)
+    channels, taps = filters.taps.shape
+    target = channels, high.reshape(-1), low.reshape(-1), at, groups
+    run(_filter_extremes, 1, source, stride, taps, filters.packed, channels // 2, group, *target, NOTHING)
 
 
 def rescale(high: Any, low: Any, at: int, per_frame: int, scale: float, offset: Any, pooled: Any, sums: Any) -> None:

@@ -96,7 +96,7 @@ def _advance(window: np.ndarray, start: int, filters: SincFilters, state: BankSt
     state.at = _make_room(state, state.at + moved, kept)
     state.start_sample = start
     rows = state.high, state.low, state.at + kept, state.groups - kept
-    filter_extremes(window[kept * unit :], filters.packed, STRIDE, state.group, *rows)
+    filter_extremes(window[kept * unit :], filters, STRIDE, state.group, *rows)
 
 
 def _make_room(state: BankState, first: int, kept: int) -> int:
