@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+KERNEL_TESTS := $(wildcard tests/test_backend.py tests/test_lstm.py tests/test_sincnet.py tests/test_convpool.py \
+	tests/test_camplusplus_kernels.py tests/test_metal_kernels.py)
 
 .PHONY: demo test bench lint metal-check clean
 
@@ -24,8 +26,8 @@ bench: $(STAMP)
 
 # On a Mac: the kernel tests with a missing Metal device counted as a failure, then the kernel benchmark's table.
 metal-check: $(STAMP)
-	REQUIRE_METAL=1 $(BIN)/python -m pytest $(sort $(wildcard tests/test_*kernel*.py tests/test_lstm*.py tests/test_sincnet*.py tests/test_conv*.py tests/test_metal*.py))
-	REQUIRE_METAL=1 $(BIN)/python -m pytest $(wildcard benchmarks/*kernel*.py) --benchmark-only
+	REQUIRE_METAL=1 $(BIN)/python -m pytest $(KERNEL_TESTS)
+	REQUIRE_METAL=1 $(BIN)/python -m pytest benchmarks/bench_kernels.py -s
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "turnstream needs Python 3.11 or newer, got %d.%d: run make PYTHON=python3.12 (or the one you have)" % v[:2])'

@@ -4,7 +4,7 @@
     taskset -c 0 pytest benchmarks/bench_kernels.py -s      one core, where others keep the machine busy
 
 Everything is checked before it is timed. The systems take turns, one call each, so that a busy machine slows all of
-them alike; printed are medians of wall-clock and of processor time (all threads), in ms a window, and their ratio to the
+them alike; printed are medians of wall-clock and processor time (all threads), in ms a window, and the ratio to the
 last line. PyTorch and ONNX Runtime come with the `peers` extra and are "not run" without it.
 """
 
@@ -46,9 +46,8 @@ def installed(package: str) -> bool:
 @pytest.fixture(scope="module")
 def network() -> PyanNet:
     versions = {name: metadata.version(name) if installed(name) else "not installed" for name in PACKAGES}
-    print(
-        f"\n{platform.machine()}, {cpu_threads()} cores, {describe().device}, {measure_gflops():.0f} GFLOP/s, {versions}"
-    )
+    machine = f"{platform.machine()}, {cpu_threads()} cores, {measure_gflops():.0f} GFLOP/s"
+    print(f"\n{machine}, {describe().device}, {versions}")
     return PyanNet(segmentation_weights())
 
 

@@ -5,8 +5,9 @@
 Each recording needs its reference beside it (`.rttm`; `.uem` where only a part is labelled). Printed per row: DER and
 its parts (false alarm, missed, confusion), overlap scored, without a collar and with 0.25 s on either side, pooled over
 the recordings, by pyannote.metrics. Rows: `live` is what was committed at that latency, unrevised; `revised` is the
-same with every revision of the stream applied; `final` the result at the end; `oracle` the floor of this segmentation
-model: the same windows with each local speaker given to the reference speaker with whom he shares most frames.
+same with every revision of the stream applied; `final` the result at the end; `oracle` what the windows give when each
+local speaker is one reference speaker, the one with whom he shares most frames. Only taking local speakers apart, as
+the stitcher does where the model changes speakers inside one, can go below it.
 
 What the models say is kept in the cache folder by the recording's hash, so the second run takes seconds.
 """
@@ -36,13 +37,13 @@ from stream.fbank import fbank, rows_of_frames
 from stream.labels import Labels, runs_of, smooth_runs
 from stream.rttm import RttmSegment, parse_rttm
 from stream.segmentation import activity
-from stream.stitcher import Stitcher, StitcherConfig
+from stream.stitcher import Stitcher
+from stream.stitcher_config import StitcherConfig
 from stream.timeline import DROP_FRAMES, FILL_FRAMES, Timeline
 from stream.weights import embedding_weights, segmentation_weights
 from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, WindowSchedule
 
 COLLARS_S = (0.0, 0.25)
-WINDOWS_A_CALL = 1
 Turns = list[RttmSegment]
 
 
@@ -72,12 +73,15 @@ class Recording:
 
     def windows(self) -> Iterator[tuple[int, NDArray[np.bool_]]]:
         """(first frame, (T, 3) local activity) of every window that is due."""
-        schedule, starts = WindowSchedule(), []
-        while not starts or starts[-1] + WINDOW_SAMPLES - 970 < len(self._samples):
+        schedule = WindowSchedule()
+        starts: list[int] = []
+        while schedule.frames_end < len(self._samples):
             starts.append(schedule.take())
         if not self._windows_path.exists():
             padded = np.pad(self._samples, (WINDOW_SAMPLES, WINDOW_SAMPLES + schedule.hop_samples))
-            said = [self._models.get().segment(padded[s + WINDOW_SAMPLES :][:WINDOW_SAMPLES], s, None)[0] for s in starts]
+            said = [
+                self._models.get().segment(padded[s + WINDOW_SAMPLES :][:WINDOW_SAMPLES], s, None)[0] for s in starts
+            ]
             np.save(self._windows_path, np.stack(said))
         for start, logp in zip(starts, np.load(self._windows_path, mmap_mode="r"), strict=True):
             yield start // FRAME_SAMPLES, activity(logp)
@@ -262,11 +266,9 @@ def main() -> None:
             scores.setdefault(row, Score()).add(recording, turns)
         true = len({turn.speaker for turn in recording.reference})
         revised = "  ".join(f"{latency:g} s: {seconds:.0f}" for latency, seconds in outcome.revised_s.items())
-        print(
-            f"{path.stem}: {outcome.speakers} speakers found, {true} true; {recording.embedded / recording.duration_s:.2f}"
-            f" embeddings a second; seconds revised at {revised}",
-            flush=True,
-        )
+        rate = recording.embedded / recording.duration_s
+        print(f"{path.stem}: {outcome.speakers} speakers found, {true} true; {rate:.2f} embeddings a second;", end=" ")
+        print(f"seconds revised at {revised}", flush=True)
     print(f"\n{'':14}  collar 0: DER, false alarm, missed, confusion |  collar 0.25")
     for row in sorted(scores, key=_row_order):
         print(f"{row:14}  {scores[row].cells()}")

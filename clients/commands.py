@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from clients.devices import MicrophoneError, choose_device, input_devices
 from clients.file import AudioFile, paced
 from clients.microphone import SILENCE_DBFS, Gap, Microphone
 from clients.outputs import Outputs, Stdout, complain
-from clients.run import Outcome, follow
+from clients.run import choose_display, conclude, engine, follow
 from clients.screen import Status
-from clients.summary import print_summary
-from clients.terminal import Display, LiveDisplay, NoDisplay, PlainDisplay, ProgressDisplay
 from stream.errors import AudioError
 from stream.events import Event
 from stream.weights import demo_recording, models_list, models_pull, models_remove, models_where
@@ -48,10 +45,11 @@ def run_mic(args: Namespace) -> int:
     source = Path(args.record or "microphone")
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, [source])
-    device = choose_device(args.device)  # before the weights, which may have to be fetched
+    device = choose_device(args.device)  # before the weights are fetched
     record = Path(args.record) if args.record else None
     with (
-        _engine(args) as diarizer,
+        engine(args) as diarizer,
+        _quiet_libraries(),
         Microphone(device.number, args.channel or 1, record) as microphone,
         _ctrl_c_stops(microphone),
     ):
@@ -62,9 +60,9 @@ def run_mic(args: Namespace) -> int:
             latency_s=args.latency,
         )
         outputs.begin(source, device=device.name, latency_s=args.latency)
-        display = _display(args, True, stdout, device.name, args.seconds)
+        display = choose_display(args, True, stdout, device.name, args.seconds)
         outcome = follow(session, _heard_steps(session, microphone, args.seconds), display, outputs, source)
-    _conclude(outcome, device.name, args, stdout)
+    conclude(outcome, device.name, args, stdout)
     return 0
 
 
@@ -114,16 +112,16 @@ def run_doctor(args: Namespace) -> int:
 
 
 def _run_recordings(paths: list[Path], realtime: bool, args: Namespace) -> int:
-    stdout = Stdout(sys.stdout)
-    outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, paths)
-    readable = [
-        path for path in paths if _opens(path, args.channel)
-    ]  # before the weights, which may have to be fetched
+    readable = [path for path in paths if _opens(path, args.channel)]  # before the weights are fetched
     code = 0 if len(readable) == len(paths) else 1
     if not readable:
         return code
-    with _engine(args) as diarizer:
+    stdout = Stdout(sys.stdout)
+    outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, readable)
+    with engine(args) as diarizer:
         for path in readable:
+            if path is not readable[0] and not args.json:
+                stdout.write("\n")
             try:
                 _diarize(diarizer, path, realtime, args, outputs, stdout)
             except AudioError as error:
@@ -131,13 +129,6 @@ def _run_recordings(paths: list[Path], realtime: bool, args: Namespace) -> int:
             if outputs.unread:
                 break
     return code
-
-
-def _engine(args: Namespace) -> Diarizer:
-    """Imported only here: a wrong path or device should be said at once, not after the engine is loaded."""
-    from stream.diarizer import Diarizer
-
-    return Diarizer(args.segmentation, args.embedding)
 
 
 def _opens(path: Path, channel: int | None) -> bool:
@@ -159,12 +150,12 @@ def _diarize(diarizer: Diarizer, path: Path, realtime: bool, args: Namespace, ou
             channel=_channel(args.channel, recording.channels, str(path)),
             latency_s=args.latency,
         )
-        display = _display(args, realtime, stdout, path.name, recording.duration_s)
+        display = choose_display(args, realtime, stdout, path.name, recording.duration_s)
         outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))
         begun_s = time.monotonic()
         outcome = follow(session, _steps(session, recording, realtime), display, outputs, path)
         processing_s = None if realtime else time.monotonic() - begun_s
-    _conclude(outcome, path.name, args, stdout, processing_s)
+    conclude(outcome, path.name, args, stdout, processing_s)
 
 
 def _steps(session: Session, recording: AudioFile, realtime: bool) -> Iterator[tuple[list[Event], Status]]:
@@ -215,31 +206,23 @@ def _ctrl_c_stops(microphone: Microphone) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """ALSA and PortAudio write to file descriptor 2, into the live screen; Python's stderr goes on as before."""
+    python_stderr, saved, nowhere = sys.stderr, os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    sys.stderr = os.fdopen(saved, "w", buffering=1, errors="replace", closefd=False)
+    try:
+        yield
+    finally:
+        sys.stderr = python_stderr
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
 def _channel(number: int | None, channels: int, source: str) -> int | None:
     """The engine's channel, counted from 0, for the user's, counted from 1."""
     if number is not None and number > channels:
         raise AudioError(f"expected a channel of {source} from 1 to {channels}, got {number}")
     return None if number is None else number - 1
-
-
-def _display(args: Namespace, live: bool, stdout: Stdout, title: str, total_s: float | None) -> Display:
-    console = _console(stdout)
-    if live and not args.json:
-        return LiveDisplay(console, title, args.latency) if console.is_terminal else PlainDisplay(console)
-    if total_s is not None:
-        return ProgressDisplay(Console(stderr=True), title, total_s)
-    return NoDisplay()
-
-
-def _conclude(outcome: Outcome, title: str, args: Namespace, stdout: Stdout, processing_s: float | None = None) -> None:
-    """The table, unless standard output belongs to the JSON lines; then what cut the audio short, if anything did."""
-    if not args.json:
-        print_summary(_console(stdout), title, outcome.duration_s, outcome.final, processing_s)
-    stdout.flush()
-    if outcome.error:
-        raise outcome.error
-
-
-def _console(stdout: Stdout) -> Console:
-    """A rich console on standard output; no colours or control codes where that is no terminal."""
-    return Console(file=cast(TextIO, stdout))

@@ -14,15 +14,20 @@ from stream.errors import TurnstreamError
 from stream.events import Event, Final, to_json
 
 
-def complain(message: str) -> int:
-    """One sentence on stderr; exit code 1."""
+def complain(message: str, code: int = 1) -> int:
+    """One sentence on stderr; the exit code, for the caller to return."""
     print(f"turnstream: {message}", file=sys.stderr)
-    return 1
+    return code
 
 
 def warn(message: str) -> None:
     """One sentence on stderr about what does not stop the run."""
     print(f"turnstream: warning: {message}", file=sys.stderr)
+
+
+def swallow(stream: TextIO) -> None:
+    """Let what is still written to a broken pipe go nowhere; Python would complain about it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Stdout:
@@ -54,7 +59,7 @@ class Stdout:
 
     def _give_up(self) -> None:
         self.broken = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # or Python complains when it exits
+        swallow(self._stream)
 
 
 class RttmOutput:
@@ -76,7 +81,7 @@ class RttmOutput:
                 self._path.mkdir(parents=True, exist_ok=True)
         for target in targets:
             with _explained(target):
-                target.open("a").close()
+                _try_to_write(target)
 
     def target(self, recording: Path) -> Path:
         """The file that the turns of this recording go to."""
@@ -147,6 +152,13 @@ def _check_names(recordings: Sequence[Path]) -> None:
 
 def _same_file(first: Path, second: Path) -> bool:
     return first.resolve() == second.resolve() or (first.exists() and second.exists() and first.samefile(second))
+
+
+def _try_to_write(path: Path) -> None:
+    existed = path.exists()
+    path.open("a").close()
+    if not existed:
+        path.unlink()
 
 
 @contextlib.contextmanager

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
-from clients.outputs import Outputs, warn
+from rich.console import Console
+
+from clients.outputs import Outputs, Stdout, warn
 from clients.screen import Status
-from clients.terminal import Display
+from clients.summary import print_summary
+from clients.terminal import Display, LiveDisplay, NoDisplay, PlainDisplay, ProgressDisplay
+from stream.artefacts import EMBEDDING, SEGMENTATION
 from stream.errors import TurnstreamError
 from stream.events import Event, Final
+from stream.weights import models_pull
 
 if TYPE_CHECKING:
-    from stream.diarizer import Session
+    from stream.diarizer import Diarizer, Session
 
 Steps = Iterable[tuple[list[Event], Status]]
 
@@ -26,6 +32,28 @@ class Outcome:
     final: Final
     duration_s: float
     error: TurnstreamError | None
+
+
+def engine(args: Namespace) -> Diarizer:
+    """The models, fetched where they have to be. Raises WeightsError."""
+    # Imported only here: a wrong path or device should be said at once, not after the engine is loaded.
+    from stream.diarizer import Diarizer
+
+    own = {SEGMENTATION.name: args.segmentation, EMBEDDING.name: args.embedding}
+    if missing := [name for name, path in own.items() if path is None]:
+        models_pull(missing)  # shows its own progress, where there is anything to fetch
+    with Console(stderr=True).status("loading the models (the first time they are compiled, about half a minute)"):
+        return Diarizer(args.segmentation, args.embedding)
+
+
+def choose_display(args: Namespace, live: bool, stdout: Stdout, title: str, total_s: float | None) -> Display:
+    """What suits where the output goes; `total_s` is None where the end is open."""
+    console = _console(stdout)
+    if live and not args.json:
+        return LiveDisplay(console, title, args.latency) if console.is_terminal else PlainDisplay(console)
+    if total_s is not None:
+        return ProgressDisplay(Console(stderr=True), title, total_s)
+    return NoDisplay()
 
 
 def follow(session: Session, steps: Steps, display: Display, outputs: Outputs, source: Path) -> Outcome:
@@ -65,3 +93,17 @@ def _report_repairs(session: Session, source: Path) -> None:
         warn(f"{source}: {counts.gap_samples / session.audio.rate_hz:.2f} s were lost and became silence")
     if warning := counts.warning():
         warn(f"{source}: {warning}")
+
+
+def conclude(outcome: Outcome, title: str, args: Namespace, stdout: Stdout, processing_s: float | None = None) -> None:
+    """The table, unless standard output belongs to the JSON lines; then what cut the audio short, if anything did."""
+    if not args.json:
+        print_summary(_console(stdout), title, outcome.duration_s, outcome.final, processing_s)
+    stdout.flush()
+    if outcome.error:
+        raise outcome.error
+
+
+def _console(stdout: Stdout) -> Console:
+    """A rich console on standard output; no colours or control codes where that is no terminal."""
+    return Console(file=cast(TextIO, stdout))

@@ -191,11 +191,27 @@ def _rescale_all(high, low, at, per_frame, scale, offset, frames, width, pooled,
     wait(counters, 0, chunks)
 
 
-def _with_room(waves: np.ndarray, stride: int) -> np.ndarray:
-    """(B, N) -> (B, more), so that the tiles of the last chunk stay inside."""
+@compiled(fastmath=True)
+def centres(waves):
+    """The constant to take off each waveform before it is filtered: its mean in steps of 1/64, mostly 0.
+
+    Filtered raw, an offset far larger than the speech would take its digits. Steps, so that a stream keeps one
+    constant, and silence before it stays zeros. Shapes: (B, N) -> (B,) float32.
+    """
+    out = np.empty(len(waves), np.float32)
+    for b in range(len(waves)):
+        total = 0.0
+        for i in range(waves.shape[1]):
+            total += waves[b, i]
+        out[b] = np.floor(total / waves.shape[1] * 64 + 0.5) / 64
+    return out
+
+
+def _with_room(waves: np.ndarray, centre: np.ndarray, stride: int) -> np.ndarray:
+    """(B, N) less the centres (B,) -> (B, more), so that the tiles of the last chunk stay inside."""
     batch, samples = waves.shape
     padded = np.empty((batch, samples + (CHUNK_STEPS + ROWS) * stride + COLUMNS), np.float32)
-    padded[:, :samples] = waves
+    np.subtract(waves, centre[:, None], out=padded[:, :samples])
     padded[:, samples:] = 0
     return padded
 
@@ -206,9 +222,10 @@ def sinc_pool_cpu(x: Any, filters: Any, scale: Any, shift: Any, stride: int) -> 
     batch, samples = waves.shape
     channels, taps = filters.taps.shape
     frames, width = ((samples - taps) // stride + 1) // POOL, whole(channels)
-    padded = _with_room(waves, stride)
+    centre = centres(waves)
+    padded = _with_room(waves, centre, stride)
     offset = np.zeros((batch, width), np.float32)
-    offset[:, :channels] = np.asarray(shift, np.float64)[:, None] * filters.response
+    offset[:, :channels] = (shift + np.float64(centre) * scale)[:, None] * filters.response
     pooled = empty(batch, frames, channels)
     sums = np.empty((batch, -(-frames // CHUNK_FRAMES), 3, width), np.float32)
     source = padded.reshape(-1), padded.shape[1], stride, taps, filters.packed, channels // 2
@@ -218,13 +235,13 @@ def sinc_pool_cpu(x: Any, filters: Any, scale: Any, shift: Any, stride: int) -> 
 
 
 def filter_extremes(
-    wave: Any, filters: Any, stride: int, group: int, high: Any, low: Any, at: int, groups: int
+    wave: Any, centre: float, filters: Any, stride: int, group: int, high: Any, low: Any, at: int, groups: int
 ) -> None:
-    """high, low [at : at + groups] = extremes over `group` steps of the filterbank of a waveform (N,).
+    """high, low [at : at + groups] = extremes over `group` steps of the filterbank of a waveform (N,) less its centre.
 
     Shapes: high, low (room, C), contiguous, C a multiple of LANES.
     """
-    source = _with_room(as_numpy(wave)[None], stride).reshape(-1)
+    source = _with_room(as_numpy(wave)[None], np.full(1, centre, np.float32), stride).reshape(-1)
     channels, taps = filters.taps.shape
     target = channels, high.reshape(-1), low.reshape(-1), at, groups
     run(_filter_extremes, 1, source, stride, taps, filters.packed, channels // 2, group, *target, NOTHING)

@@ -21,7 +21,7 @@ import numpy as np
 
 from kernels.frames import empty, totals
 from kernels.sincnet import POOL, STRIDE, TAPS, SincFilters
-from kernels.sincnet_cpu import CHUNK_FRAMES, filter_extremes, rescale
+from kernels.sincnet_cpu import CHUNK_FRAMES, centres, filter_extremes, rescale
 
 
 @dataclass
@@ -34,6 +34,7 @@ class BankState:
     window_samples: int
     at: int = 0
     start_sample: int | None = None  # of the window that the rows belong to; None before the first
+    centre: float = 0.0  # what was taken off its samples
 
     @property
     def groups(self) -> int:
@@ -77,13 +78,14 @@ def sinc_pool_step(
     pooled = empty(batch, frames, channels)
     sums = np.empty((batch, -(-frames // CHUNK_FRAMES), 3, channels), np.float32)
     for row, (window, start, state) in enumerate(zip(windows, starts, states, strict=True)):
-        _advance(window, start, filters, state)
+        _advance(window, start, float(centres(window[None])[0]), filters, state)
+        offset = (shifts[row] + state.centre * scales[row]) * filters.response
         extremes = state.high, state.low, state.at, POOL // state.group
-        rescale(*extremes, float(scales[row]), shifts[row] * filters.response, pooled[row], sums[row])
+        rescale(*extremes, float(scales[row]), offset, pooled[row], sums[row])
     return pooled, *totals(sums, frames, CHUNK_FRAMES)
 
 
-def _advance(window: np.ndarray, start: int, filters: SincFilters, state: BankState) -> None:
+def _advance(window: np.ndarray, start: int, centre: float, filters: SincFilters, state: BankState) -> None:
     """Make the state's rows those of the window that starts at sample `start`; filters only what is new."""
     if len(window) != state.window_samples:
         raise ValueError(f"expected a window of {state.window_samples} samples, got {len(window)}")
@@ -92,11 +94,12 @@ def _advance(window: np.ndarray, start: int, filters: SincFilters, state: BankSt
     if step % unit:
         raise ValueError(f"expected windows a multiple of {unit} samples apart, got {step}")
     moved = step // unit
-    kept = state.groups - moved if state.start_sample is not None and 0 <= moved < state.groups else 0
+    same = state.start_sample is not None and 0 <= moved < state.groups and centre == state.centre
+    kept = state.groups - moved if same else 0
     state.at = _make_room(state, state.at + moved, kept)
-    state.start_sample = start
+    state.start_sample, state.centre = start, centre
     rows = state.high, state.low, state.at + kept, state.groups - kept
-    filter_extremes(window[kept * unit :], filters, STRIDE, state.group, *rows)
+    filter_extremes(window[kept * unit :], centre, filters, STRIDE, state.group, *rows)
 
 
 def _make_room(state: BankState, first: int, kept: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,18 +12,32 @@ from stream.clustering import best_pairs, unit
 from stream.labels import Bools
 from stream.segments import Run
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
+from stream.windows import WINDOW_FRAMES
 
 Floats = NDArray[np.float32]
 BLOCK_WINDOWS = 64  # decided at once: enough to spare calls, few enough to keep products small
 
 
-@dataclass(slots=True)
 class Window:
-    """What is kept of a window: its place, its binary activity (T, S) and the runs of its S local speakers."""
+    """What is kept of a window to the end of the stream: its place, its activity in bits, its local speakers' runs."""
 
-    first_frame: int
-    active: Bools
-    runs: list[list[Run]]
+    __slots__ = ("_bits", "first_frame", "runs")
+
+    def __init__(self, first_frame: int, active: Bools, runs: list[list[Run]]):
+        self.first_frame = first_frame
+        self.runs = runs
+        self._bits = np.packbits(active)
+
+    @property
+    def active(self) -> Bools:
+        """Binary activity, (589, S) bool."""
+        bits = np.unpackbits(self._bits, count=WINDOW_FRAMES * len(self.runs))
+        return bits.view(np.bool_).reshape(WINDOW_FRAMES, len(self.runs))
+
+    @property
+    def end_frame(self) -> int:
+        """One past its last frame."""
+        return self.first_frame + WINDOW_FRAMES
 
 
 def clean_seconds(runs: list[Run]) -> float:
@@ -49,8 +62,7 @@ def decide(
         block = windows[start : start + BLOCK_WINDOWS]
         cosines = _cosines(block, vectors)
         for window in block:
-            chosen = assign_locals(window, ids, cosines, config)
-            yield window, _spoken(window, chosen, _moved_runs(window, chosen, ids, cosines, margin, config))
+            yield window, _Decision(window, ids, cosines, config).said(margin)
 
 
 def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
@@ -62,80 +74,84 @@ def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
     return dict(zip(embedded, np.stack(list(embedded.values())) @ vectors.T, strict=True))
 
 
-def assign_locals(
-    window: Window, ids: list[int], cosines: dict[int, Floats], config: StitcherConfig
-) -> list[int | None]:
-    """The speaker of every local speaker, one to one; None where no speaker is left or none is active.
+class _Decision:
+    """One window under the speakers `ids`; `owners` are its local speakers' speakers, None where there is none."""
 
-    The score is the mean cosine of his runs, weighted by clean speech, times a trust that grows with that speech.
-    Locals without an embedding take the speakers that remain, in the order of `ids`.
-    """
-    chosen: list[int | None] = [None] * len(window.runs)
-    scored, scores = [], []
-    for n, runs in enumerate(window.runs):
-        known = [(run.clean_frames, cosines[id(run.segment)]) for run in runs if id(run.segment) in cosines]
-        total = sum(clean for clean, _ in known)
-        if total:
-            trust = min(1.0, config.assign_trust_floor + total * FRAME_S / config.assign_trust_s)
-            scored.append(n)
-            scores.append(sum((clean * row for clean, row in known), np.zeros(len(ids))) * (trust / total))
-    if scored:
-        for row, column in best_pairs(np.stack(scores)):
-            chosen[scored[row]] = ids[column]
-    free = [speaker for speaker in ids if speaker not in chosen]
-    for n in range(len(chosen)):
-        if n not in scored and free and window.active[:, n].any():
-            chosen[n] = free.pop(0)
-    return chosen
+    def __init__(self, window: Window, ids: list[int], cosines: dict[int, Floats], config: StitcherConfig):
+        self._window = window
+        self._active = window.active
+        self._ids = ids
+        self._cosines = cosines
+        self._config = config
+        self.owners: list[int | None] = [None] * len(window.runs)
+        self._assign()
 
+    def said(self, margin: float) -> Said:
+        """For every local speaker, and every run that leaves one, the speaker and his frames."""
+        said: Said = []
+        rest = self._active.copy()
+        for n, run, speaker in self._moved(margin):
+            place = self._place(run)
+            mask = np.zeros(len(rest), bool)
+            mask[place] = rest[place, n]
+            rest[place, n] = False
+            said.append((speaker, mask))
+        said.extend((owner, rest[:, n]) for n, owner in enumerate(self.owners) if rest[:, n].any())
+        return said
 
-def _moved_runs(
-    window: Window,
-    chosen: list[int | None],
-    ids: list[int],
-    cosines: dict[int, Floats],
-    margin: float,
-    config: StitcherConfig,
-) -> list[tuple[int, Run, int]]:
-    """Runs that leave their local speaker for another one: (local, run, speaker).
+    def _assign(self) -> None:
+        """Linear assignment, one local speaker to one speaker.
 
-    The segmentation model silently changes speakers inside one local channel; a run whose own embedding fits another
-    speaker better by `margin`, while that speaker is not talking elsewhere in the window, is that speaker's.
-    """
-    moved: list[tuple[int, Run, int]] = []
-    for n, (runs, owner) in enumerate(zip(window.runs, chosen, strict=True)):
-        if len(runs) < 2 or owner is None:
-            continue
-        own = ids.index(owner)
-        for run in runs:
-            cosine = cosines.get(id(run.segment))
-            if cosine is None or run.end - run.start < frames(config.override_run_s):
+        The score is the mean cosine of his runs, weighted by clean speech, times a trust that grows with that speech.
+        Locals without an embedding take the speakers that remain, in the order of `ids`.
+        """
+        scored = [n for n, runs in enumerate(self._window.runs) if self._known(runs)]
+        if scored:
+            for row, column in best_pairs(np.stack([self._score(self._window.runs[n]) for n in scored])):
+                self.owners[scored[row]] = self._ids[column]
+        free = [speaker for speaker in self._ids if speaker not in self.owners]
+        for n in range(len(self.owners)):
+            if n not in scored and free and self._active[:, n].any():
+                self.owners[n] = free.pop(0)
+
+    def _known(self, runs: list[Run]) -> bool:
+        return any(run.clean_frames and id(run.segment) in self._cosines for run in runs)
+
+    def _score(self, runs: list[Run]) -> Floats:
+        known = [run for run in runs if id(run.segment) in self._cosines]
+        clean = np.array([run.clean_frames for run in known], np.float32)
+        clean_frames = float(clean.sum())
+        trust = min(1.0, self._config.assign_trust_floor + clean_frames * FRAME_S / self._config.assign_trust_s)
+        mean: Floats = clean @ np.array([self._cosines[id(run.segment)] for run in known])
+        return mean * np.float32(trust / clean_frames)
+
+    def _moved(self, margin: float) -> list[tuple[int, Run, int]]:
+        """Runs that leave their local speaker for another one: (local, run, speaker).
+
+        The segmentation model silently changes speakers inside one local channel; a run whose own embedding fits
+        another speaker better by `margin`, while that one is not talking elsewhere in the window, is that speaker's.
+        """
+        shortest = frames(self._config.override_run_s)
+        moved: list[tuple[int, Run, int]] = []
+        for n, (runs, owner) in enumerate(zip(self._window.runs, self.owners, strict=True)):
+            if len(runs) < 2 or owner is None:
                 continue
-            best = int(cosine.argmax())
-            better = cosine[best] - cosine[own] >= margin and cosine[best] > config.override_cosine
-            if better and not _talking(window, chosen, moved, ids[best], run):
-                moved.append((n, run, ids[best]))
-    return moved
+            own = self._ids.index(owner)
+            for run in runs:
+                cosine = self._cosines.get(id(run.segment))
+                if cosine is None or run.end - run.start < shortest:
+                    continue
+                best = int(cosine.argmax())
+                better = cosine[best] - cosine[own] >= margin and cosine[best] > self._config.override_cosine
+                if better and not self._talking(self._ids[best], run, moved):
+                    moved.append((n, run, self._ids[best]))
+        return moved
 
+    def _talking(self, speaker: int, run: Run, moved: list[tuple[int, Run, int]]) -> bool:
+        """Whether `speaker` already talks during `run`."""
+        place = self._place(run)
+        elsewhere = any(self._active[place, n].any() for n, owner in enumerate(self.owners) if owner == speaker)
+        return elsewhere or any(s == speaker and r.start < run.end and run.start < r.end for _, r, s in moved)
 
-def _spoken(window: Window, chosen: list[int | None], moved: list[tuple[int, Run, int]]) -> Said:
-    """What the window says: for every local speaker, and every run that left one, the speaker and his frames."""
-    said: Said = []
-    rest = window.active.copy()
-    for n, run, speaker in moved:
-        place = slice(max(0, run.start - window.first_frame), run.end - window.first_frame)
-        mask = np.zeros(len(rest), bool)
-        mask[place] = rest[place, n]
-        rest[place, n] = False
-        said.append((speaker, mask))
-    said.extend((chosen[n], rest[:, n]) for n in range(rest.shape[1]) if rest[:, n].any())
-    return said
-
-
-def _talking(
-    window: Window, chosen: list[int | None], moved: list[tuple[int, Run, int]], speaker: int, run: Run
-) -> bool:
-    """Whether `speaker` already talks during `run`."""
-    place = slice(max(0, run.start - window.first_frame), run.end - window.first_frame)
-    elsewhere = any(window.active[place, n].any() for n, owner in enumerate(chosen) if owner == speaker)
-    return elsewhere or any(s == speaker and r.start < run.end and run.start < r.end for _, r, s in moved)
+    def _place(self, run: Run) -> slice:
+        return slice(max(0, run.start - self._window.first_frame), run.end - self._window.first_frame)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import NoReturn
 
-from clients.outputs import complain, warn
+from clients.outputs import complain, swallow, warn
 from stream.errors import TurnstreamError
 from stream.timeline import MAX_LATENCY_S, MIN_LATENCY_S
 
@@ -27,21 +27,29 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    args = parser().parse_args(argv)
     warnings.showwarning = _show_warning  # no file names and line numbers for users
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # names and bars that the terminal's encoding lacks
     try:
-        from clients import commands  # only now: the help and a wrong option should not wait for the engine
-
-        run: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{args.command}")
-        return run(args)
+        try:
+            return _run(parser().parse_args(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        swallow(sys.stdout)
+        return 0
     except TurnstreamError as error:
         return complain(str(error))
     except KeyboardInterrupt:
-        print("turnstream: stopped", file=sys.stderr)
-        return 130
+        return complain("stopped", code=130)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from clients import commands  # only now: the help and a wrong option should not wait for the engine
+
+    run: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{args.command}")
+    return run(args)
 
 
 def parser() -> Parser:

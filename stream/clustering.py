@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -18,18 +18,17 @@ def average_linkage(cosines: NDArray[np.floating], weights: Floats, distance: fl
     The distance of two clusters is 1 - the weighted mean cosine over all pairs, so a vector of weight 2 is the same
     as two equal vectors of weight 1. All pairs that are nearest to each other merge at once: average linkage is
     reducible, so no merge brings a third cluster nearer, and the result is that of merging the nearest pair each
-    time (Murtagh 1983). What is kept is the weighted sum of cosines for every pair of clusters.
+    time (Murtagh 1983).
 
     Shapes:
         cosines: (n, n), symmetric; weights: (n,) > 0
         returns: (n,) cluster numbers from 0 in order of first member
     """
     weight = weights.astype(np.float64)
-    total = cosines * np.outer(weight, weight)
+    mean = cosines.astype(np.float64)
+    np.fill_diagonal(mean, -np.inf)
     clusters = here = np.arange(len(weight))
     while len(weight) > 1:
-        mean = total / np.outer(weight, weight)
-        np.fill_diagonal(mean, -np.inf)
         nearest = mean.argmax(axis=1)
         mutual = (nearest[nearest] == here) & (mean[here, nearest] >= 1 - distance)
         if not mutual.any():
@@ -37,10 +36,11 @@ def average_linkage(cosines: NDArray[np.floating], weights: Floats, distance: fl
         target = np.where(mutual, np.minimum(here, nearest), here)
         kept = target == here
         into, gone = target[~kept], here[~kept]
-        total[into] += total[gone]
-        total[:, into] += total[:, gone]
+        share = (weight[gone] / (weight[into] + weight[gone]))[:, None]
+        mean[into] = (1 - share) * mean[into] + share * mean[gone]
+        mean[:, into] = (1 - share.T) * mean[:, into] + share.T * mean[:, gone]
         weight[into] += weight[gone]
-        total, weight, here = total[np.ix_(kept, kept)], weight[kept], here[: kept.sum()]
+        mean, weight, here = mean[np.ix_(kept, kept)], weight[kept], here[: kept.sum()]
         clusters = (np.cumsum(kept) - 1)[target][clusters]
     return clusters
 

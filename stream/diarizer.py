@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.backend import mx
 from stream.audio import AudioInput, Chunk
 from stream.embedding import EMBEDDING_SIZE, CamPlusPlus, FbankStream
 from stream.errors import TurnstreamError

@@ -66,8 +66,8 @@ class PyanNet:
         """
         if windows.ndim != 2 or windows.shape[1] < MIN_SAMPLES:
             raise ValueError(f"expected windows (B, N) with N at least {MIN_SAMPLES}, got {tuple(windows.shape)}")
-        if _on_cpu_kernels():
-            windows = np.asarray(windows)  # NumPy in, NumPy out: no copies between the CPU kernels
+        # NumPy in, NumPy out: no copies between the CPU kernels
+        windows = np.asarray(windows, np.float32) if _on_cpu_kernels() else mx.array(windows)
         scale, shift = normal_scale(windows, *self.wave_norm, NORM_EPS)
         return mx.array(self.classify(*sinc_pool(windows, self.filters, scale, shift)))
 

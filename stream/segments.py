@@ -37,6 +37,15 @@ class Segment:
     told: int | None = None  # the same, as last told for a segment that no window reaches any more
     parts: list[Segment] = field(default_factory=list)  # those that were condensed into this one
 
+    def renew(self, start: int, end: int, clean: Ints, first_frame: int) -> None:
+        """Take what a window from `first_frame` on says of it; what lies before stays as it was."""
+        if self.start >= first_frame:
+            self.start = start
+        self.end = end
+        self.clean = np.concatenate([self.clean[self.clean < first_frame], clean])
+        self.clean_frames = len(self.clean)
+        self.misses = -1
+
     def shapes_clusters(self, config: StitcherConfig) -> bool:
         """Whether it is embedded and long enough to take part in clustering."""
         return self.vector is not None and self.clean_frames >= frames(config.cluster_segment_s)
@@ -104,16 +113,9 @@ class SegmentStore:
             fresh = np.flatnonzero(clean[start - first_frame : end - first_frame, local]) + start
             segment = matched.get(number)
             if segment is None:
-                segment = Segment(start, end, fresh)
-                self.segments.append(segment)
-                self.near.append(segment)
+                segment = self._new(start, end, fresh)
             else:
-                if segment.start >= first_frame:
-                    segment.start = start
-                segment.end = end
-                segment.clean = np.concatenate([segment.clean[segment.clean < first_frame], fresh])
-            segment.clean_frames = len(segment.clean)
-            segment.misses = -1
+                segment.renew(start, end, fresh, first_frame)
             made[local].append(Run(start, end, len(fresh), segment))
         self._forget(first_frame)
         return made
@@ -125,7 +127,7 @@ class SegmentStore:
             return False
         if segment.vector is None:
             return True
-        if segment.end < window_end - frames(1 / 2) and not segment.whole:
+        if self._ended(segment, window_end) and not segment.whole:
             return clean != segment.embedded_frames
         return clean >= config.segment_embed_growth * segment.embedded_frames
 
@@ -133,7 +135,16 @@ class SegmentStore:
         """Keep a new embedding of the segment."""
         segment.vector = vector
         segment.embedded_frames = segment.clean_frames
-        segment.whole = segment.end < window_end - frames(1 / 2)
+        segment.whole = self._ended(segment, window_end)
+
+    def _ended(self, segment: Segment, window_end: int) -> bool:
+        return segment.end < window_end - frames(self._config.segment_ended_s)
+
+    def _new(self, start: int, end: int, clean: Ints) -> Segment:
+        segment = Segment(start, end, clean, len(clean), misses=-1)
+        self.segments.append(segment)
+        self.near.append(segment)
+        return segment
 
     def _match(self, flat: list[tuple[int, int, int]]) -> dict[int, Segment]:
         pairs = []

@@ -66,7 +66,7 @@ class Stitcher:
         window = Window(first_frame, active, runs)
         self._windows.append(window)
         self._recent.append(window)
-        end = first_frame + len(active)
+        end = window.end_frame
         self._asked = [run.segment for found in runs for run in found if self.store.due(run.segment, end)]
         return [segment.clean[segment.clean >= end - CROP_REACH_FRAMES] for segment in self._asked]
 
@@ -79,7 +79,7 @@ class Stitcher:
         if len(vectors) != len(self._asked):
             raise ValueError(f"expected {len(self._asked)} embeddings, got {len(vectors)}")
         window = self._recent[-1]
-        end = window.first_frame + len(window.active)
+        end = window.end_frame
         for segment, vector in zip(self._asked, vectors, strict=True):
             self.store.embedded(segment, vector, end)
         self._asked = []
@@ -90,7 +90,7 @@ class Stitcher:
     def finish(self) -> Labels:
         """Cluster once more, decide every window once more: labels of the whole stream from frame 0 on."""
         config = self.config
-        end = self._windows[-1].first_frame + len(self._windows[-1].active) if self._windows else 0
+        end = self._windows[-1].end_frame if self._windows else 0
         self.speakers.cluster(self.store.segments, end, config.cluster_final_distance)
         votes = Aggregator(config, 0)
         self._add(votes, self._windows, config.override_final_margin)

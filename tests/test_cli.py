@@ -17,16 +17,20 @@ from typing import Any
 import pytest
 import soundfile
 
+from clients.outputs import RttmOutput
 from stream.rttm import RttmSegment, parse_rttm
 from stream.weights import demo_recording
 
 COMMAND = Path(sys.executable).with_name("turnstream")
 LIMIT_S = 240
+# Standard output is buffered, as it is for users: where it is not, a broken pipe shows in other places.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
 def turnstream(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, without a terminal."""
     command = [str(COMMAND), *map(str, arguments)]
+    options.setdefault("env", ENVIRONMENT)
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=LIMIT_S, **options)
 
 
@@ -162,17 +166,27 @@ def test_reader_that_leaves_early_does_no_harm(folder: Path, short: Path):
     rttm = folder / "piped.rttm"
     script = 'set -o pipefail; "$0" file "$1" --json --rttm "$2" | head -n 1'
     process = subprocess.run(
-        ["bash", "-c", script, COMMAND, short, rttm], capture_output=True, text=True, timeout=LIMIT_S
+        ["bash", "-c", script, COMMAND, short, rttm], capture_output=True, text=True, env=ENVIRONMENT, timeout=LIMIT_S
     )
     assert json.loads(process.stdout)["event"] == "recording"
     assert (process.returncode, process.stderr) == (0, "")
     assert parse_rttm(rttm.read_text())["short"]
 
 
+@pytest.mark.parametrize("arguments", ["models", "doctor", "--help"])
+def test_lists_may_be_cut_off_too(tmp_path: Path, arguments: str):
+    env = {**ENVIRONMENT, "TURNSTREAM_CACHE": str(tmp_path)}  # no weights: the doctor times nothing
+    script = f'set -o pipefail; "$0" {arguments} | true'
+    process = subprocess.run(["bash", "-c", script, COMMAND], capture_output=True, text=True, env=env, timeout=LIMIT_S)
+    assert (process.returncode, process.stderr) == (0, "")
+
+
 def test_ctrl_c_ends_cleanly_and_keeps_what_was_committed(folder: Path, short: Path):
     live = folder / "interrupted.rttm"
     arguments = ["file", str(short), "--realtime", "--json", "--live-rttm", str(live)]
-    process = subprocess.Popen([COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
     assert process.stdout is not None
     for line in process.stdout:
         event = json.loads(line)
@@ -187,7 +201,7 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_was_committed(folder: Path, short: P
 def test_live_display_on_a_terminal(short: Path):
     """The screen is drawn, the cursor comes back, and what stays is the table of turns."""
     main, terminal = pty.openpty()
-    env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    env = {**ENVIRONMENT, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
     process = subprocess.Popen([COMMAND, "file", short, "--realtime"], stdout=terminal, stderr=terminal, env=env)
     os.close(terminal)
     screen = b""
@@ -265,6 +279,24 @@ def test_user_error_is_one_sentence(bad: Path, arguments: str):
     assert process.stdout == ""
 
 
+def test_folder_gets_one_file_for_each_recording_that_could_be_read(folder: Path, short: Path):
+    """In this process: no engine is needed to see which files are made and when."""
+    outputs = RttmOutput(f"{folder}/out/", [short, folder / "other.wav"])
+    assert [*(folder / "out").iterdir()] == []
+    outputs.write(short, "first\n")
+    outputs.write(folder / "other.wav", "second\n")
+    assert (folder / "out" / "short.rttm").read_text() == "first\n"
+    assert (folder / "out" / "other.rttm").read_text() == "second\n"
+
+
+def test_one_file_for_all_recordings_starts_anew_each_run(folder: Path, short: Path):
+    for _ in range(2):
+        outputs = RttmOutput(f"{folder}/both.rttm", [short, folder / "other.wav"])
+        outputs.write(short, "first\n")
+        outputs.write(folder / "other.wav", "second\n")
+        assert (folder / "both.rttm").read_text() == "first\nsecond\n"
+
+
 def test_recording_is_never_overwritten_by_a_wrong_option(bad: Path, short: Path):
     before = short.read_bytes()
     turnstream("file", short, "--rttm", short)
@@ -274,7 +306,7 @@ def test_recording_is_never_overwritten_by_a_wrong_option(bad: Path, short: Path
 def test_no_portaudio_and_no_microphone_are_said(tmp_path: Path):
     """A sounddevice that finds no library, as on a machine without PortAudio, and one without devices."""
     (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")')
-    process = turnstream("mic", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    process = turnstream("mic", env={**ENVIRONMENT, "PYTHONPATH": str(tmp_path)})
     assert process.returncode == 1
     assert one_sentence(process.stderr)
     assert "libportaudio2" in process.stderr

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kernels import convpool, lstm, sincnet
 from kernels.backend import mx
 from kernels.convpool import linear_leaky, log_softmax
 from kernels.lstm import bilstm
@@ -94,6 +95,18 @@ def test_a_batch_is_its_windows(network: PyanNet, demo: Arrays, golden: Arrays, 
     names = [name for name in demo if name.startswith("demo/")][:batch]
     got = run(network, np.stack([demo[name] for name in names]))
     check_parity(list(got), [golden[name] for name in names])
+
+
+def test_parity_on_array_operations_alone(monkeypatch: pytest.MonkeyPatch, demo: Arrays, golden: Arrays) -> None:
+    """What runs where there is neither Numba nor a GPU kernel."""
+    for module in (lstm, sincnet, convpool):
+        monkeypatch.setattr(module, "cpu", None)
+    monkeypatch.setattr(segmentation, "sincnet_stream", None)
+    network = PyanNet(segmentation_weights())
+    assert network.initial_state() is None
+    check_cases(network, {name: demo[name] for name in ("demo/4", "demo/12", "demo/16")}, golden)
+    same, _ = network.step(demo["demo/4"][None], [0], [None])
+    check_parity([np.array(same)[0]], [golden["demo/4"]])
 
 
 def test_frames_are_those_of_the_geometry(network: PyanNet, demo: Arrays) -> None:

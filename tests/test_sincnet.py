@@ -105,6 +105,22 @@ def test_streaming_with_an_offset(network: PyanNet, speech_data: Path) -> None:
     compare_stream(network, long_stream(speech_data, 20) * 0.1 + 0.5, HOP_SAMPLES)
 
 
+def test_streaming_while_the_offset_changes(network: PyanNet, speech_data: Path) -> None:
+    samples = long_stream(speech_data, 16) * 0.1
+    compare_stream(network, samples + np.linspace(-0.03, 0.03, len(samples), dtype=np.float32), HOP_SAMPLES)
+
+
+def test_an_offset_takes_no_digits() -> None:
+    """Speech 250 times smaller than an offset that its norm takes off."""
+    x, filters = np.array(random_array(1, 20_000)) * np.float32(0.002) + np.float32(0.5), filterbank()
+    scale, shift = 500.0, -500.0 * x.mean(dtype=np.float64)
+    spans = np.lib.stride_tricks.sliding_window_view(x[0] * scale + shift, 251)[::10]
+    bank = np.abs(spans @ np.array(filters, np.float64).T)
+    expected = bank[: len(bank) // 3 * 3].reshape(-1, 3, 80).max(axis=1)
+    pooled, _, _ = sinc_pool(x, SincFilters(filters), np.array([scale]), np.array([shift]))
+    np.testing.assert_allclose(pooled[0], expected, atol=1e-5 * expected.max())
+
+
 def test_streams_in_one_batch_do_not_mix(network: PyanNet) -> None:
     waves = np.array(random_array(2, WINDOW_SAMPLES + 3 * HOP_SAMPLES)) * 0.1
     states = [network.initial_state(), network.initial_state()]

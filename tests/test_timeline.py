@@ -187,11 +187,19 @@ def test_a_clear_majority_revises_a_committed_turn():
     assert "SPEAKER x 1 0.000 1.035 <NA> <NA> S1" in timeline.live_rttm("x")
 
 
-def test_a_minority_does_not():
+@pytest.mark.parametrize("rest", [[(30, 60)], []])
+def test_less_than_a_clear_majority_does_not(rest: list[tuple[int, int]]):
     timeline = Timeline(0.5)
     timeline.update(labels_of([(0, 60)], [(100, 130)], frames=200), 200)
-    timeline.update(labels_of([(30, 60)], [(0, 30), (100, 130)], frames=230), 230)
+    timeline.update(labels_of(rest, [(0, 30), (100, 130)], frames=230), 230)
     assert [turn.speaker for turn in timeline.turns] == [1, 2]
+
+
+def test_a_speaker_who_starts_again_after_a_pause_has_a_new_turn():
+    timeline = Timeline(0.5)
+    timeline.update(labels_of([(0, 100)], frames=100), 100)
+    events = timeline.update(labels_of([(0, 70), (90, 110)], frames=110), 110)
+    assert [(e.id, e.start_frame, e.end_frame) for e in events if isinstance(e, Turn)] == [(1, 0, 70), (2, 90, 110)]
 
 
 def test_an_old_change_revises_turns_out_of_reach():
