@@ -9,12 +9,13 @@ from __future__ import annotations
 import kaldi_native_fbank  # type: ignore[import-untyped]
 import numpy as np
 
-from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 MEL_BINS = 80
 ROW_STEP_SAMPLES = 160
 ROW_SAMPLES = 400
 INT16_SCALE = 32768.0
+FIRST_CENTRE_SAMPLES = ROW_SAMPLES // 2 - FRAME_OFFSET_SAMPLES  # centre of row 0, counted from where frame 0 begins
 
 
 def row_count(samples: int) -> int:
@@ -26,15 +27,15 @@ def rows_of_frames(frames: np.ndarray) -> np.ndarray:
     """Numbers of the feature rows whose centre lies in one of the model frames; ascending, each once, none below 0.
 
     Shapes:
-        frames: (F,) integers, absolute model frames; frame f covers samples [270 f, 270 f + 270).
+        frames: (F,) integers, absolute model frames; frame f stands for samples [270 f + 360, 270 f + 630).
         returns: (R,) int64; row i has its centre at sample 160 i + 200.
     """
     frames = np.unique(np.asarray(frames, dtype=np.int64))
     if not frames.size:
         return frames
-    first = -(-(frames * FRAME_SAMPLES - ROW_SAMPLES // 2) // ROW_STEP_SAMPLES)
+    first = -(-(frames * FRAME_SAMPLES - FIRST_CENTRE_SAMPLES) // ROW_STEP_SAMPLES)
     candidates = (first[:, None] + np.arange(-(-FRAME_SAMPLES // ROW_STEP_SAMPLES))).ravel()
-    frame_of = (candidates * ROW_STEP_SAMPLES + ROW_SAMPLES // 2) // FRAME_SAMPLES
+    frame_of = (candidates * ROW_STEP_SAMPLES + FIRST_CENTRE_SAMPLES) // FRAME_SAMPLES
     inside = frame_of == np.repeat(frames, candidates.size // frames.size)
     rows: np.ndarray = candidates[inside & (candidates >= 0)]
     return rows
@@ -100,7 +101,7 @@ class FbankStream:
 
     def drop_before(self, frame: int) -> None:
         """Forgets the rows of all model frames before `frame`; asking for them is an error from now on."""
-        first = max(0, -(-(frame * FRAME_SAMPLES - ROW_SAMPLES // 2) // ROW_STEP_SAMPLES))
+        first = max(0, -(-(frame * FRAME_SAMPLES - FIRST_CENTRE_SAMPLES) // ROW_STEP_SAMPLES))
         gone = min(first - self.first_row, len(self._rows))
         if gone > 0:
             del self._rows[:gone]

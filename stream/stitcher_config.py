@@ -35,7 +35,7 @@ class StitcherConfig:
     segment_ended_s: float = 0.5  # silence after which a segment's end is known, and it is embedded once more
     segment_misses_windows: int = 2  # windows that cover a segment and deny it before it is forgotten
     segments_most: int = 300  # more than these are condensed: the cost of a clustering grows with their square
-    condense_distances: tuple[float, ...] = (0.3, 0.4, 0.5, 0.62)  # tried in order until half of them are left
+    condense_distances: tuple[float, ...] = (0.4, 0.6)  # tried in order until half of them are left
 
     # Clustering of segments.
     cluster_interval_s: float = 1.0  # between two clusterings
@@ -46,7 +46,7 @@ class StitcherConfig:
     cluster_final_distance: float = 0.62  # the same at the end of the stream
     cluster_keep_share: float = 0.1  # of all clustered speech that makes a cluster a speaker ...
     cluster_keep_min_s: float = 1.0  # ... but not less than this ...
-    cluster_keep_max_s: float = 3.0  # ... and this is always enough
+    cluster_keep_max_s: float = 5.0  # ... and this is always enough
 
     # New speakers at once.
     new_speaker_s: float = 0.5  # embedded speech of one local speaker in the newest window
