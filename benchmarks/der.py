@@ -9,7 +9,8 @@ same with every revision of the stream applied; `final` the result at the end; `
 local speaker is one reference speaker, the one with whom he shares most frames. Only taking local speakers apart, as
 the stitcher does where the model changes speakers inside one, can go below it.
 
-What the models say is kept in the cache folder by the recording's hash, so the second run takes seconds.
+What the models say is kept in the cache folder by the recording's hash, so the second run takes seconds; name another
+folder when the models have changed.
 """
 
 from __future__ import annotations
@@ -100,11 +101,12 @@ class Recording:
     def embed(self, crop: NDArray[np.int64]) -> NDArray[np.float32]:
         """Unit-norm embedding of the clean speech in these frames."""
         self.embedded += 1
-        key = hashlib.sha256(crop.tobytes()).hexdigest()[:24]
+        rows = rows_of_frames(crop)
+        key = hashlib.sha256(rows.tobytes()).hexdigest()[:24]
         if key not in self._vectors:
             if self._features is None:
                 self._features = fbank(np.pad(self._samples, (0, WINDOW_SAMPLES)))
-            self._vectors[key] = self._models.get().embed([self._features[rows_of_frames(crop)]])[0]
+            self._vectors[key] = self._models.get().embed([self._features[rows]])[0]
         return self._vectors[key]
 
     def keep(self) -> None:

@@ -65,6 +65,11 @@ def decide(
             yield window, _Decision(window, ids, cosines, config).said(margin)
 
 
+def owners(window: Window, ids: list[int], vectors: Floats, config: StitcherConfig) -> list[int | None]:
+    """The speaker of each of a window's local speakers; None where no speaker is left."""
+    return _Decision(window, ids, _cosines([window], vectors), config).owners
+
+
 def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
     """Cosines of every embedded segment with the speakers, (K,), by the segment's identity."""
     segments = {id(run.segment): run.segment for window in windows for runs in window.runs for run in runs}

@@ -24,7 +24,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The turn belongs to `speaker` (the stitcher's id)."""
+    """The turn belongs to `speaker` (the stitcher's id; None, unknown, is never acted on)."""
 
     turn_id: int
     speaker: int | None
@@ -67,6 +67,7 @@ class Reviser:
     def _note(self, candidate: Candidate, verdict: Verdict | None, others: list[Candidate]) -> None:
         if (
             verdict is None
+            or verdict.speaker is None  # a name once told is not taken back for none
             or verdict.speaker == candidate.speaker
             or _talking(candidate.turn, verdict.speaker, others) > TALKING_SHARE
         ):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.aggregation import Aggregator, edge_trust
-from stream.assignment import Window, clean_seconds, decide, mean_vector
+from stream.assignment import Window, clean_seconds, decide, mean_vector, owners
 from stream.identity import Speakers
 from stream.labels import Bools, Change, Labels, Reason
 from stream.segments import Segment, SegmentStore, find_runs
@@ -125,11 +125,13 @@ class Stitcher:
 
     def _open_speakers(self, window: Window, horizon_frame: int) -> None:
         """Open a tentative speaker for every local speaker of the newest window whom no known speaker fits."""
-        for runs in window.runs:
+        config = self.config
+        found = owners(window, self.speakers.ids, self.speakers.vectors, config)
+        for runs, owner in zip(window.runs, found, strict=True):
             clean_s = clean_seconds(runs)
-            if clean_s >= self.config.new_speaker_s:
+            if clean_s >= config.new_speaker_s:
                 vector = mean_vector(runs)
-                if self.speakers.is_new(vector, clean_s):
+                if owner is None or self.speakers.is_new(vector, clean_s):
                     self.speakers.open(vector, [run.segment for run in runs], horizon_frame)
 
     def _labels(self) -> Labels:

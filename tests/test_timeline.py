@@ -202,6 +202,14 @@ def test_a_speaker_who_starts_again_after_a_pause_has_a_new_turn():
     assert [(e.id, e.start_frame, e.end_frame) for e in events if isinstance(e, Turn)] == [(1, 0, 70), (2, 90, 110)]
 
 
+def test_a_turn_can_get_a_name_but_not_lose_it():
+    timeline = Timeline(0.5)
+    timeline.update(labels_of([(0, 60)], frames=200, names=(None,)), 200)
+    events = timeline.update(labels_of([(0, 60)], frames=230), 230)
+    assert events == [Speaker(1, 230), Revision((1,), None, 1, "named", 230)]
+    assert timeline.update(labels_of([(0, 60)], frames=330, names=(None,)), 330) == []
+
+
 def test_an_old_change_revises_turns_out_of_reach():
     timeline = Timeline(0.5)
     timeline.update(labels_of([(0, 60)], [(100, 130)], frames=200), 200)
