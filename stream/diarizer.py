@@ -26,6 +26,7 @@ from stream.stitcher_config import StitcherConfig
 from stream.timeline import Timeline
 from stream.weights import embedding_weights, segmentation_weights
 from stream.windows import (
+    FRAME_OFFSET_SAMPLES,
     FRAME_SAMPLES,
     HOP_SAMPLES,
     SAMPLE_RATE_HZ,
@@ -134,7 +135,9 @@ class Session:
         """The final result, over every sample received. Calling it again gives the same result."""
         if self._final is None:
             self.flush()
-            end_frame = -(-(self._end_sample or 0) // FRAME_SAMPLES)
+            end_frame = max(
+                0, ((self._end_sample or 0) - FRAME_OFFSET_SAMPLES) // FRAME_SAMPLES
+            )  # no turn outlasts the audio
             self._final = self.timeline.finish(self._stitcher.finish(), end_frame)
         return self._final
 

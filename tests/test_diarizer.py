@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stream.audio import AudioInput
 from stream.diarizer import Diarizer, Models, Session
 from stream.errors import AudioError, TurnstreamError
-from stream.events import Event, Final, Revision, Speaker, Turn, to_json
+from stream.events import Event, Final, Revision, Speaker, Turn, frame_seconds, to_json
 from stream.stitcher import Stitcher
 from stream.stitcher_config import StitcherConfig
 from stream.timeline import Timeline
@@ -149,6 +149,16 @@ def test_silence_of_any_length_has_no_turns(models: Remembering, samples: int) -
     assert session.feed(np.zeros(samples, np.float32)) == []
     assert session.close().turns == ()
     assert session.position_s == samples / 16_000
+
+
+@pytest.mark.parametrize("samples", [100_000, 100_100, 100_269, 161_234])
+@pytest.mark.parametrize("latency_s", [0.5, 5.0])
+def test_no_turn_outlasts_the_audio(models: Remembering, speech: np.ndarray, samples: int, latency_s: float) -> None:
+    """Cut in the middle of speech, so that somebody talks to the end."""
+    session = open_session(models, latency_s)
+    session.feed(speech[:samples])
+    ends_s = [frame_seconds(turn.end_frame) for turn in session.close().turns]
+    assert samples / 16_000 - 0.1 < max(ends_s) <= samples / 16_000
 
 
 def test_sessions_do_not_touch_each_other(models: Remembering, speech: np.ndarray) -> None:
