@@ -34,6 +34,7 @@ class Remembering:
     def __init__(self, models: Models):
         self._models = models
         self._answers: dict[bytes, np.ndarray] = {}
+        self.computed = 0
 
     def initial_state(self) -> Any:
         return self._models.initial_state()
@@ -41,12 +42,14 @@ class Remembering:
     def segment(self, window: np.ndarray, start_sample: int, state: Any) -> tuple[np.ndarray, Any]:
         key = window.tobytes()
         if key not in self._answers:
+            self.computed += 1
             self._answers[key], state = self._models.segment(window, start_sample, state)
         return self._answers[key], state
 
     def embed(self, crops: list[np.ndarray]) -> np.ndarray:
         for crop in crops:
             if crop.tobytes() not in self._answers:
+                self.computed += 1
                 self._answers[crop.tobytes()] = self._models.embed([crop])[0]
         return np.stack([self._answers[crop.tobytes()] for crop in crops]) if crops else self._models.embed([])
 
@@ -96,7 +99,9 @@ SIZES = st.lists(st.integers(0, 40_000), min_size=1, max_size=8).filter(lambda s
 def test_chunks_change_no_event(models: Remembering, speech: np.ndarray, sizes: list[int], latency_s: float) -> None:
     whole = run(open_session(models, latency_s), [speech])
     assert sum('"turn"' in line for line in whole) > 10
+    asked = models.computed
     assert run(open_session(models, latency_s), cut(speech, sizes)) == whole
+    assert models.computed == asked  # every byte that the models see is the same
 
 
 @EXAMPLES
@@ -108,12 +113,17 @@ def test_chunks_change_no_event_of_resampled_stereo_bytes(
     stereo = np.stack([speech, speech // 2], axis=1).astype("<i2").tobytes()
     audio = {"rate_hz": 44_100, "channels": 2}
     whole = run(open_session(models, **audio), [stereo])
+    asked = models.computed
     assert run(open_session(models, **audio), cut(stereo, sizes)) == whole
+    assert models.computed == asked
 
 
 def test_one_sample_at_a_time(models: Remembering, speech: np.ndarray) -> None:
-    short = speech[:40_000]
-    assert run(open_session(models), cut(short, [1])) == run(open_session(models), [short])
+    short = speech[:80_000]
+    whole = run(open_session(models), [short])
+    asked = models.computed
+    assert run(open_session(models), cut(short, [1])) == whole
+    assert models.computed == asked
 
 
 def test_gap_is_silence_of_the_same_length(models: Remembering, speech: np.ndarray) -> None:
