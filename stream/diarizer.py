@@ -135,16 +135,20 @@ class Session:
         """The final result, over every sample received. Calling it again gives the same result."""
         if self._final is None:
             self.flush()
-            end_frame = max(
-                0, ((self._end_sample or 0) - FRAME_OFFSET_SAMPLES) // FRAME_SAMPLES
-            )  # no turn outlasts the audio
-            self._final = self.timeline.finish(self._stitcher.finish(), end_frame)
+            labels = self._stitcher.finish()
+            self._final = self.timeline.finish(labels, self._horizon(labels.end_frame))
         return self._final
 
     @property
     def position_s(self) -> float:
         """Seconds of audio received, without the silence behind the end."""
         return (self._ring.end if self._end_sample is None else self._end_sample) / SAMPLE_RATE_HZ
+
+    def _horizon(self, end_frame: int) -> int:
+        """`end_frame`, but not before the stream, nor so late that a turn could outlast the audio."""
+        if self._end_sample is not None:
+            end_frame = min(end_frame, (self._end_sample - FRAME_OFFSET_SAMPLES) // FRAME_SAMPLES)
+        return max(0, end_frame)
 
     def _check_open(self) -> None:
         if self._end_sample is not None:
@@ -173,7 +177,7 @@ class Session:
         labels = self._stitcher.assign(vectors)
         self._ring.drop_before(self._schedule.next_start)
         self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
-        return self.timeline.update(labels, max(0, end_frame))
+        return self.timeline.update(labels, self._horizon(end_frame))
 
 
 class ModelThread:

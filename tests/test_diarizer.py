@@ -161,7 +161,7 @@ def test_silence_of_any_length_has_no_turns(models: Remembering, samples: int) -
     assert session.position_s == samples / 16_000
 
 
-@pytest.mark.parametrize("samples", [100_000, 100_100, 100_269, 161_234])
+@pytest.mark.parametrize("samples", [100_000, 100_100, 100_269, 111_300, 161_234])
 @pytest.mark.parametrize("latency_s", [0.5, 5.0])
 def test_no_turn_outlasts_the_audio(models: Remembering, speech: np.ndarray, samples: int, latency_s: float) -> None:
     """Cut in the middle of speech, so that somebody talks to the end."""
