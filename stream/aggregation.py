@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,6 +68,12 @@ class Aggregator:
         for n, speaker in enumerate(speakers):
             active[:, n] = self._votes[speaker][: self._length] >= least
         return Labels(self.first_frame, active, tuple(speakers))
+
+    def settle(self, end_frame: int) -> Labels:
+        """The labels of all frames before `end_frame`, which are forgotten: no later window may speak of them."""
+        labels = self.labels()
+        self.forget(end_frame)
+        return replace(labels, active=labels.active[: self.first_frame - labels.first_frame])
 
     def _reach(self, length: int) -> None:
         self._length = max(self._length, length)

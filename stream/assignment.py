@@ -120,11 +120,11 @@ class _Decision:
                 self.owners[n] = free.pop(0)
 
     def _known(self, runs: list[Run]) -> bool:
-        return any(run.clean_frames and id(run.segment) in self._cosines for run in runs)
+        return bool(self._ids) and any(run.evidence_frames(self._config) for run in runs)
 
     def _score(self, runs: list[Run]) -> Floats:
-        known = [run for run in runs if id(run.segment) in self._cosines]
-        clean = np.array([run.clean_frames for run in known], np.float32)
+        known = [run for run in runs if run.segment.vector is not None]
+        clean = np.array([run.evidence_frames(self._config) for run in known], np.float32)
         clean_frames = float(clean.sum())
         trust = min(1.0, self._config.assign_trust_floor + clean_frames * FRAME_S / self._config.assign_trust_s)
         mean: Floats = clean @ np.array([self._cosines[id(run.segment)] for run in known])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from stream.segments import Segment
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
 
 Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -22,6 +24,44 @@ class Tentative:
     vector: Floats
     segments: list[Segment]
     heard_frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Speakers found among segments: `clusters` (n,) of the `members`, the K of them `kept`, centroids (K, D)."""
+
+    members: list[Segment]
+    weights: Floats
+    clusters: Ints
+    kept: list[int]
+    centroids: Floats
+
+
+def find_speakers(
+    segments: list[Segment],
+    distance: float,
+    config: StitcherConfig,
+    table: CosineTable,
+    waiting: Collection[int] = (),
+) -> Found:
+    """Cluster the segments that are long enough, by average linkage cut at `distance`.
+
+    Clusters that are heavy enough are speakers, and so are the heaviest one and those with a segment in `waiting`.
+    """
+    members = [s for s in segments if s.shapes_clusters(config)]
+    parts = [s.vector for s in members if s.vector is not None]
+    weights = np.array([s.clean_frames * FRAME_S for s in members], np.float32)
+    if not members:
+        return Found([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32))
+    clusters = average_linkage(table.among(parts), weights, distance)
+    mass = np.bincount(clusters, weights)
+    share = config.cluster_keep_share * float(mass.sum())
+    keep = mass >= min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
+    keep[mass.argmax()] = True
+    for segment, cluster in zip(members, clusters.tolist(), strict=True):
+        keep[cluster] |= id(segment) in waiting
+    kept = np.flatnonzero(keep)
+    return Found(members, weights, clusters, kept.tolist(), centroids(np.stack(parts), weights, clusters)[kept])
 
 
 class Speakers:
@@ -41,26 +81,24 @@ class Speakers:
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
 
-    def cluster(self, segments: list[Segment], horizon_frame: int, distance: float) -> None:
+    def cluster(self, segments: list[Segment], horizon_frame: int) -> None:
         """Cluster all segments that are long enough, name the clusters, and confirm or absorb tentative speakers.
 
         Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
         """
-        members = [s for s in segments if s.shapes_clusters(self._config)]
-        if not members:
+        found = find_speakers(
+            segments, self._config.cluster_distance, self._config, self._table, self._waiting(horizon_frame)
+        )
+        if not found.members:
             return
-        parts = [s.vector for s in members if s.vector is not None]
-        vectors, weights = np.stack(parts), np.array([s.clean_frames * FRAME_S for s in members], np.float32)
-        clusters = average_linkage(self._table.among(parts), weights, distance)
-        kept = self._kept(members, weights, clusters, horizon_frame)
-        names = name_clusters([s.votes for s in members], weights, clusters, kept)
-        for cluster in kept:
+        names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)
+        for cluster in found.kept:
             if cluster not in names:
                 names[cluster] = self._new_id()
-        self._confirmed = [names[cluster] for cluster in kept]
-        self._centroids = centroids(vectors, weights, clusters)[kept]
+        self._confirmed = [names[cluster] for cluster in found.kept]
+        self._centroids = found.centroids
         settled = set()
-        for segment, cluster in zip(members, clusters.tolist(), strict=True):
+        for segment, cluster in zip(found.members, found.clusters.tolist(), strict=True):
             if cluster in names:
                 settled.add(id(segment))
                 name = segment.speaker = names[cluster]
@@ -95,20 +133,10 @@ class Speakers:
         self._next_id += 1
         return self._next_id - 1
 
-    def _kept(self, members: list[Segment], weights: Floats, clusters: np.ndarray, horizon_frame: int) -> list[int]:
-        """Clusters that are speakers: heavy enough, or the heaviest, or still waiting to be confirmed."""
-        config = self._config
-        mass = np.bincount(clusters, weights)
-        share = config.cluster_keep_share * float(mass.sum())
-        least = min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
-        keep = mass >= least
-        keep[mass.argmax()] = True
-        waiting = {id(s) for t in self._tentative for s in t.segments}
-        newest = horizon_frame - frames(config.new_patience_s)
-        for segment, cluster in zip(members, clusters.tolist(), strict=True):
-            if id(segment) in waiting and segment.end > newest:
-                keep[cluster] = True
-        return np.flatnonzero(keep).tolist()
+    def _waiting(self, horizon_frame: int) -> set[int]:
+        """Identities of segments whose speakers wait to be confirmed."""
+        newest = horizon_frame - frames(self._config.new_patience_s)
+        return {id(s) for t in self._tentative for s in t.segments if s.end > newest}
 
     def _settle_tentative(self, settled: set[int], horizon_frame: int) -> None:
         """Tentative speakers whose segments are all in clusters or whose time is over are no longer needed."""

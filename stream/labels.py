@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +42,18 @@ class Labels:
     def end_frame(self) -> int:
         """One past the last frame decided."""
         return self.first_frame + len(self.active)
+
+
+def joined(blocks: Sequence[Labels]) -> Labels:
+    """Labels that follow each other without a gap, as one; those of no blocks are empty and begin at frame 0."""
+    speakers = sorted({s for block in blocks for s in block.speakers}, key=lambda s: (s is None, s or 0))
+    first = blocks[0].first_frame if blocks else 0
+    active = np.zeros((sum(len(block.active) for block in blocks), len(speakers)), bool)
+    for block in blocks:
+        place = slice(block.first_frame - first, block.end_frame - first)
+        for n, speaker in enumerate(block.speakers):
+            active[place, speakers.index(speaker)] = block.active[:, n]
+    return Labels(first, active, tuple(speakers))
 
 
 def runs_of(mask: Bools) -> list[tuple[int, int]]:

@@ -14,6 +14,8 @@ from stream.stitcher_config import StitcherConfig, frames
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Span = tuple[int, int]
+NOTHING = np.zeros(0, np.int64)
 
 
 @dataclass(eq=False, slots=True)
@@ -21,7 +23,8 @@ class Segment:
     """One stretch of one speaker's speech, as the newest window that saw it said.
 
     Positions are absolute frames. `clean_frames` counts the frames in which nobody else talks; `clean` lists them
-    while windows still reach the segment. `votes` are the times each speaker's cluster held it.
+    while windows still reach the segment. `votes` are the times each speaker's cluster held it, `speaker` is the last
+    of them. `told` are the stretches of it that labels reach no more, by the speaker last told for them.
     """
 
     start: int
@@ -32,10 +35,10 @@ class Segment:
     embedded_frames: int = 0
     whole: bool = False  # embedded after its end was known
     misses: int = 0
+    mixed: bool = False  # embedded with all of its frames: others talk in nearly all of it
     votes: dict[int, float] = field(default_factory=dict)
-    speaker: int | None = None  # by the last clustering
-    told: int | None = None  # the same, as last told for a segment that no window reaches any more
-    parts: list[Segment] = field(default_factory=list)  # those that were condensed into this one
+    speaker: int | None = None
+    told: dict[int | None, list[Span]] = field(default_factory=dict)
 
     def renew(self, start: int, end: int, clean: Ints, first_frame: int) -> None:
         """Take what a window from `first_frame` on says of it; what lies before stays as it was."""
@@ -60,8 +63,14 @@ class Run:
     clean_frames: int
     segment: Segment
 
+    def evidence_frames(self, config: StitcherConfig) -> float:
+        """Clean speech that its embedding is worth; 0 without one."""
+        if self.segment.vector is None:
+            return 0.0
+        return config.assign_mixed_share * (self.end - self.start) if self.segment.mixed else self.clean_frames
 
-def find_runs(active: Bools, first_frame: int, config: StitcherConfig) -> list[list[tuple[int, int]]]:
+
+def find_runs(active: Bools, first_frame: int, config: StitcherConfig) -> list[list[Span]]:
     """Runs of every local speaker in absolute frames, gaps bridged where nobody else talks.
 
     Shapes:
@@ -72,7 +81,7 @@ def find_runs(active: Bools, first_frame: int, config: StitcherConfig) -> list[l
     found = []
     for local in range(active.shape[1]):
         others = active.sum(axis=1) > active[:, local]
-        joined: list[tuple[int, int]] = []
+        joined: list[Span] = []
         for start, end in runs_of(active[:, local]):
             if joined and start - joined[-1][1] <= bridge and not others[joined[-1][1] : start].any():
                 joined[-1] = (joined[-1][0], end)
@@ -83,7 +92,7 @@ def find_runs(active: Bools, first_frame: int, config: StitcherConfig) -> list[l
     return found
 
 
-def _pieces(start: int, end: int, length: int) -> list[tuple[int, int]]:
+def _pieces(start: int, end: int, length: int) -> list[Span]:
     """[start, end) cut at multiples of `length` that are at least half of it away from both ends."""
     first = -(-(start + length // 2) // length)
     last = (end - length // 2) // length
@@ -99,7 +108,7 @@ class SegmentStore:
         self.segments: list[Segment] = []
         self.near: list[Segment] = []
 
-    def follow(self, runs: list[list[tuple[int, int]]], clean: Bools, first_frame: int) -> list[list[Run]]:
+    def follow(self, runs: list[list[Span]], clean: Bools, first_frame: int) -> list[list[Run]]:
         """Match a window's runs with the segments near, one to one by shared frames; make new ones for the rest.
 
         Shapes:
@@ -121,19 +130,27 @@ class SegmentStore:
         return made
 
     def due(self, segment: Segment, window_end: int) -> bool:
-        """Whether the segment's clean speech asks for a (new) embedding."""
+        """Whether the segment's clean speech asks for a (new) embedding; with too little, its end does."""
         config, clean = self._config, segment.clean_frames
         if clean < frames(config.segment_embed_s):
-            return False
+            long_enough = segment.end - segment.start >= frames(config.segment_mixed_s)
+            return segment.vector is None and long_enough and self._ended(segment, window_end)
         if segment.vector is None:
             return True
         if self._ended(segment, window_end) and not segment.whole:
             return clean != segment.embedded_frames
         return clean >= config.segment_embed_growth * segment.embedded_frames
 
+    def crop(self, segment: Segment) -> Ints:
+        """The frames to embed: clean speech, or all frames of a segment that has too little of it."""
+        if segment.clean_frames >= frames(self._config.segment_embed_s):
+            return segment.clean
+        return np.arange(max(0, segment.start), segment.end)
+
     def embedded(self, segment: Segment, vector: Floats, window_end: int) -> None:
         """Keep a new embedding of the segment."""
         segment.vector = vector
+        segment.mixed = segment.clean_frames < frames(self._config.segment_embed_s)
         segment.embedded_frames = segment.clean_frames
         segment.whole = self._ended(segment, window_end)
 
@@ -171,13 +188,20 @@ class SegmentStore:
                 denied.add(id(segment))
         if denied:
             self.segments = [s for s in self.segments if id(s) not in denied]
-        self.near = [s for s in self.near if id(s) not in denied and s.end > first_frame]
+        still = []
+        for segment in self.near:
+            if id(segment) not in denied and segment.end > first_frame:
+                still.append(segment)
+            else:
+                segment.clean = NOTHING
+        self.near = still
 
     def condense(self, reach_frame: int) -> None:
         """Keep the number of segments bounded: those that ended before `reach_frame` and are much alike become one.
 
         Their weighted mean stands for them, which is exact for average linkage where they would have merged first.
-        Segments too short to shape clusters are let go of once out of reach.
+        Segments too short to shape clusters are let go of once out of reach. Only the windows decide what becomes of
+        a segment here, never who it was said to be: a stream and its recording have the same segments.
         """
         config = self._config
         self.segments = [s for s in self.segments if s.end > reach_frame or s.shapes_clusters(config)]
@@ -185,40 +209,39 @@ class SegmentStore:
             return
         new = [s for s in self.segments if s.end > reach_frame]
         old = [s for s in self.segments if s.end <= reach_frame]
-        groups: list[list[Segment]] = []
+        groups = [[segment] for segment in old]
         for distance in config.condense_distances:
-            groups = _alike(old, distance)
             if len(groups) + len(new) <= config.segments_most // 2:
                 break
+            groups = _alike(old, distance)
         self.segments = [group[0] if len(group) == 1 else _condensed(group) for group in groups] + new
 
 
 def _alike(segments: list[Segment], distance: float) -> list[list[Segment]]:
-    """Segments of one speaker each, in groups of average linkage cut at `distance`."""
-    groups: list[list[Segment]] = []
-    for speaker in sorted({s.speaker for s in segments}, key=lambda name: name or 0):
-        own = [s for s in segments if s.speaker == speaker]
-        vectors = np.stack([s.vector for s in own if s.vector is not None])
-        weights = np.array([s.clean_frames for s in own], np.float32)
-        clusters = average_linkage(vectors @ vectors.T, weights, distance)
-        groups += [[own[n] for n in np.flatnonzero(clusters == c).tolist()] for c in range(clusters.max() + 1)]
-    return groups
+    """Groups of average linkage cut at `distance`."""
+    vectors = np.stack([s.vector for s in segments if s.vector is not None])
+    weights = np.array([s.clean_frames for s in segments], np.float32)
+    clusters = average_linkage(vectors @ vectors.T, weights, distance)
+    return [[segments[n] for n in np.flatnonzero(clusters == c).tolist()] for c in range(clusters.max() + 1)]
 
 
 def _condensed(group: list[Segment]) -> Segment:
     """One segment in place of several: their time, clean speech, mean embedding (not of unit norm) and mean votes."""
     weight = sum(s.clean_frames for s in group)
     votes: dict[int, float] = {}
+    told: dict[int | None, list[Span]] = {}
     for s in group:
         for name, times in s.votes.items():
             votes[name] = votes.get(name, 0.0) + times * s.clean_frames / weight
+        for speaker, spans in s.told.items():
+            told.setdefault(speaker, []).extend(spans)
     return Segment(
         start=min(s.start for s in group),
         end=max(s.end for s in group),
-        clean=np.zeros(0, np.int64),
+        clean=NOTHING,
         clean_frames=weight,
         vector=np.sum([s.vector * np.float32(s.clean_frames / weight) for s in group if s.vector is not None], axis=0),
         votes=votes,
-        speaker=group[0].speaker,
-        parts=[part for s in group for part in s.parts or [s]],
+        speaker=max(group, key=lambda s: s.clean_frames).speaker,
+        told=told,
     )

@@ -1,13 +1,13 @@
 """From the local speakers of overlapping windows to speakers of the stream. Knows no model and no audio.
 
 Every hop has two halves, so that the embeddings of many streams can share one call: `observe` takes what the
-segmentation said of a window and gives the crops to embed, `assign` takes their embeddings and gives labels. The same
-windows and embeddings always give the same labels.
+segmentation said of a window and gives the crops to embed, `assign` takes their embeddings and gives labels. A recording
+that nobody listens to needs no labels before its end: `remember` takes the embeddings only. The same windows and
+embeddings always give the same labels, and the same result of `finish` whichever of the two was called.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 
 from stream.aggregation import Aggregator, edge_trust
 from stream.assignment import Window, clean_seconds, decide, mean_vector, owners
-from stream.identity import Speakers
-from stream.labels import Bools, Change, Labels, Reason
+from stream.clustering import CosineTable
+from stream.identity import Speakers, find_speakers
+from stream.labels import Bools, Change, Labels, Reason, joined
 from stream.segments import Segment, SegmentStore, find_runs
 from stream.stitcher_config import StitcherConfig, frames
 from stream.windows import WINDOW_FRAMES
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+FINAL_BLOCK_WINDOWS = 256  # decided before their votes are counted: keeps the end of a long stream small
 CROP_REACH_FRAMES = frames(20.0)  # crops reach back this far at most behind the window's end; audio is kept so long
 
 
@@ -38,8 +40,8 @@ class Stitcher:
         self.speakers = Speakers(self.config)
         self.store = SegmentStore(self.config)
         self._windows: list[Window] = []
-        self._recent: deque[Window] = deque()
         self._settled = Aggregator(self.config, 0)
+        self._settled_windows = 0
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
         self._asked: list[Segment] = []
         self._clustered_frame: int | None = None
@@ -65,36 +67,49 @@ class Stitcher:
         runs = self.store.follow(find_runs(active, first_frame, self.config), clean, first_frame)
         window = Window(first_frame, active, runs)
         self._windows.append(window)
-        self._recent.append(window)
         end = window.end_frame
         self._asked = [run.segment for found in runs for run in found if self.store.due(run.segment, end)]
-        return [segment.clean[segment.clean >= end - CROP_REACH_FRAMES] for segment in self._asked]
+        crops = map(self.store.crop, self._asked)
+        return [crop[crop >= end - CROP_REACH_FRAMES] for crop in crops]
 
-    def assign(self, vectors: Floats) -> Labels:
-        """Take the embeddings of the crops `observe` gave, (len, D) float32 of unit norm; give the labels.
+    def remember(self, vectors: Floats) -> None:
+        """Take the embeddings of the crops `observe` gave, (len, D) float32 of unit norm, and decide nothing.
 
-        The labels reach over the windows that are still decided again at every hop.
         Raises ValueError when their number is not that of the crops.
         """
         if len(vectors) != len(self._asked):
             raise ValueError(f"expected {len(self._asked)} embeddings, got {len(vectors)}")
-        window = self._recent[-1]
-        end = window.end_frame
         for segment, vector in zip(self._asked, vectors, strict=True):
-            self.store.embedded(segment, vector, end)
+            self.store.embedded(segment, vector, self._windows[-1].end_frame)
         self._asked = []
-        changes = self._cluster(end)
-        self._open_speakers(window, end)
+        self.store.condense(self._reach())
+
+    def assign(self, vectors: Floats) -> Labels:
+        """`remember`, and give the labels: they reach over the windows that are decided again at every hop."""
+        self.remember(vectors)
+        window = self._windows[-1]
+        changes = self._cluster(window.end_frame)
+        self._open_speakers(window)
         return replace(self._labels(), changes=changes)
 
     def finish(self) -> Labels:
-        """Cluster once more, decide every window once more: labels of the whole stream from frame 0 on."""
+        """Cluster once more, decide every window once more: labels of the whole stream from frame 0 on.
+
+        Nothing that `assign` ever decided has a part in it: the result is that of the recording.
+        """
         config = self.config
-        end = self._windows[-1].end_frame if self._windows else 0
-        self.speakers.cluster(self.store.segments, end, config.cluster_final_distance)
-        votes = Aggregator(config, 0)
-        self._add(votes, self._windows, config.override_final_margin)
-        return votes.labels()
+        found = find_speakers(self.store.segments, config.cluster_final_distance, config, CosineTable())
+        ids, votes, blocks = list(range(1, len(found.kept) + 1)), Aggregator(config, 0), []
+        for start in range(0, len(self._windows), FINAL_BLOCK_WINDOWS):
+            block = self._windows[start : start + FINAL_BLOCK_WINDOWS]
+            self._add(votes, block, ids, found.centroids, config.override_final_margin)
+            following = self._windows[start + FINAL_BLOCK_WINDOWS :][:1]
+            blocks.append(votes.settle(max(0, following[0].first_frame) if following else block[-1].end_frame))
+        return joined(blocks)
+
+    def _reach(self) -> int:
+        """First frame of the oldest window that is still decided again at every hop."""
+        return self._windows[-self.config.assign_windows :][0].first_frame
 
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
         """Cluster when it is time; tell what that changed about segments that labels reach no more."""
@@ -103,27 +118,26 @@ class Stitcher:
             return ()
         self._clustered_frame = horizon_frame
         before = set(self.speakers.ids)
-        self.speakers.cluster(self.store.segments, horizon_frame, self.config.cluster_distance)
-        changes = tuple(self._changes(before))
-        self.store.condense(self._recent[0].first_frame)
-        return changes
+        self.speakers.cluster(self.store.segments, horizon_frame)
+        return tuple(self._changes(before))
 
     def _changes(self, before: set[int]) -> Iterator[Change]:
-        """Segments before the reach of the labels whose speaker is no longer the one told for them."""
-        reach = self._recent[0].first_frame
+        """Stretches before the reach of the labels whose speaker is no longer the one told for them."""
+        reach = self._reach()
         now = set(self.speakers.ids)
-        for whole in self.store.segments:
-            new = whole.speaker
-            for segment in whole.parts or [whole]:
-                old = segment.told
-                if whole.end > reach or new is None or old == new:
-                    continue
+        for segment in self.store.segments:
+            new = segment.speaker
+            if segment.end > reach or new is None:
+                continue
+            told = segment.told or {None: [(segment.start, segment.end)]}
+            for old in [speaker for speaker in told if speaker != new]:
                 if old is not None:
                     reason: Reason = "merged" if old not in now else "reassigned" if new in before else "split"
-                    yield Change(segment.start, segment.end, old, new, reason)
-                segment.told = new
+                    yield from (Change(start, end, old, new, reason) for start, end in told[old])
+                told.setdefault(new, []).extend(told.pop(old))
+            segment.told = told
 
-    def _open_speakers(self, window: Window, horizon_frame: int) -> None:
+    def _open_speakers(self, window: Window) -> None:
         """Open a tentative speaker for every local speaker of the newest window whom no known speaker fits."""
         config = self.config
         found = owners(window, self.speakers.ids, self.speakers.vectors, config)
@@ -132,18 +146,23 @@ class Stitcher:
             if clean_s >= config.new_speaker_s:
                 vector = mean_vector(runs)
                 if owner is None or self.speakers.is_new(vector, clean_s):
-                    self.speakers.open(vector, [run.segment for run in runs], horizon_frame)
+                    self.speakers.open(vector, [run.segment for run in runs], window.end_frame)
 
     def _labels(self) -> Labels:
         """Decide the newest windows again, on top of what older ones were last decided to say."""
-        while len(self._recent) > self.config.assign_windows:
-            self._add(self._settled, [self._recent.popleft()], self.config.override_margin)
-        self._settled.forget(max(0, self._recent[0].first_frame))
+        ids, vectors, margin = self.speakers.ids, self.speakers.vectors, self.config.override_margin
+        recent = self._windows[-self.config.assign_windows :]
+        settled = self._windows[self._settled_windows : -self.config.assign_windows]
+        self._add(self._settled, settled, ids, vectors, margin)
+        self._settled_windows += len(settled)
+        self._settled.forget(max(0, recent[0].first_frame))
         votes = self._settled.copy()
-        self._add(votes, list(self._recent), self.config.override_margin)
+        self._add(votes, recent, ids, vectors, margin)
         return votes.labels()
 
-    def _add(self, votes: Aggregator, windows: Sequence[Window], margin: float) -> None:
-        """Add what the windows now say."""
-        for window, said in decide(windows, self.speakers.ids, self.speakers.vectors, margin, self.config):
+    def _add(
+        self, votes: Aggregator, windows: Sequence[Window], ids: list[int], vectors: Floats, margin: float
+    ) -> None:
+        """Add what the windows say when `ids` with centroids `vectors` (K, D) are the speakers."""
+        for window, said in decide(windows, ids, vectors, margin, self.config):
             votes.add(window.first_frame, self._trust, said)

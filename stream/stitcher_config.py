@@ -31,6 +31,7 @@ class StitcherConfig:
     # Segments: runs followed from window to window.
     segment_match_share: float = 0.5  # of the shorter one's frames: more cannot be two different segments
     segment_embed_s: float = 0.4  # clean speech before the first embedding; with less, speakers cannot be told apart
+    segment_mixed_s: float = 0.3  # with less clean speech, a segment this long is embedded as it is when it has ended
     segment_embed_growth: float = 2.0  # factor of new clean speech that makes another embedding worth its cost
     segment_ended_s: float = 0.5  # silence after which a segment's end is known, and it is embedded once more
     segment_misses_windows: int = 2  # windows that cover a segment and deny it before it is forgotten
@@ -59,6 +60,7 @@ class StitcherConfig:
     assign_windows: int = 5  # newest windows that are decided again at every hop; 10 cost more and gave nothing
     assign_trust_floor: float = 0.1  # weight of a cosine with no clean speech ...
     assign_trust_s: float = 2.0  # ... and the clean speech that earns one more
+    assign_mixed_share: float = 0.3  # clean speech that a second is worth in which others talk as well
     override_run_s: float = 0.3  # runs this long may leave their local speaker
     override_margin: float = 0.15  # cosine that another speaker must gain over the local one's ...
     override_final_margin: float = 0.3  # ... and at the end, when the local one's is well known
