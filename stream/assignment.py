@@ -108,16 +108,22 @@ class _Decision:
         """Linear assignment, one local speaker to one speaker.
 
         The score is the mean cosine of his runs, weighted by clean speech, times a trust that grows with that speech.
-        Locals without an embedding take the speakers that remain, in the order of `ids`.
+        Locals without an embedding stay unknown unless `force_speaker` has them guessed.
         """
         scored = [n for n, runs in enumerate(self._window.runs) if self._known(runs)]
         if scored:
             for row, column in best_pairs(np.stack([self._score(self._window.runs[n]) for n in scored])):
                 self.owners[scored[row]] = self._ids[column]
-        free = [speaker for speaker in self._ids if speaker not in self.owners]
-        for n in range(len(self.owners)):
-            if n not in scored and free and self._active[:, n].any():
-                self.owners[n] = free.pop(0)
+        if self._config.force_speaker:
+            self._guess([n for n in range(len(self.owners)) if n not in scored and self._active[:, n].any()])
+
+    def _guess(self, unheard: list[int]) -> None:
+        """Give locals without an embedding to speakers that are free in the window or, else, silent meanwhile."""
+        for n in unheard:
+            talking = {owner for m, owner in enumerate(self.owners) if (self._active[:, m] & self._active[:, n]).any()}
+            free = [speaker for speaker in self._ids if speaker not in self.owners]
+            silent = [speaker for speaker in self._ids if speaker not in talking]
+            self.owners[n] = next(iter([*free, *silent]), None)
 
     def _known(self, runs: list[Run]) -> bool:
         return bool(self._ids) and any(run.evidence_frames(self._config) for run in runs)

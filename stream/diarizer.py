@@ -6,6 +6,7 @@ samples -> audio -> ring -> windows -> segmentation -> embedding when needed -> 
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -56,11 +57,17 @@ class Diarizer:
         channel: int | None = None,
         encoding: str = "pcm_s16le",
         latency_s: float = 1.0,
+        revision_interval_s: float = 1.0,
+        revision_reach_s: float = math.inf,
         stitcher: StitcherConfig | None = None,
     ) -> Session:
-        """A new stream; many can be open at once. Raises TurnstreamError for a number out of range."""
+        """A new stream; many can be open at once. Raises TurnstreamError for a number out of range.
+
+        What the numbers mean: `AudioInput`, `Timeline`, `StitcherConfig`.
+        """
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
-        return Session(self.models, audio, Stitcher(stitcher or StitcherConfig()), Timeline(latency_s))
+        timeline = Timeline(latency_s, revision_interval_s=revision_interval_s, revision_reach_s=revision_reach_s)
+        return Session(self.models, audio, Stitcher(stitcher), timeline)
 
     def close(self) -> None:
         """Ends the model thread; sessions still open cannot go on."""
@@ -91,11 +98,13 @@ class Models(Protocol):
 class Session:
     """One stream of audio. How the audio is cut into chunks does not change one event.
 
-    Memory is bounded: audio and fbank rows older than any window or embedding can ask for are dropped.
+    Memory is bounded: audio and fbank rows older than any window or embedding can ask for are dropped. A session that
+    is not `live` has no events before its final result (see `stream.offline`).
     """
 
-    def __init__(self, models: Models, audio: AudioInput, stitcher: Stitcher, timeline: Timeline):
+    def __init__(self, models: Models, audio: AudioInput, stitcher: Stitcher, timeline: Timeline, *, live: bool = True):
         self.audio = audio
+        self._live = live
         self.timeline = timeline
         self._models = models
         self._stitcher = stitcher
@@ -174,10 +183,12 @@ class Session:
         logp, self._state = self._models.segment(window, start_sample, self._state)
         crops = self._stitcher.observe(first_frame, activity(logp))
         vectors = self._models.embed([self._fbank.rows_of_frames(crop) for crop in crops])
-        labels = self._stitcher.assign(vectors)
         self._ring.drop_before(self._schedule.next_start)
         self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
-        return self.timeline.update(labels, self._horizon(end_frame))
+        if not self._live:
+            self._stitcher.remember(vectors)
+            return []
+        return self.timeline.update(self._stitcher.assign(vectors), self._horizon(end_frame))
 
 
 class ModelThread:

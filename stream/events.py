@@ -15,6 +15,7 @@ from stream.labels import Reason
 from stream.rttm import RttmSegment, format_rttm
 from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
+SpeakerState = Literal["appeared", "named", "merged"]
 TurnState = Literal["provisional", "committed", "final", "retracted"]
 
 
@@ -47,10 +48,18 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A speaker is named for the first time; ids count from 1 in order of appearance."""
+    """What becomes known of a speaker; a later Speaker of the same id replaces it.
+
+    `appeared`: told of for the first time, or again after `merged`; ids count from 1 in order of first appearance.
+    `merged`: it was the speaker `into` all along, and no turn is left with this id.
+    """
 
     id: int
     at_frame: int
+    state: SpeakerState = "appeared"
+    name: str | None = None
+    confidence: float | None = None
+    into: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,13 @@ def _fields(event: Event) -> dict[str, Any]:
                 "at_s": frame_seconds(event.at_frame),
             }
         case Speaker():
-            return {"event": "speaker", "speaker": speaker_name(event.id), "at_s": frame_seconds(event.at_frame)}
+            return {
+                "event": "speaker",
+                "speaker": speaker_name(event.id),
+                "state": event.state,
+                "into": speaker_name(event.into),
+                "at_s": frame_seconds(event.at_frame),
+            }
         case Final():
             return {
                 "event": "final",

@@ -1,9 +1,9 @@
 """From the local speakers of overlapping windows to speakers of the stream. Knows no model and no audio.
 
 Every hop has two halves, so that the embeddings of many streams can share one call: `observe` takes what the
-segmentation said of a window and gives the crops to embed, `assign` takes their embeddings and gives labels. A recording
-that nobody listens to needs no labels before its end: `remember` takes the embeddings only. The same windows and
-embeddings always give the same labels, and the same result of `finish` whichever of the two was called.
+segmentation said of a window and gives the crops to embed, `assign` takes their embeddings and gives labels. Where
+nobody listens before the end, `remember` takes the embeddings only. The same windows and embeddings always give the
+same labels, and the same result of `finish`, whichever of the two was called.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from stream.events import Event, Final, Revision, Speaker, Turn, TurnState, turn
 from stream.labels import Labels, runs_of, smooth_runs
 from stream.matching import Run, final_ids, map_speakers, match_turns
 from stream.revisions import Candidate, Reviser, Verdict
+from stream.turns import TurnTable
 from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 MIN_LATENCY_S, MAX_LATENCY_S = 0.5, 5.0
@@ -27,22 +28,28 @@ class Timeline:
     """Turns of one stream; `update` once a hop, `finish` once at the end.
 
     `latency_s` (0.5 to 5) is how far behind the newest frame turns are committed; `revision_interval_s` is the least
-    audio between two batches of revisions. Raises TurnstreamError for numbers out of range.
+    audio between two batches of revisions; turns that ended more than `revision_reach_s` ago are not revised any more.
+    Raises TurnstreamError for numbers out of range.
     """
 
-    def __init__(self, latency_s: float = 1.0, *, revision_interval_s: float = 1.0):
+    def __init__(self, latency_s: float = 1.0, *, revision_interval_s: float = 1.0, revision_reach_s: float = math.inf):
         if not MIN_LATENCY_S <= latency_s <= MAX_LATENCY_S:
             raise TurnstreamError(f"latency must be {MIN_LATENCY_S} to {MAX_LATENCY_S} s, got {latency_s}")
         if not 0 <= revision_interval_s < math.inf:
             raise TurnstreamError(f"revision interval must be 0 s or more, got {revision_interval_s}")
+        if not revision_reach_s >= 0:
+            raise TurnstreamError(f"revision reach must be 0 s or more, got {revision_reach_s}")
         self.latency_frames = _frames(latency_s)
+        self._reach_frames = math.inf if revision_reach_s == math.inf else _frames(revision_reach_s)
         self.committed_frame = 0
         self._horizon = 0
-        self._turns: dict[int, Turn] = {}  # all but the retracted
+        self._table = TurnTable()
         self._open: dict[int, Turn] = {}  # those that may still grow
         self._recent: list[int] = []  # those with a committed part that labels still reach
         self._numbers: dict[int | None, int | None] = {None: None}  # stitcher's id -> public speaker
         self._stitcher_ids: dict[int | None, int | None] = {None: None}  # and back
+        self._merging: dict[int, int] = {}  # public speakers found to be another one, while turns are still theirs
+        self._merged: set[int] = set()  # those who have been told as merged
         self._turn_ids = itertools.count(1)
         self._live: list[Run] = []  # what was committed, as it was then
         self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
@@ -51,7 +58,7 @@ class Timeline:
     @property
     def turns(self) -> tuple[Turn, ...]:
         """Every turn as it stands, in order of id."""
-        return tuple(self._turns.values())
+        return tuple(self._table.by_id.values())
 
     @property
     def speakers(self) -> tuple[int, ...]:
@@ -60,7 +67,7 @@ class Timeline:
 
     def rttm(self, file_id: str) -> str:
         """RTTM of every turn as it stands."""
-        return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self._turns.values()])
+        return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns])
 
     def live_rttm(self, file_id: str) -> str:
         """RTTM of everything committed so far, as it was first committed: what a listener was told in time."""
@@ -73,14 +80,14 @@ class Timeline:
         """
         self._check(labels, horizon_frame)
         self._horizon = max(self._horizon, horizon_frame)
-        speakers, revisions = self._revise(labels)
+        events = self._revise(labels)
         before = dict(self._open)
         runs = self._provisional_runs(labels)
-        speakers += self._number(run.speaker for run in runs)
+        events += self._number(run.speaker for run in runs)
         public = [replace(run, speaker=self._numbers[run.speaker]) for run in runs]
         after = match_turns(before, public, self.committed_frame, lambda: next(self._turn_ids))
         self.committed_frame = max(self.committed_frame, self._horizon - self.latency_frames)
-        return [*speakers, *revisions, *self._settle(before, after)]
+        return [*events, *self._settle(before, after)]
 
     def finish(self, labels: Labels, end_frame: int | None = None) -> Final:
         """Replace everything by `labels` of the whole stream, up to `end_frame`; speakers keep their live numbers.
@@ -98,7 +105,9 @@ class Timeline:
                 numbers[run.speaker] = next(count)
         public = [replace(run, speaker=numbers[run.speaker]) for run in runs]
         turns = final_ids(public, self.turns, lambda: next(self._turn_ids))
-        self._turns = {turn.id: turn for turn in sorted(turns, key=lambda turn: turn.id)}
+        self._table = TurnTable()
+        for turn in sorted(turns, key=lambda turn: turn.id):
+            self._table.put(turn)
         return Final(turns, _talk_frames(turns))
 
     def _check(self, labels: Labels, horizon_frame: int) -> None:
@@ -111,9 +120,13 @@ class Timeline:
             )
 
     def _number(self, stitcher_ids: Iterable[int | None]) -> list[Event]:
-        """Give public numbers to speakers seen for the first time."""
+        """Give public numbers to speakers seen for the first time; tell those that are back after they were merged."""
         appeared: list[Event] = []
         for speaker in stitcher_ids:
+            known = self._numbers.get(speaker)
+            if known is not None and known in self._merged:
+                self._merged.remove(known)
+                appeared.append(Speaker(known, self._horizon))
             if speaker not in self._numbers:
                 number = len(self._numbers)
                 self._numbers[speaker], self._stitcher_ids[number] = number, speaker
@@ -128,32 +141,45 @@ class Timeline:
     def _candidate(self, turn: Turn) -> Candidate:
         return Candidate(turn, self._stitcher_ids[turn.speaker])
 
-    def _revise(self, labels: Labels) -> tuple[list[Event], list[Event]]:
-        self._recent = [i for i in self._recent if self._turns[i].end_frame > labels.first_frame]
-        self._reviser.consider([self._candidate(self._turns[i]) for i in self._recent], labels)
+    def _revise(self, labels: Labels) -> list[Event]:
+        turns = self._table.by_id
+        self._recent = [i for i in self._recent if turns[i].end_frame > labels.first_frame]
+        self._reviser.consider([self._candidate(turns[i]) for i in self._recent], labels)
         if labels.changes:
-            committed = [t for t in self._turns.values() if t.committed_frame > t.start_frame]
+            near = self._table.near((change.start_frame, change.end_frame) for change in labels.changes)
+            committed = [turn for turn in near if turn.committed_frame > turn.start_frame]
             self._reviser.consider_changes([self._candidate(turn) for turn in committed], labels.changes)
-        verdicts = self._reviser.take(self._horizon)
-        return self._number(v.speaker for v in verdicts), self._apply(verdicts)
+        oldest = self._horizon - self._reach_frames
+        verdicts = [v for v in self._reviser.take(self._horizon) if turns[v.turn_id].end_frame >= oldest]
+        return [*self._number(v.speaker for v in verdicts), *self._apply(verdicts), *self._merge()]
 
     def _apply(self, verdicts: list[Verdict]) -> list[Event]:
         """Change the speakers; verdicts of one kind become one revision."""
         groups: dict[tuple[int | None, int | None, str], list[Verdict]] = {}
         for verdict in verdicts:
-            old, new = self._turns[verdict.turn_id].speaker, self._numbers[verdict.speaker]
+            old, new = self._table.by_id[verdict.turn_id].speaker, self._numbers[verdict.speaker]
             if old != new:
                 groups.setdefault((old, new, verdict.reason), []).append(verdict)
         revisions: list[Event] = []
-        for (old, new, _), group in groups.items():
+        for (old, new, reason), group in groups.items():
             ids = tuple(verdict.turn_id for verdict in group)
             revisions.append(Revision(ids, old, new, group[0].reason, self._horizon))
+            if reason == "merged" and old is not None and new is not None:
+                self._merging[old] = new
             for turn_id in ids:
-                self._store(replace(self._turns[turn_id], speaker=new))
+                self._store(replace(self._table.by_id[turn_id], speaker=new))
         return revisions
 
+    def _merge(self) -> list[Event]:
+        """Tell which of the speakers found to be another one are left without a turn."""
+        gone = {old: into for old, into in self._merging.items() if not self._table.holds(old)}
+        for old in gone:
+            del self._merging[old]
+            self._merged.add(old)
+        return [Speaker(old, self._horizon, "merged", into=into) for old, into in gone.items()]
+
     def _store(self, turn: Turn) -> None:
-        self._turns[turn.id] = turn
+        self._table.put(turn)
         if turn.id in self._open:
             self._open[turn.id] = turn
 
@@ -162,11 +188,12 @@ class Timeline:
         events: list[Event] = []
         for turn_id in sorted({*before, *after}):
             if turn_id not in after:
-                del self._turns[turn_id], self._open[turn_id]
+                self._table.remove(turn_id)
+                del self._open[turn_id]
                 events.append(replace(before[turn_id], state="retracted"))
                 continue
-            turn = self._committed(after[turn_id])
-            self._turns[turn_id] = self._open[turn_id] = turn
+            turn = self._open[turn_id] = self._committed(after[turn_id])
+            self._table.put(turn)
             if turn.state == "committed":
                 del self._open[turn_id]
             if turn != before.get(turn_id):
@@ -197,7 +224,7 @@ class Timeline:
         self.committed_frame = max(self.committed_frame, end_frame)
         for turn in list(self._open.values()):
             end = max(turn.committed_frame, min(turn.end_frame, end_frame))
-            self._turns[turn.id] = self._committed(replace(turn, end_frame=end))
+            self._table.put(self._committed(replace(turn, end_frame=end)))
         self._open.clear()
 
 

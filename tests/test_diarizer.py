@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from stream.audio import AudioInput
 from stream.diarizer import Diarizer, Models, Session
 from stream.errors import AudioError, TurnstreamError
 from stream.events import Event, Final, Revision, Speaker, Turn, frame_seconds, to_json
+from stream.offline import diarize
 from stream.stitcher import Stitcher
 from stream.stitcher_config import StitcherConfig
 from stream.timeline import Timeline
@@ -124,6 +126,48 @@ def test_one_sample_at_a_time(models: Remembering, speech: np.ndarray) -> None:
     asked = models.computed
     assert run(open_session(models), cut(short, [1])) == whole
     assert models.computed == asked
+
+
+def spans(final: Final) -> list[tuple[int, int, int]]:
+    """The turns' frames and, for the speaker, the number of the first turn that is his."""
+    first: dict[int | None, int] = {}
+    return [
+        (turn.start_frame, turn.end_frame, first.setdefault(turn.speaker, number))
+        for number, turn in enumerate(sorted(final.turns, key=lambda turn: (turn.start_frame, turn.end_frame)))
+    ]
+
+
+def assert_final_is_offline(models: Models, recording: np.ndarray, sizes: list[int], latency_s: float) -> None:
+    """Every frame of every turn, and who has the same speaker as whom."""
+    offline = diarize(models, AudioInput(), [recording])
+    session = open_session(models, latency_s)
+    for chunk in cut(recording, sizes):
+        session.feed(chunk)
+    assert spans(session.close()) == spans(offline)
+    assert offline.turns
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sizes=SIZES, latency_s=st.sampled_from([0.5, 1.0, 5.0]))
+def test_final_is_offline(models: Remembering, speech: np.ndarray, sizes: list[int], latency_s: float) -> None:
+    assert_final_is_offline(models, speech, sizes, latency_s)
+
+
+def test_final_is_offline_on_real_meetings(models: Remembering, speech_data: Path) -> None:
+    """Nine excerpts of 30 s."""
+    for path in sorted((speech_data / "ami").glob("*.flac")):
+        assert_final_is_offline(models, soundfile.read(path, dtype="int16")[0], [4_001, 70_000], 1.0)
+
+
+def test_final_keeps_the_live_numbers(models: Remembering, speech: np.ndarray) -> None:
+    """Whoever is told as S1 before the end and whoever has that number at the end talk at the same time."""
+    session = open_session(models, 5.0)
+    session.feed(speech)
+    live = {turn.speaker: turn for turn in session.timeline.turns if turn.end_frame - turn.start_frame > 60}
+    final = session.close()
+    for speaker, turn in live.items():
+        same = [t for t in final.turns if t.speaker == speaker]
+        assert any(t.start_frame < turn.end_frame and turn.start_frame < t.end_frame for t in same)
 
 
 def test_gap_is_silence_of_the_same_length(models: Remembering, speech: np.ndarray) -> None:

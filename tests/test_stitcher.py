@@ -95,7 +95,7 @@ def test_speakers_are_found_however_the_windows_shuffle_them(seed: int, speakers
     truth = random_turns(seed, speakers)
     live, final = Conversation(truth, seed).run(Stitcher())
     assert agreement(truth, final) > 0.97
-    assert len(set(final.speakers)) == truth.any(axis=0).sum()
+    assert final.active.any(axis=0).sum() == truth.any(axis=0).sum()
     assert np.mean([agreement(truth, labels) for labels in live[40:]]) > 0.9
 
 
@@ -200,6 +200,47 @@ def test_a_small_segment_store_still_knows_everybody():
     assert max(held) < 60
     assert max(held[-100:]) > 20
     assert agreement(truth, stitcher.finish()) > 0.97
+
+
+@pytest.mark.parametrize("segments_most", [40, 300])
+def test_what_was_decided_live_has_no_part_in_the_end(segments_most: int):
+    """With a store so small that it is condensed many times, too."""
+    config = replace(CONFIG, segments_most=segments_most)
+    conversation = Conversation(random_turns(5, 3, length_s=240), 5)
+    live, offline = Stitcher(config), Stitcher(config)
+    for first, active in conversation.windows():
+        vectors = np.array([conversation.embed(crop) for crop in live.observe(first, active)])
+        live.assign(vectors)
+        offline.observe(first, active)
+        offline.remember(vectors)
+    one, other = live.finish(), offline.finish()
+    assert one.speakers == other.speakers
+    assert (one.active == other.active).all()
+    assert one.active.any()
+
+
+def test_speech_under_others_is_embedded_when_it_has_ended():
+    """Voice 1 is never alone; he is told apart from voice 2, who is free in the same windows."""
+    truth = turns((0, 1, 12), (1, 4, 5.5), (2, 14, 17), length_s=26)
+    conversation, stitcher = Conversation(truth), Stitcher()
+    asked = []
+    for first, active in conversation.windows():
+        crops = stitcher.observe(first, active)
+        asked += [crop for crop in crops if conversation.truth[crop][:, 1].any()]
+        stitcher.assign(np.array([conversation.embed(crop) for crop in crops]))
+    assert len(asked) == 1
+    assert asked[0][0] >= frames(4) - 1
+    assert asked[0][-1] <= frames(5.5)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_somebody_with_too_little_to_be_known_is_unknown_unless_a_guess_is_asked_for(force: bool):
+    truth = turns((0, 1, 6), (1, 7, 12), (2, 13, 13.2), length_s=15)
+    live, _ = Conversation(truth).run(Stitcher(replace(CONFIG, force_speaker=force)))
+    at = next(labels for labels in live if labels.end_frame >= frames(14))
+    who = [at.speakers[n] for n in np.flatnonzero(at.active[frames(13.1) - at.first_frame])]
+    assert (who == [None]) != force
+    assert len(who) == 1
 
 
 def test_silence_has_no_speakers():

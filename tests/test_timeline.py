@@ -25,6 +25,7 @@ class Listener:
     def __init__(self) -> None:
         self.turns: dict[int, Turn] = {}
         self.speakers: list[int] = []
+        self.merged: set[int] = set()
         self.ids_ever: set[int] = set()
         self.retracted: set[int] = set()
 
@@ -39,16 +40,23 @@ class Listener:
                 assert event.id not in self.retracted
                 assert event.id in self.turns or event.id not in self.ids_ever
                 assert event.speaker is None or event.speaker in self.speakers
+                assert event.speaker not in self.merged
                 self.ids_ever.add(event.id)
                 self.turns[event.id] = event
             case Revision():
+                assert event.new not in self.merged
                 for turn_id in event.turns:
                     assert self.turns[turn_id].speaker == event.old
                     assert self.turns[turn_id].committed_frame > self.turns[turn_id].start_frame
                     self.turns[turn_id] = replace(self.turns[turn_id], speaker=event.new)
+            case Speaker(state="merged"):
+                assert event.into in self.speakers
+                assert event.id not in {turn.speaker for turn in self.turns.values()}
+                self.merged.add(event.id)
             case Speaker():
-                assert event.id == len(self.speakers) + 1
-                self.speakers.append(event.id)
+                assert event.id == len(self.speakers) + 1 or event.id in self.merged
+                self.merged.discard(event.id)
+                self.speakers += [event.id] if event.id > len(self.speakers) else []
             case Final():
                 self.turns = {turn.id: turn for turn in event.turns}
 
@@ -97,6 +105,17 @@ def test_listener_always_holds_the_engines_state(stream: list[tuple[Labels, int]
         assert timeline.committed_frame == max(0, horizon - timeline.latency_frames)
     listener.hear(timeline.finish(stream[-1][0]))
     assert tuple(listener.turns[i] for i in sorted(listener.turns)) == timeline.turns
+
+
+@settings(max_examples=150, deadline=None)
+@given(label_streams(), st.sampled_from([0.0, 0.5, 3.0]))
+def test_revisions_reach_no_further_than_allowed(stream: list[tuple[Labels, int]], reach_s: float):
+    timeline = Timeline(0.5, revision_interval_s=0.0, revision_reach_s=reach_s)
+    for labels, horizon in stream:
+        before = {turn.id: turn for turn in timeline.turns}
+        for event in timeline.update(labels, horizon):
+            if isinstance(event, Revision):
+                assert all(before[i].end_frame >= horizon - reach_s * 16000 / 270 - 1 for i in event.turns)
 
 
 @settings(max_examples=150, deadline=None)
@@ -216,7 +235,19 @@ def test_an_old_change_revises_turns_out_of_reach():
     timeline.update(labels_of([], [], frames=800), 800)
     change = Change(0, 60, 10, 11, "merged")
     events = timeline.update(labels_of([], [], first=700, frames=200, changes=[change]), 900)
-    assert events == [Revision((1,), 1, 2, "merged", 900)]
+    assert events[0] == Revision((1,), 1, 2, "merged", 900)
+
+
+def test_a_speaker_left_without_turns_is_told_as_merged_and_may_come_back():
+    timeline = Timeline(0.5)
+    timeline.update(labels_of([(0, 60)], [(100, 130), (300, 340)], frames=400), 400)
+    timeline.update(labels_of([], [], frames=800), 800)
+    change = Change(0, 60, 10, 11, "merged")
+    events = timeline.update(labels_of([], [], first=700, frames=200, changes=[change]), 900)
+    assert events == [Revision((1,), 1, 2, "merged", 900), Speaker(1, 900, "merged", into=2)]
+    back = Change(300, 340, 11, 10, "split")
+    events = timeline.update(labels_of([], [], first=800, frames=200, changes=[back]), 1000)
+    assert events == [Speaker(1, 1000), Revision((3,), 2, 1, "split", 1000)]
 
 
 def test_revisions_wait_for_their_interval():
@@ -256,7 +287,18 @@ def test_json_has_seconds_and_names():
     assert line["start_s"] == round(start_s, 3)
     assert line["end_s"] == frame_seconds(20)
     assert (line["event"], line["id"], line["speaker"], line["state"]) == ("turn", "T3", None, "provisional")
-    assert json.loads(to_json(Speaker(2, 0))) == {"event": "speaker", "speaker": "S2", "at_s": 0.0}
+    assert json.loads(to_json(Speaker(2, 0))) == {
+        "event": "speaker",
+        "speaker": "S2",
+        "state": "appeared",
+        "into": None,
+        "at_s": 0.0,
+    }
+
+
+def test_a_reach_below_nothing_is_refused():
+    with pytest.raises(TurnstreamError, match="revision reach must be 0 s or more, got -1"):
+        Timeline(revision_reach_s=-1)
 
 
 @pytest.mark.parametrize("latency_s", [0.4, 5.1, float("nan")])

@@ -1,0 +1,23 @@
+"""The same models over a whole recording, nothing decided before its end: the reference that live streams end at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stream.audio import AudioInput, Chunk
+from stream.diarizer import Models, Session
+from stream.events import Final
+from stream.stitcher import Stitcher
+from stream.stitcher_config import StitcherConfig
+from stream.timeline import Timeline
+
+
+def diarize(models: Models, audio: AudioInput, chunks: Iterable[Chunk], config: StitcherConfig | None = None) -> Final:
+    """The turns of a recording, given as chunks of any size that `audio` takes; speakers are numbered as they appear.
+
+    No window is clustered and no label made until all are known. Raises AudioError for chunks that `audio` refuses.
+    """
+    session = Session(models, audio, Stitcher(config), Timeline(), live=False)
+    for chunk in chunks:
+        session.feed(chunk)
+    return session.close()
