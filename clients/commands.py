@@ -16,7 +16,7 @@ from clients.devices import MicrophoneError, choose_device, input_devices
 from clients.file import AudioFile, paced
 from clients.microphone import SILENCE_DBFS, Gap, Microphone
 from clients.outputs import Outputs, Stdout, complain
-from clients.run import choose_display, conclude, engine, follow
+from clients.run import choose_display, conclude, engine, follow, open_session
 from clients.screen import Status
 from stream.errors import AudioError
 from stream.events import Event
@@ -53,12 +53,8 @@ def run_mic(args: Namespace) -> int:
         Microphone(device.number, args.channel or 1, record) as microphone,
         _ctrl_c_stops(microphone),
     ):
-        session = diarizer.session(
-            sample_rate_hz=microphone.rate_hz,
-            channels=microphone.channels,
-            channel=_channel(args.channel, microphone.channels, device.name),
-            latency_s=args.latency,
-        )
+        channel = _channel(args.channel, microphone.channels, device.name)
+        session = open_session(diarizer, args, microphone.rate_hz, microphone.channels, channel)
         outputs.begin(source, device=device.name, latency_s=args.latency)
         display = choose_display(args, True, stdout, device.name, args.seconds)
         outcome = follow(session, _heard_steps(session, microphone, args.seconds), display, outputs, source)
@@ -144,12 +140,8 @@ def _opens(path: Path, channel: int | None) -> bool:
 def _diarize(diarizer: Diarizer, path: Path, realtime: bool, args: Namespace, outputs: Outputs, stdout: Stdout) -> None:
     """One recording, start to end; raises AudioError where it cannot be read, after what could be."""
     with AudioFile(path) as recording:
-        session = diarizer.session(
-            sample_rate_hz=recording.rate_hz,
-            channels=recording.channels,
-            channel=_channel(args.channel, recording.channels, str(path)),
-            latency_s=args.latency,
-        )
+        channel = _channel(args.channel, recording.channels, str(path))
+        session = open_session(diarizer, args, recording.rate_hz, recording.channels, channel)
         display = choose_display(args, realtime, stdout, path.name, recording.duration_s)
         outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))
         begun_s = time.monotonic()

@@ -17,6 +17,7 @@ from clients.terminal import Display, LiveDisplay, NoDisplay, PlainDisplay, Prog
 from stream.artefacts import EMBEDDING, SEGMENTATION
 from stream.errors import TurnstreamError
 from stream.events import Event, Final
+from stream.stitcher_config import StitcherConfig
 from stream.weights import models_pull
 
 if TYPE_CHECKING:
@@ -44,6 +45,19 @@ def engine(args: Namespace) -> Diarizer:
         models_pull(missing)  # shows its own progress, where there is anything to fetch
     with Console(stderr=True).status("loading the models (the first time they are compiled, about half a minute)"):
         return Diarizer(args.segmentation, args.embedding)
+
+
+def open_session(diarizer: Diarizer, args: Namespace, rate_hz: int, channels: int, channel: int | None) -> Session:
+    """A session as the options ask for it, for audio of this shape."""
+    return diarizer.session(
+        sample_rate_hz=rate_hz,
+        channels=channels,
+        channel=channel,
+        latency_s=args.latency,
+        revision_interval_s=args.revisions_every,
+        revision_reach_s=args.revision_reach,
+        stitcher=StitcherConfig(force_speaker=args.force_speaker),
+    )
 
 
 def choose_display(args: Namespace, live: bool, stdout: Stdout, title: str, total_s: float | None) -> Display:

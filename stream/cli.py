@@ -96,6 +96,11 @@ def _add_engine(command: Parser) -> None:
     group = command.add_argument_group("engine")
     latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
     group.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
+    group.add_argument("--force-speaker", action="store_true", help="guess who talks where it is not known yet")
+    every = "at most one batch of revisions in S seconds of audio (default: 1)"
+    group.add_argument("--revisions-every", type=_not_negative, default=1.0, metavar="S", help=every)
+    reach = "revise no turn that ended more than S seconds ago (default: any turn)"
+    group.add_argument("--revision-reach", type=_not_negative, default=float("inf"), metavar="S", help=reach)
     group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
     group.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
     group.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
@@ -112,6 +117,13 @@ def _latency(text: str) -> float:
     value = _number(text)
     if not MIN_LATENCY_S <= value <= MAX_LATENCY_S:
         raise argparse.ArgumentTypeError(f"latency must be {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} s, got {text}")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = _number(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
     return value
 
 

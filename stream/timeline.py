@@ -48,8 +48,7 @@ class Timeline:
         self._recent: list[int] = []  # those with a committed part that labels still reach
         self._numbers: dict[int | None, int | None] = {None: None}  # stitcher's id -> public speaker
         self._stitcher_ids: dict[int | None, int | None] = {None: None}  # and back
-        self._merging: dict[int, int] = {}  # public speakers found to be another one, while turns are still theirs
-        self._merged: set[int] = set()  # those who have been told as merged
+        self._merged: set[int] = set()  # public speakers who have been told as merged
         self._turn_ids = itertools.count(1)
         self._live: list[Run] = []  # what was committed, as it was then
         self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
@@ -80,14 +79,17 @@ class Timeline:
         """
         self._check(labels, horizon_frame)
         self._horizon = max(self._horizon, horizon_frame)
-        events = self._revise(labels)
+        verdicts = self._verdicts(labels)
+        events = self._number(v.speaker for v in verdicts)
+        revisions = self._apply(verdicts)
+        events += revisions
         before = dict(self._open)
         runs = self._provisional_runs(labels)
         events += self._number(run.speaker for run in runs)
         public = [replace(run, speaker=self._numbers[run.speaker]) for run in runs]
         after = match_turns(before, public, self.committed_frame, lambda: next(self._turn_ids))
         self.committed_frame = max(self.committed_frame, self._horizon - self.latency_frames)
-        return [*events, *self._settle(before, after)]
+        return [*events, *self._settle(before, after), *self._merge(revisions)]
 
     def finish(self, labels: Labels, end_frame: int | None = None) -> Final:
         """Replace everything by `labels` of the whole stream, up to `end_frame`; speakers keep their live numbers.
@@ -141,7 +143,8 @@ class Timeline:
     def _candidate(self, turn: Turn) -> Candidate:
         return Candidate(turn, self._stitcher_ids[turn.speaker])
 
-    def _revise(self, labels: Labels) -> list[Event]:
+    def _verdicts(self, labels: Labels) -> list[Verdict]:
+        """What is to be revised now, within the reach."""
         turns = self._table.by_id
         self._recent = [i for i in self._recent if turns[i].end_frame > labels.first_frame]
         self._reviser.consider([self._candidate(turns[i]) for i in self._recent], labels)
@@ -150,33 +153,28 @@ class Timeline:
             committed = [turn for turn in near if turn.committed_frame > turn.start_frame]
             self._reviser.consider_changes([self._candidate(turn) for turn in committed], labels.changes)
         oldest = self._horizon - self._reach_frames
-        verdicts = [v for v in self._reviser.take(self._horizon) if turns[v.turn_id].end_frame >= oldest]
-        return [*self._number(v.speaker for v in verdicts), *self._apply(verdicts), *self._merge()]
+        return [v for v in self._reviser.take(self._horizon) if turns[v.turn_id].end_frame >= oldest]
 
-    def _apply(self, verdicts: list[Verdict]) -> list[Event]:
+    def _apply(self, verdicts: list[Verdict]) -> list[Revision]:
         """Change the speakers; verdicts of one kind become one revision."""
         groups: dict[tuple[int | None, int | None, str], list[Verdict]] = {}
         for verdict in verdicts:
             old, new = self._table.by_id[verdict.turn_id].speaker, self._numbers[verdict.speaker]
             if old != new:
                 groups.setdefault((old, new, verdict.reason), []).append(verdict)
-        revisions: list[Event] = []
-        for (old, new, reason), group in groups.items():
+        revisions: list[Revision] = []
+        for (old, new, _), group in groups.items():
             ids = tuple(verdict.turn_id for verdict in group)
             revisions.append(Revision(ids, old, new, group[0].reason, self._horizon))
-            if reason == "merged" and old is not None and new is not None:
-                self._merging[old] = new
             for turn_id in ids:
                 self._store(replace(self._table.by_id[turn_id], speaker=new))
         return revisions
 
-    def _merge(self) -> list[Event]:
-        """Tell which of the speakers found to be another one are left without a turn."""
-        gone = {old: into for old, into in self._merging.items() if not self._table.holds(old)}
-        for old in gone:
-            del self._merging[old]
-            self._merged.add(old)
-        return [Speaker(old, self._horizon, "merged", into=into) for old, into in gone.items()]
+    def _merge(self, revisions: Iterable[Revision]) -> list[Event]:
+        """Tell which speakers these revisions left without a turn."""
+        into = {r.old: r.new for r in revisions if r.old is not None and not self._table.holds(r.old)}
+        self._merged.update(into)
+        return [Speaker(old, self._horizon, "merged", into=new) for old, new in into.items()]
 
     def _store(self, turn: Turn) -> None:
         self._table.put(turn)

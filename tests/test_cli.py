@@ -137,6 +137,16 @@ def test_live_rttm_is_what_was_committed_when_it_was(results: Results):
     assert len(live) >= 5
 
 
+def test_revisions_can_be_kept_back(folder: Path, results: Results):
+    process = turnstream("file", folder / "talk.wav", "--json", "--revision-reach", "0", "--latency", "0.8")
+    told = [
+        {json.loads(line)["event"] for line in process.stdout.splitlines()},
+        {line["event"] for line in results.lines},
+    ]
+    assert told[0] == {"recording", "speaker", "turn", "final"}
+    assert told[1] == {*told[0], "revision"}
+
+
 def test_many_files_one_of_them_bad(folder: Path, short: Path, speech_data: Path):
     meeting = cut(speech_data / "ami" / "ami_EN2001a_0000.flac", folder / "meeting.ogg", 0.0, 6.0)
     broken, rttm = folder / "broken.wav", folder / "all.rttm"
@@ -251,6 +261,9 @@ USER_ERRORS = {
     "file short.flac --latency 0.2": (2, "latency must be 0.5 to 5 s, got 0.2"),
     "file short.flac --latency 7": (2, "latency must be 0.5 to 5 s, got 7"),
     "file short.flac --latency nan": (2, "latency must be 0.5 to 5 s, got nan"),
+    "file short.flac --revisions-every -1": (2, "expected 0 seconds or more, got -1"),
+    "file short.flac --revisions-every inf": (1, "revision interval must be 0 s or more, got inf"),
+    "file short.flac --revision-reach nan": (2, "expected 0 seconds or more, got nan"),
     "file short.flac --latency soon": (2, "expected a number, got soon"),
     "file short.flac --channel 0": (2, "expected a channel number from 1, got 0"),
     "file short.flac --channel 2": (1, "expected a channel of short.flac from 1 to 1, got 2"),

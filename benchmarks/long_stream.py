@@ -1,0 +1,178 @@
+"""Hours of one stream: does a hop stay as cheap, the memory as small and the speakers as true as in the first hour?
+
+    python -m benchmarks.long_stream RECORDING.flac... [--hours 8] [--seed 0]
+
+The stream is the recordings again and again, in a new order each time, each followed by silence up to a whole hop.
+Their windows and crops are then the same bytes every time, and the models answer them from memory after the first time:
+what is timed is everything else, which is what could grow (the models' own cost a hop does not depend on the past).
+Printed for each hour: mean, 95th and 99.9th percentile and maximum of a hop without the models, resident memory,
+segments kept and speakers; at the end, the time for the final result, and its DER where the recordings have references
+beside them (`.rttm`; speakers of one name in several recordings are one person).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import soundfile
+from numpy.typing import NDArray
+from pyannote.core import Annotation, Segment
+from pyannote.core import Timeline as Extent
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+from stream.audio import AudioInput
+from stream.diarizer import Diarizer, Models, Session
+from stream.rttm import parse_rttm
+from stream.stitcher import Stitcher
+from stream.timeline import Timeline
+from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+
+F32 = NDArray[np.float32]
+
+
+class FromMemory:
+    """The models; what they were asked before they answer from memory. `seconds` is what they took."""
+
+    def __init__(self, models: Models):
+        self._models = models
+        self._answers: dict[bytes, F32] = {}
+        self.seconds = 0.0
+
+    def initial_state(self) -> Any:
+        """See `Models`."""
+        return self._models.initial_state()
+
+    def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
+        """See `Models`."""
+        began = time.perf_counter()
+        key = hashlib.blake2b(window.data, digest_size=16).digest()
+        if key not in self._answers:
+            self._answers[key], state = self._models.segment(window, start_sample, state)
+        self.seconds += time.perf_counter() - began
+        return self._answers[key], state
+
+    def embed(self, crops: list[F32]) -> F32:
+        """See `Models`."""
+        began = time.perf_counter()
+        keys = [hashlib.blake2b(np.ascontiguousarray(crop).data, digest_size=16).digest() for crop in crops]
+        for key, crop in zip(keys, crops, strict=True):
+            if key not in self._answers:
+                self._answers[key] = self._models.embed([crop])[0]
+        self.seconds += time.perf_counter() - began
+        return np.stack([self._answers[key] for key in keys]) if keys else self._models.embed([])
+
+
+@dataclass
+class Hour:
+    """What was measured in one hour of the stream."""
+
+    hop_ms: list[float] = field(default_factory=list)
+    memory_mib: float = 0.0
+    segments: int = 0
+    speakers: int = 0
+
+    def row(self) -> dict[str, float]:
+        """The figures printed."""
+        p95, p999 = np.percentile(self.hop_ms, [95, 99.9])
+        figures = {"mean": np.mean(self.hop_ms), "p95": p95, "p99.9": p999, "max": max(self.hop_ms)}
+        hop = {f"hop_ms_{name}": round(float(figure), 2) for name, figure in figures.items()}
+        return {**hop, "memory_mib": round(self.memory_mib), "segments": self.segments, "speakers": self.speakers}
+
+
+def play(paths: list[Path], hours: float, seed: int) -> Iterator[tuple[Path, F32]]:
+    """The recordings in random order, again and again, each a whole number of hops long."""
+    rng = np.random.default_rng(seed)
+    sounds = {}
+    for path in paths:
+        samples, rate_hz = soundfile.read(path, dtype="float32")
+        if rate_hz != SAMPLE_RATE_HZ or samples.ndim != 1:
+            raise SystemExit(f"{path}: expected mono audio of {SAMPLE_RATE_HZ} Hz, got {samples.shape} of {rate_hz} Hz")
+        sounds[path] = np.pad(samples, (0, -len(samples) % HOP_SAMPLES))
+    left = round(hours * 3600 * SAMPLE_RATE_HZ)
+    while left > 0:
+        for number in rng.permutation(len(paths)).tolist():
+            if left > 0:
+                yield paths[number], sounds[paths[number]]
+                left -= len(sounds[paths[number]])
+
+
+def measure(session: Session, models: FromMemory, stitcher: Stitcher, samples: F32, hours: list[Hour]) -> None:
+    """Feed one recording hop by hop and note each hop in its hour."""
+    for start in range(0, len(samples), HOP_SAMPLES):
+        hour = int(session.position_s // 3600)
+        if hour == len(hours):
+            hours.append(Hour())
+        models.seconds, began = 0.0, time.perf_counter()
+        session.feed(samples[start : start + HOP_SAMPLES])
+        hours[hour].hop_ms.append(1000 * (time.perf_counter() - began - models.seconds))
+    hours[-1].memory_mib = psutil.Process().memory_info().rss / 2**20
+    hours[-1].segments = len(stitcher.store.segments)
+    hours[-1].speakers = len(session.timeline.speakers)
+
+
+def reference(path: Path, at_s: float, into: Annotation) -> None:
+    """Add the turns of a recording that starts at `at_s`."""
+    rttm = path.with_suffix(".rttm")
+    if rttm.exists():
+        for turn in (turn for turns in parse_rttm(rttm.read_text()).values() for turn in turns):
+            into[Segment(at_s + turn.start_s, at_s + turn.end_s), len(into)] = turn.speaker
+
+
+def der(truth: Annotation, rttm: str, duration_s: float) -> float:
+    """DER in percent, no collar, overlap scored."""
+    said = Annotation()
+    for turn in (turn for turns in parse_rttm(rttm).values() for turn in turns):
+        said[Segment(turn.start_s, turn.end_s), len(said)] = turn.speaker
+    return 100 * float(DiarizationErrorRate()(truth, said, uem=Extent([Segment(0, duration_s)])))
+
+
+def main() -> None:
+    """Play the stream and print a line an hour."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recordings", type=Path, nargs="+")
+    parser.add_argument("--hours", type=float, default=8.0)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    hours: list[Hour] = []
+    truth = Annotation()
+    with Diarizer() as diarizer:
+        models, stitcher = FromMemory(diarizer.models), Stitcher()
+        session = Session(models, AudioInput(), stitcher, Timeline(1.0))
+        for path, samples in play(arguments.recordings, arguments.hours, arguments.seed):
+            known = len(hours)
+            reference(path, session.position_s, truth)
+            measure(session, models, stitcher, samples, hours)
+            if len(hours) > known > 0:
+                print(f"hour {known}: {hours[known - 1].row()}", flush=True)
+        live = session.timeline.live_rttm("x")
+        began = time.perf_counter()
+        final = session.close()
+        finish_s = time.perf_counter() - began
+    report(hours, finish_s)
+    if len(truth):
+        live_der, final_der = (der(truth, rttm, session.position_s) for rttm in (live, final.rttm("x")))
+        print(f"DER, collar 0: live at 1 s {live_der:.1f} %, final {final_der:.1f} %;", end=" ")
+        print(f"speakers: {len(final.talk_frames)} at the end, {len(truth.labels())} true")
+
+
+def report(hours: list[Hour], finish_s: float) -> None:
+    """The last line and what it comes to."""
+    first, last = hours[0].row(), hours[-1].row()
+    print(f"hour {len(hours)}: {last}")
+    print(f"mean hop, last hour against first: {last['hop_ms_mean'] / first['hop_ms_mean']:.2f};", end=" ")
+    if len(hours) > 2:  # the first hour fills the models' memory
+        growth = (hours[-1].memory_mib - hours[0].memory_mib) / (len(hours) - 1)
+        print(f"memory grows by {growth:.1f} MiB an hour;", end=" ")
+    print(f"the final result took {finish_s:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
