@@ -91,6 +91,37 @@ def centroids(vectors: Floats, weights: Floats, clusters: Ints) -> Floats:
     return unit(np.array(sums, np.float32).reshape(count, vectors.shape[1]))
 
 
+def join_clusters(vectors: Floats, weights: Floats, clusters: Ints, cosine: float, noise_s: float) -> Ints:
+    """Join clusters, the most alike first, while the cosine of their means, freed of noise, is at least `cosine`.
+
+    An embedding of w seconds is a voice and noise: its expected cosine with the voice's own direction is
+    sqrt(w / (w + noise_s)), that of a mean of many the same for the sum of their seconds. So two means of w and v
+    seconds of one voice have the cosine sqrt(w / (w + noise_s) * v / (v + noise_s)), and the quotient of what is seen
+    and that is 1 in expectation, however short the speech or loud the room. (The mean cosine of all pairs, by which
+    average linkage goes, sinks with both.)
+
+    Shapes:
+        vectors: (n, D), weights: (n,) seconds, clusters: (n,) numbers from 0
+        returns: (n,) cluster numbers from 0 in order of first member
+    """
+    count = int(clusters.max(initial=-1)) + 1
+    held = np.arange(count)[:, None] == clusters  # (K, n)
+    sums, mass = held @ (vectors * weights[:, None]), held @ weights
+    name = np.arange(count)
+    while len(mass) > 1:
+        means = unit(sums) * np.sqrt((mass + noise_s) / mass)[:, None]
+        alike = means @ means.T
+        np.fill_diagonal(alike, -np.inf)
+        into, gone = sorted(np.unravel_index(int(alike.argmax()), alike.shape))
+        if alike[into, gone] < cosine:
+            break
+        sums[into] += sums[gone]
+        mass[into] += mass[gone]
+        sums, mass = np.delete(sums, gone, axis=0), np.delete(mass, gone)
+        name = np.where(name == gone, into, name - (name > gone))
+    return name[clusters]
+
+
 def unit(vectors: Floats) -> Floats:
     """The same directions, (..., D), with unit norm; zeros stay zeros."""
     norms: Floats = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.clustering import CosineTable, average_linkage, centroids, name_clusters
+from stream.clustering import CosineTable, average_linkage, centroids, join_clusters, name_clusters
 from stream.segments import Segment
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
 
@@ -38,13 +38,9 @@ class Found:
 
 
 def find_speakers(
-    segments: list[Segment],
-    distance: float,
-    config: StitcherConfig,
-    table: CosineTable,
-    waiting: Collection[int] = (),
+    segments: list[Segment], config: StitcherConfig, table: CosineTable, waiting: Collection[int] = ()
 ) -> Found:
-    """Cluster the segments that are long enough, by average linkage cut at `distance`.
+    """Cluster the segments that are long enough, by average linkage and then by the clusters' means.
 
     Clusters that are heavy enough are speakers, and so are the heaviest one and those with a segment in `waiting`.
     """
@@ -53,7 +49,9 @@ def find_speakers(
     weights = np.array([s.clean_frames * FRAME_S for s in members], np.float32)
     if not members:
         return Found([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32))
-    clusters = average_linkage(table.among(parts), weights, distance)
+    vectors = np.stack(parts)
+    clusters = average_linkage(table.among(parts), weights, config.cluster_distance)
+    clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
     mass = np.bincount(clusters, weights)
     share = config.cluster_keep_share * float(mass.sum())
     keep = mass >= min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
@@ -61,7 +59,7 @@ def find_speakers(
     for segment, cluster in zip(members, clusters.tolist(), strict=True):
         keep[cluster] |= id(segment) in waiting
     kept = np.flatnonzero(keep)
-    return Found(members, weights, clusters, kept.tolist(), centroids(np.stack(parts), weights, clusters)[kept])
+    return Found(members, weights, clusters, kept.tolist(), centroids(vectors, weights, clusters)[kept])
 
 
 class Speakers:
@@ -86,9 +84,7 @@ class Speakers:
 
         Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
         """
-        found = find_speakers(
-            segments, self._config.cluster_distance, self._config, self._table, self._waiting(horizon_frame)
-        )
+        found = find_speakers(segments, self._config, self._table, self._waiting(horizon_frame))
         if not found.members:
             return
         names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)

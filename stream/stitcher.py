@@ -98,7 +98,7 @@ class Stitcher:
         Nothing that `assign` ever decided has a part in it: the result is that of the recording.
         """
         config = self.config
-        found = find_speakers(self.store.segments, config.cluster_final_distance, config, CosineTable())
+        found = find_speakers(self.store.segments, config, CosineTable())
         ids, votes, blocks = list(range(1, len(found.kept) + 1)), Aggregator(config, 0), []
         for start in range(0, len(self._windows), FINAL_BLOCK_WINDOWS):
             block = self._windows[start : start + FINAL_BLOCK_WINDOWS]

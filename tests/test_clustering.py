@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from stream.clustering import CosineTable, average_linkage, best_pairs, centroids, name_clusters
+from stream.clustering import CosineTable, average_linkage, best_pairs, centroids, join_clusters, name_clusters
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -59,6 +59,33 @@ def test_order_does_not_matter(seed: int):
     assert partition(back) == partition(average_linkage(vectors @ vectors.T, weights, 0.6))
 
 
+def voices_with_noise(seed: int, noise_s: float, cosine: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two clusters of each of two voices of this cosine; w seconds are a voice and noise of length sqrt(noise_s / w)."""
+    rng = np.random.default_rng(seed)
+    size, count = 4096, 40  # so many dimensions that noise is at right angles to everything
+    basis = np.linalg.qr(rng.normal(size=(size, 2)))[0].T
+    voices = np.stack([basis[0], cosine * basis[0] + np.sqrt(1 - cosine**2) * basis[1]])
+    weights = rng.uniform(0.6, 3, count).astype(np.float32)
+    clusters = np.arange(count) % 4
+    noise = rng.normal(size=(count, size)) / np.sqrt(size) * np.sqrt(noise_s / weights)[:, None]
+    vectors = voices[clusters // 2] + noise
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), weights, clusters
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds, st.floats(0.5, 4.0))
+def test_means_freed_of_noise_join_by_voice_however_loud_the_noise(seed: int, noise_s: float):
+    vectors, weights, clusters = voices_with_noise(seed, noise_s, cosine=0.5)
+    assert join_clusters(vectors, weights, clusters, 0.75, noise_s).tolist() == (clusters // 2).tolist()
+
+
+def test_joining_stops_at_the_cosine():
+    vectors, weights, clusters = voices_with_noise(0, 1.0, cosine=0.8)
+    assert join_clusters(vectors, weights, clusters, 0.9, 1.0).tolist() == (clusters // 2).tolist()
+    assert set(join_clusters(vectors, weights, clusters, 0.7, 1.0).tolist()) == {0}
+    assert join_clusters(vectors, weights, clusters, 1.5, 1.0).tolist() == clusters.tolist()
+
+
 def test_numbers_follow_first_members():
     vectors = np.eye(3, dtype=np.float32)[[2, 0, 2, 1]]
     assert average_linkage(vectors @ vectors.T, np.ones(4, np.float32), 0.5).tolist() == [0, 1, 0, 2]
@@ -67,6 +94,7 @@ def test_numbers_follow_first_members():
 @pytest.mark.parametrize("count", [0, 1])
 def test_few_vectors(count: int):
     vectors, weights = crowd(1, count)
+    assert join_clusters(vectors, weights, np.arange(count), 0.5, 1.0).tolist() == list(range(count))
     assert average_linkage(vectors @ vectors.T, weights, 0.4).tolist() == list(range(count))
 
 
