@@ -60,7 +60,7 @@ def test_order_does_not_matter(seed: int):
 
 
 def voices_with_noise(seed: int, noise_s: float, cosine: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two clusters of each of two voices of this cosine; w seconds are a voice and noise of length sqrt(noise_s / w)."""
+    """Two clusters each of two voices of this cosine; w seconds are a voice and noise of length sqrt(noise_s / w)."""
     rng = np.random.default_rng(seed)
     size, count = 4096, 40  # so many dimensions that noise is at right angles to everything
     basis = np.linalg.qr(rng.normal(size=(size, 2)))[0].T
