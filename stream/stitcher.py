@@ -18,8 +18,9 @@ from stream.aggregation import Aggregator, edge_trust
 from stream.assignment import Window, clean_seconds, decide, mean_vector, owners
 from stream.identity import Speakers
 from stream.labels import Bools, Change, Labels, Reason
+from stream.profiles import Profile
 from stream.segments import Segment, SegmentStore, find_runs
-from stream.stitcher_config import StitcherConfig, frames
+from stream.stitcher_config import FRAME_S, StitcherConfig, frames
 from stream.windows import WINDOW_FRAMES
 
 Ints = NDArray[np.int64]
@@ -95,6 +96,15 @@ class Stitcher:
         votes = Aggregator(config, 0)
         self._add(votes, self._windows, config.override_final_margin)
         return votes.labels()
+
+    def profiles(self) -> dict[int, Profile]:
+        """The voices of the speakers now believed in, by id; those opened since the last clustering are left out."""
+        clean: dict[int | None, int] = {}
+        for segment in self.store.segments:
+            if segment.shapes_clusters(self.config):
+                clean[segment.speaker] = clean.get(segment.speaker, 0) + segment.clean_frames
+        voices = zip(self.speakers.ids, self.speakers.vectors, strict=True)
+        return {speaker: Profile(vector, clean[speaker] * FRAME_S) for speaker, vector in voices if speaker in clean}
 
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
         """Cluster when it is time; tell what that changed about segments that labels reach no more."""
