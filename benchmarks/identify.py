@@ -4,8 +4,8 @@
     python -m benchmarks.identify DATA --fit    # the constants of the confidence, from the other half of the speakers
 
 Speakers in order of name: every second one from the first on (half A) is for fitting, the others (half B) for the
-report. A trial is one live speaker of a stream of four (or alone): half of those who talk are enrolled, and others who do
-not talk, five in all. Enrolment and test never share an utterance; conditions: see benchmarks/voices.py.
+report. A trial is one live speaker of a stream of four, or alone: half of those who talk are enrolled, and others who
+do not talk, five in all. Enrolment and test never share an utterance; conditions: see benchmarks/voices.py.
 Trials of one speaker are not independent: intervals are 95 % bootstrap intervals over speakers; where nothing went
 wrong, the upper bound is that of so many independent speakers. End to end: benchmarks/identify_streams.py.
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stream.diarizer import Diarizer, Session
 
 Steps = Iterable[tuple[list[Event], Status]]
+Rename = Callable[["Session"], list[Event]]
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,14 @@ def choose_display(args: Namespace, live: bool, stdout: Stdout, title: str, tota
     return NoDisplay()
 
 
-def follow(session: Session, steps: Steps, display: Display, outputs: Outputs, source: Path) -> Outcome:
+def follow(
+    session: Session, steps: Steps, display: Display, outputs: Outputs, source: Path, rename: Rename | None = None
+) -> Outcome:
     """Consume `steps`, end the session and hand out its final result; `source` names it in RTTM.
 
     Where the audio breaks off in the middle (a TurnstreamError of `steps`), what came before is finished like a whole
-    recording. What was committed is written however the run ends. Raises what `steps` raises before any audio came.
+    recording. What was committed is written however the run ends; `rename` is called at the end, to name speakers.
+    Raises what `steps` raises before any audio came.
     """
     error: TurnstreamError | None = None
     try:
@@ -75,6 +79,9 @@ def follow(session: Session, steps: Steps, display: Display, outputs: Outputs, s
                 raise
             error = broken
         outputs.events(session.flush())
+        session.close()
+        if rename is not None:
+            outputs.events(rename(session))
         final = session.close()
     finally:
         display.close()

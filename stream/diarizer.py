@@ -166,7 +166,7 @@ class Session:
             end_frame = self._horizon(labels.end_frame)
             final = self.timeline.finish(labels, end_frame)
             self._naming.finish(self.voices, end_frame)
-            self._final = replace(final, names=self._naming.names)
+            self._final = replace(final, names=self.names)
         return self._final
 
     def name(self, speaker: int, name: str | None) -> list[Event]:
@@ -178,7 +178,7 @@ class Session:
         self._check_speaker(speaker)
         events = self._naming.tell(speaker, name, self._named_frame)
         if self._final is not None:
-            self._final = replace(self._final, names=self._naming.names)
+            self._final = replace(self._final, names=self.names)
         return list(events)
 
     def profile(self, speaker: int) -> Profile:
@@ -190,6 +190,11 @@ class Session:
         if (voice := self.voices.get(speaker)) is None:
             raise EnrolmentError(f"expected clean speech of S{speaker}, got none that is long enough for a voice")
         return voice
+
+    @property
+    def names(self) -> tuple[tuple[int, str, float], ...]:
+        """(speaker, name, confidence) of the speakers who have a name now, by number."""
+        return self._naming.names
 
     @property
     def voices(self) -> dict[int, Profile]:
