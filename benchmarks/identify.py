@@ -1,7 +1,8 @@
 """How often a known speaker is named, and a stranger is not: false rejects, false accepts, wrong names, calibration.
 
-    python -m benchmarks.identify DATA          # voices: rates by seconds of enrolment and of live speech
-    python -m benchmarks.identify DATA --fit    # the constants of the confidence, from the other half of the speakers
+    python -m benchmarks.identify DATA            # voices: rates by seconds of enrolment and of live speech
+    python -m benchmarks.identify DATA --fit      # the constants of the confidence, from the other half of the speakers
+    python -m benchmarks.identify DATA --half A   # the half on which thresholds are chosen
 
 Speakers in order of name: every second one from the first on (half A) is for fitting, the others (half B) for the
 report. A trial is one live speaker of a stream of four, or alone: half of those who talk are enrolled, and others who
@@ -27,7 +28,7 @@ from stream.naming import Known, Naming, NamingConfig, confidences, log_odds
 from stream.profiles import Profile, mean_profile
 
 ENROLLED_S, HEARD_S = (5.0, 15.0, 30.0), (1.0, 3.0, 10.0, 30.0)
-DRAWS, FIT_DRAWS, ENROLLED = 60, 8, 5
+DRAWS, FIT_DRAWS, ENROLLED = 100, 8, 5
 HALF_S = 0.5  # of a piece's first second: less speech than that is not worth a piece
 SEED = 4
 
@@ -172,12 +173,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="a folder with speakers/, rir/ and noise/")
     parser.add_argument("--fit", action="store_true", help="print constants instead of rates")
+    parser.add_argument("--half", choices=("A", "B"), help="speakers (default: A for --fit, B for the report)")
     arguments = parser.parse_args()
-    voices = load(arguments.data)
+    half = arguments.half or ("A" if arguments.fit else "B")
+    voices = load(arguments.data)[("A", "B").index(half) :: 2]
     if arguments.fit:
-        print(fit(voices[::2], NamingConfig()))
+        print(fit(voices, NamingConfig()))
     else:
-        report(voices[1::2], NamingConfig())
+        report(voices, NamingConfig())
 
 
 if __name__ == "__main__":

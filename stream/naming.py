@@ -30,19 +30,19 @@ class NamingConfig:
     # log odds = offset + slope * cosine - alike * background - reach * trust, where
     # trust of two voices is the root of the product of clean_s / (clean_s + trust_s): less speech, lower cosines;
     # background is the mean cosine of the person with the other live speakers: one room makes everybody alike.
-    odds_offset: float = 0.0
-    odds_slope: float = 0.0
-    odds_alike: float = 0.0
-    odds_reach: float = 0.0
-    trust_s: float = 1.5
-    background: float = 0.3  # expected before others are heard ...
-    background_voices: float = 0.5  # ... and how many of them it is worth
+    odds_offset: float = 8.1
+    odds_slope: float = 26.7
+    odds_alike: float = 22.1
+    odds_reach: float = 18.3
+    trust_s: float = 0.94
+    background: float = 0.27  # expected before others are heard ...
+    background_voices: float = 0.48  # ... and how many of them it is worth
     most_confidence: float = 0.99  # what 22 speakers can vouch for
 
     known_share: float = 0.5  # of live speakers that are somebody known, before anything is heard
     give: float = 0.9  # confidence from which a name is given ...
     keep: float = 0.5  # ... and down to which it is kept
-    live_s: float = 1.0  # clean speech before a name is given
+    live_s: float = 0.9  # clean speech before a name is given
     change_s: float = 5.0  # of audio between two changes of one speaker's name
     tell: float = 0.1  # change of confidence that is told again
 
