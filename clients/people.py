@@ -34,7 +34,8 @@ def enroll(args: Namespace) -> int:
     if (args.begin is not None or args.end is not None) and len(paths) > 1:
         raise TurnstreamError(f"--from and --to are for one recording: expected 1, got {len(paths)}")
     for path in paths:  # before the weights are fetched
-        AudioFile(path).close()
+        with AudioFile(path) as recording:
+            _bounds(recording, args.begin, args.end)
     with engine(args) as diarizer:
         voices: list[Profile] = []
         for path in paths:
@@ -149,13 +150,19 @@ def _voice(diarizer: Diarizer, path: Path, args: Namespace) -> Profile:
                 raise EnrolmentError(f"{path}: {error}") from None
 
 
-def _stretch(recording: AudioFile, begin_s: float | None, end_s: float | None) -> Iterator[Floats]:
-    """The blocks of a recording from `begin_s` to `end_s`. Raises TurnstreamError for an empty stretch."""
-    start, end = (round((at or 0.0) * recording.rate_hz) for at in (begin_s, end_s))
-    end = min(end, recording.total_samples) if end_s is not None else recording.total_samples
+def _bounds(recording: AudioFile, begin_s: float | None, end_s: float | None) -> tuple[int, int]:
+    """The samples from `begin_s` to `end_s`. Raises TurnstreamError where there are none."""
+    start = round((begin_s or 0.0) * recording.rate_hz)
+    end = recording.total_samples if end_s is None else min(round(end_s * recording.rate_hz), recording.total_samples)
     if start >= end:
         shown = f"{start / recording.rate_hz:g} to {end / recording.rate_hz:g} s of {recording.duration_s:.1f} s"
         raise TurnstreamError(f"{recording.path}: expected --from before --to and before the end, got {shown}")
+    return start, end
+
+
+def _stretch(recording: AudioFile, begin_s: float | None, end_s: float | None) -> Iterator[Floats]:
+    """The blocks of a recording from `begin_s` to `end_s`."""
+    start, end = _bounds(recording, begin_s, end_s)
     at = 0
     for block in recording.blocks():
         piece = block[max(0, start - at) : max(0, end - at)]

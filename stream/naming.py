@@ -27,22 +27,24 @@ Doubles = NDArray[np.float64]
 class NamingConfig:
     """Constants of naming; those of the confidence were fitted by `python -m benchmarks.identify --fit`."""
 
-    # log odds = offset + slope * cosine - alike * background - reach * trust, where
-    # trust of two voices is the root of the product of clean_s / (clean_s + trust_s): less speech, lower cosines;
-    # background is the mean cosine of the person with the other live speakers: one room makes everybody alike.
-    odds_offset: float = 8.1
-    odds_slope: float = 26.7
-    odds_alike: float = 22.1
-    odds_reach: float = 18.3
-    trust_s: float = 0.94
-    background: float = 0.27  # expected before others are heard ...
-    background_voices: float = 0.48  # ... and how many of them it is worth
+    # log odds = offset + slope * cosine - reach * trust - alike_live * near(person) - alike_known * near(speaker).
+    # trust of two voices is the root of the product of clean_s / (clean_s + trust_s): less speech, lower cosines.
+    # near is the mean cosine of the person with the other live speakers, and of the speaker with the other people:
+    # one room makes everybody in it alike, and a room that nobody was enrolled in makes everybody strange.
+    odds_offset: float = 1.5
+    odds_slope: float = 31.3
+    odds_reach: float = 12.8
+    odds_alike_live: float = 10.0
+    odds_alike_known: float = 23.8
+    trust_s: float = 2.7
+    near: float = 0.12  # expected before others are heard or known ...
+    near_voices: float = 0.62  # ... and how many of them it is worth
     most_confidence: float = 0.99  # what 22 speakers can vouch for
 
     known_share: float = 0.5  # of live speakers that are somebody known, before anything is heard
     give: float = 0.9  # confidence from which a name is given ...
     keep: float = 0.5  # ... and down to which it is kept
-    live_s: float = 0.9  # clean speech before a name is given
+    live_s: float = 2.0  # clean speech before a name is given: with 1 s one stranger in 30 got one
     change_s: float = 5.0  # of audio between two changes of one speaker's name
     tell: float = 0.1  # change of confidence that is told again
 
@@ -108,8 +110,9 @@ def log_odds(live: Sequence[Profile], known: Sequence[Profile], config: NamingCo
     result: Doubles = (
         config.odds_offset
         + config.odds_slope * cosines
-        - config.odds_alike * _background(cosines, config)
         - config.odds_reach * trust
+        - config.odds_alike_live * _near(cosines, config)
+        - config.odds_alike_known * _near(cosines.T, config).T
     )
     return result
 
@@ -119,11 +122,10 @@ def _trust(clean_s: Doubles, config: NamingConfig) -> Doubles:
     return root
 
 
-def _background(cosines: Doubles, config: NamingConfig) -> Doubles:
-    """Mean cosine of each person with the live speakers but this one, (L, K), drawn towards what is expected."""
-    others = cosines.sum(axis=0) - cosines
-    worth = config.background_voices
-    mean: Doubles = (others + worth * config.background) / (len(cosines) - 1 + worth)
+def _near(cosines: Doubles, config: NamingConfig) -> Doubles:
+    """Mean of the other rows for each entry, drawn towards what is expected, (L, K)."""
+    others, worth = cosines.sum(axis=0) - cosines, config.near_voices
+    mean: Doubles = (others + worth * config.near) / (len(cosines) - 1 + worth)
     return mean
 
 

@@ -96,8 +96,10 @@ def test_too_little_speech_has_no_name_yet():
     rng = np.random.default_rng(2)
     people = known(rng)
     naming = Naming(people)
-    assert naming.update({1: voice(rng, 0.9, people[0].profile.vector, 0.95)}, 0) == []
-    assert [e.name for e in naming.update({1: voice(rng, 1.1, people[0].profile.vector, 0.95)}, HOP)] == ["Anna"]
+    assert naming.update({1: voice(rng, CONFIG.live_s - 0.1, people[0].profile.vector, 0.95)}, 0) == []
+    assert [
+        e.name for e in naming.update({1: voice(rng, CONFIG.live_s + 0.1, people[0].profile.vector, 0.95)}, HOP)
+    ] == ["Anna"]
 
 
 def test_a_name_moves_to_whom_it_fits_better_by_way_of_nobody():
