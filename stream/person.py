@@ -115,7 +115,8 @@ def _person(data: Any, source: str) -> Person:
 
 def _voice(entry: Any) -> Profile:
     vector, clean_s = np.array(entry["embedding"], np.float64), float(entry["clean_s"])
-    norm = float(np.linalg.norm(vector)) if vector.ndim == 1 else math.nan
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(vector)) if vector.ndim == 1 else math.nan
     if not abs(norm - 1) < UNIT_ERROR:
         raise ValueError(f"expected an embedding of length 1, got {norm:.3g}")
     if not 0 < clean_s < math.inf:
