@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.voices import halves, in_a_room, read, speaker_folders
 from stream.clustering import best_pairs
 from stream.diarizer import Diarizer
+from stream.errors import EnrolmentError
 from stream.events import Final, Speaker, frame_seconds
 from stream.person import Person
 from stream.rttm import RttmSegment, parse_rttm
@@ -51,10 +52,14 @@ class Heard:
 
 
 def enrolled(diarizer: Diarizer, folders: Sequence[Path]) -> dict[str, Person]:
-    """People learned from the first seconds of their enrolment sides."""
+    """People learned from the first seconds of their enrolment sides; those whom the engine refuses are left out."""
     people = {}
     for folder in folders:
-        voice = diarizer.enroll(read(halves(folder)[0])[: ENROLLED_S * SAMPLE_RATE_HZ])
+        try:
+            voice = diarizer.enroll(read(halves(folder)[0])[: ENROLLED_S * SAMPLE_RATE_HZ])
+        except EnrolmentError as error:
+            print(f"{folder.name}: {error}")
+            continue
         people[folder.name] = Person(folder.name, diarizer.voice_model, (voice,), ("",))
     return people
 
@@ -144,7 +149,10 @@ def main() -> None:
         for title, samples, turns in labelled(arguments.recordings) if arguments.recordings else made:
             here = sorted({turn.speaker for turn in turns})
             absent = [name for name in people if name not in here]
-            known = {*here[::2], *rng.choice(absent, ABSENT, replace=False).tolist()}
+            known = {
+                *(name for name in here[::2] if name in people),
+                *rng.choice(absent, ABSENT, replace=False).tolist(),
+            }
             events, final = listen(diarizer, samples, [people[name] for name in sorted(known)])
             count(heard, events, final, turns, known)
             told = ", ".join(f"S{speaker} {name} {confidence:.2f}" for speaker, name, confidence in final.names)

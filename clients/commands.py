@@ -16,7 +16,7 @@ from clients.devices import MicrophoneError, choose_device, input_devices
 from clients.file import AudioFile, paced
 from clients.microphone import SILENCE_DBFS, Gap, Microphone
 from clients.outputs import Outputs, Stdout, complain
-from clients.people import Saves, comparable, wanted_people
+from clients.people import Names
 from clients.run import choose_display, conclude, engine, follow
 from clients.screen import Status
 from stream.errors import AudioError
@@ -48,7 +48,7 @@ def run_mic(args: Namespace) -> int:
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, [source])
     device = choose_device(args.device)  # before the weights are fetched
-    people, saves = wanted_people(args), Saves(args)
+    names = Names(args)
     record = Path(args.record) if args.record else None
     with (
         engine(args) as diarizer,
@@ -61,15 +61,15 @@ def run_mic(args: Namespace) -> int:
             channels=microphone.channels,
             channel=_channel(args.channel, microphone.channels, device.name),
             latency_s=args.latency,
-            known=comparable(people, args, diarizer.voice_model),
+            known=names.known(diarizer.voice_model),
         )
         outputs.begin(source, device=device.name, latency_s=args.latency)
         display = choose_display(args, True, stdout, device.name, args.seconds)
         steps = _heard_steps(session, microphone, args.seconds)
-        outcome = follow(session, steps, display, outputs, source, saves.name)
-        saves.keep(session, diarizer.voice_model)
+        outcome = follow(session, steps, display, outputs, source, names.name)
+        names.keep(session, diarizer.voice_model)
     conclude(outcome, device.name, args, stdout)
-    saves.check()
+    names.check()
     return 0
 
 
@@ -139,14 +139,14 @@ def _run_recordings(paths: list[Path], realtime: bool, args: Namespace) -> int:
         return code
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, readable)
-    people, saves = wanted_people(args), Saves(args, len(paths))
+    names = Names(args, len(paths))
     with engine(args) as diarizer:
-        known = comparable(people, args, diarizer.voice_model)
+        known = names.known(diarizer.voice_model)
         for path in readable:
             if path is not readable[0] and not args.json:
                 stdout.write("\n")
             try:
-                _diarize(diarizer, path, realtime, args, outputs, stdout, known, saves)
+                _diarize(diarizer, path, realtime, args, outputs, stdout, known, names)
             except AudioError as error:
                 code = complain(str(error))
             if outputs.unread:
@@ -172,7 +172,7 @@ def _diarize(
     outputs: Outputs,
     stdout: Stdout,
     known: Sequence[Person],
-    saves: Saves,
+    names: Names,
 ) -> None:
     """One recording, start to end; raises AudioError where it cannot be read, after what could be."""
     with AudioFile(path) as recording:
@@ -186,11 +186,11 @@ def _diarize(
         display = choose_display(args, realtime, stdout, path.name, recording.duration_s)
         outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))
         begun_s = time.monotonic()
-        outcome = follow(session, _steps(session, recording, realtime), display, outputs, path, saves.name)
+        outcome = follow(session, _steps(session, recording, realtime), display, outputs, path, names.name)
         processing_s = None if realtime else time.monotonic() - begun_s
-    saves.keep(session, diarizer.voice_model)
+    names.keep(session, diarizer.voice_model)
     conclude(outcome, path.name, args, stdout, processing_s)
-    saves.check()
+    names.check()
 
 
 def _steps(session: Session, recording: AudioFile, realtime: bool) -> Iterator[tuple[list[Event], Status]]:

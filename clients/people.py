@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,45 +71,34 @@ def people(args: Namespace) -> int:
     return 0
 
 
-def wanted_people(args: Namespace) -> list[Person]:
-    """Who is to be named in this run; damaged files are complained of. Raises PeopleError where there is nobody."""
-    if args.known is None:
-        return []
-    store = PeopleStore(args.people)
-    if args.known:
-        return [store.get(name) for name in args.known]
-    found, problems = store.read()
-    for problem in problems:
-        warn(problem)
-    if not found:
-        raise PeopleError(f"nobody is enrolled in {store.folder}: see turnstream enroll --help")
-    return found
+class Names:
+    """The names of a run: of known people who are listened for (`--known`), and those that the user gives (`--save`).
 
-
-def comparable(people: Sequence[Person], args: Namespace, voice_model: str) -> list[Person]:
-    """Those enrolled with this embedding model; the others are named on stderr, or an error where asked for by name."""
-    fitting = []
-    for person in people:
-        try:
-            person.profile_for(voice_model)
-            fitting.append(person)
-        except PeopleError as error:
-            if args.known:
-                raise
-            warn(str(error))
-    return fitting
-
-
-class Saves:
-    """The names that the user gives to speakers of a run (`--save S2=Anna`) and their voices, kept at its end."""
+    Raises TurnstreamError, before anything is loaded, for people who are not there and options that cannot be.
+    """
 
     def __init__(self, args: Namespace, recordings: int = 1):
-        self._saves: list[tuple[int, str]] = args.save or []
         self._store = PeopleStore(args.people)
+        self._asked: list[str] = args.known or []
+        self._people = [] if args.known is None else self._wanted()
+        self._saves: list[tuple[int, str]] = args.save or []
         self._replace = args.replace
         self._error: TurnstreamError | None = None
         if self._saves and recordings > 1:
             raise TurnstreamError(f"--save names speakers of one recording: expected 1, got {recordings}")
+
+    def known(self, voice_model: str) -> list[Person]:
+        """Those enrolled with this embedding model; others are named on stderr, or an error where asked for by name."""
+        fitting = []
+        for person in self._people:
+            try:
+                person.profile_for(voice_model)
+                fitting.append(person)
+            except PeopleError as error:
+                if self._asked:
+                    raise
+                warn(str(error))
+        return fitting
 
     def name(self, session: Session) -> list[Event]:
         """Name the speakers of an ended session; `check` says what could not be done."""
@@ -123,10 +112,10 @@ class Saves:
 
     def keep(self, session: Session, voice_model: str) -> None:
         """Save the voices of the speakers that were named."""
-        for speaker, name in self._saves:
+        named = {speaker for speaker, _, _ in session.names}
+        for speaker, name in [save for save in self._saves if save[0] in named]:
             try:
-                if any(number == speaker for number, _, _ in session.names):
-                    self._store.save(name, session.profile(speaker), voice_model, replace_old=self._replace)
+                self._store.save(name, session.profile(speaker), voice_model, replace_old=self._replace)
             except TurnstreamError as error:
                 self._error = self._error or error
 
@@ -134,6 +123,16 @@ class Saves:
         """Raises the first TurnstreamError that naming or saving met, now that the results are out."""
         if self._error is not None:
             raise self._error
+
+    def _wanted(self) -> list[Person]:
+        if self._asked:
+            return [self._store.get(name) for name in self._asked]
+        found, problems = self._store.read()
+        for problem in problems:
+            warn(problem)
+        if not found:
+            raise PeopleError(f"nobody is enrolled in {self._store.folder}: see turnstream enroll --help")
+        return found
 
 
 def _voice(diarizer: Diarizer, path: Path, args: Namespace) -> Profile:

@@ -99,12 +99,12 @@ class Stitcher:
 
     def profiles(self) -> dict[int, Profile]:
         """The voices of the speakers now believed in, by id; those opened since the last clustering are left out."""
-        clean: dict[int | None, int] = {}
+        own: dict[int | None, list[Segment]] = {}
         for segment in self.store.segments:
             if segment.shapes_clusters(self.config):
-                clean[segment.speaker] = clean.get(segment.speaker, 0) + segment.clean_frames
+                own.setdefault(segment.speaker, []).append(segment)
         voices = zip(self.speakers.ids, self.speakers.vectors, strict=True)
-        return {speaker: Profile(vector, clean[speaker] * FRAME_S) for speaker, vector in voices if speaker in clean}
+        return {id: Profile(vector, _clean_frames(own[id]) * FRAME_S) for id, vector in voices if id in own}
 
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
         """Cluster when it is time; tell what that changed about segments that labels reach no more."""
@@ -157,3 +157,13 @@ class Stitcher:
         """Add what the windows now say."""
         for window, said in decide(windows, self.speakers.ids, self.speakers.vectors, margin, self.config):
             votes.add(window.first_frame, self._trust, said)
+
+
+def _clean_frames(segments: Sequence[Segment]) -> int:
+    """Clean frames of one speaker's segments; a frame that several of them cover counts once."""
+    covered, reach = 0, 0
+    for start, end in sorted((s.start, s.end) for s in segments if not s.parts):
+        covered += max(0, end - max(start, reach))
+        reach = max(reach, end)
+    clean = sum(s.clean_frames for s in segments if not s.parts)
+    return min(clean, covered) + sum(s.clean_frames for s in segments if s.parts)
