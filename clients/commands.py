@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,12 @@ from clients.devices import MicrophoneError, choose_device, input_devices
 from clients.file import AudioFile, paced
 from clients.microphone import SILENCE_DBFS, Gap, Microphone
 from clients.outputs import Outputs, Stdout, complain
+from clients.people import Names
 from clients.run import choose_display, conclude, engine, follow, open_session
 from clients.screen import Status
 from stream.errors import AudioError
 from stream.events import Event
+from stream.person import Person
 from stream.weights import demo_recording, models_list, models_pull, models_remove, models_where
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def run_mic(args: Namespace) -> int:
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, [source])
     device = choose_device(args.device)  # before the weights are fetched
+    names = Names(args)
     record = Path(args.record) if args.record else None
     with (
         engine(args) as diarizer,
@@ -54,12 +57,31 @@ def run_mic(args: Namespace) -> int:
         _ctrl_c_stops(microphone),
     ):
         channel = _channel(args.channel, microphone.channels, device.name)
-        session = open_session(diarizer, args, microphone.rate_hz, microphone.channels, channel)
+        session = open_session(
+            diarizer, args, microphone.rate_hz, microphone.channels, channel, names.known(diarizer.voice_model)
+        )
         outputs.begin(source, device=device.name, latency_s=args.latency)
         display = choose_display(args, True, stdout, device.name, args.seconds)
-        outcome = follow(session, _heard_steps(session, microphone, args.seconds), display, outputs, source)
+        steps = _heard_steps(session, microphone, args.seconds)
+        outcome = follow(session, steps, display, outputs, source, names.name)
+        names.keep(session, diarizer.voice_model)
     conclude(outcome, device.name, args, stdout)
+    names.check()
     return 0
+
+
+def run_enroll(args: Namespace) -> int:
+    """Learn a voice from recordings of one person."""
+    from clients.people import enroll
+
+    return enroll(args)
+
+
+def run_people(args: Namespace) -> int:
+    """The people whose voices are known."""
+    from clients.people import people
+
+    return people(args)
 
 
 def run_devices(args: Namespace) -> int:
@@ -114,12 +136,14 @@ def _run_recordings(paths: list[Path], realtime: bool, args: Namespace) -> int:
         return code
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, readable)
+    names = Names(args, len(paths))
     with engine(args) as diarizer:
+        known = names.known(diarizer.voice_model)
         for path in readable:
             if path is not readable[0] and not args.json:
                 stdout.write("\n")
             try:
-                _diarize(diarizer, path, realtime, args, outputs, stdout)
+                _diarize(diarizer, path, realtime, args, outputs, stdout, known, names)
             except AudioError as error:
                 code = complain(str(error))
             if outputs.unread:
@@ -137,17 +161,28 @@ def _opens(path: Path, channel: int | None) -> bool:
     return True
 
 
-def _diarize(diarizer: Diarizer, path: Path, realtime: bool, args: Namespace, outputs: Outputs, stdout: Stdout) -> None:
+def _diarize(
+    diarizer: Diarizer,
+    path: Path,
+    realtime: bool,
+    args: Namespace,
+    outputs: Outputs,
+    stdout: Stdout,
+    known: Sequence[Person],
+    names: Names,
+) -> None:
     """One recording, start to end; raises AudioError where it cannot be read, after what could be."""
     with AudioFile(path) as recording:
         channel = _channel(args.channel, recording.channels, str(path))
-        session = open_session(diarizer, args, recording.rate_hz, recording.channels, channel)
+        session = open_session(diarizer, args, recording.rate_hz, recording.channels, channel, known)
         display = choose_display(args, realtime, stdout, path.name, recording.duration_s)
         outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))
         begun_s = time.monotonic()
-        outcome = follow(session, _steps(session, recording, realtime), display, outputs, path)
+        outcome = follow(session, _steps(session, recording, realtime), display, outputs, path, names.name)
         processing_s = None if realtime else time.monotonic() - begun_s
+    names.keep(session, diarizer.voice_model)
     conclude(outcome, path.name, args, stdout, processing_s)
+    names.check()
 
 
 def _steps(session: Session, recording: AudioFile, realtime: bool) -> Iterator[tuple[list[Event], Status]]:

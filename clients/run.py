@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
@@ -17,6 +17,7 @@ from clients.terminal import Display, LiveDisplay, NoDisplay, PlainDisplay, Prog
 from stream.artefacts import EMBEDDING, SEGMENTATION
 from stream.errors import TurnstreamError
 from stream.events import Event, Final
+from stream.person import Person
 from stream.stitcher_config import StitcherConfig
 from stream.weights import models_pull
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from stream.diarizer import Diarizer, Session
 
 Steps = Iterable[tuple[list[Event], Status]]
+Rename = Callable[["Session"], list[Event]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ def engine(args: Namespace) -> Diarizer:
         return Diarizer(args.segmentation, args.embedding)
 
 
-def open_session(diarizer: Diarizer, args: Namespace, rate_hz: int, channels: int, channel: int | None) -> Session:
+def open_session(
+    diarizer: Diarizer, args: Namespace, rate_hz: int, channels: int, channel: int | None, known: Sequence[Person]
+) -> Session:
     """A session as the options ask for it, for audio of this shape."""
     return diarizer.session(
         sample_rate_hz=rate_hz,
@@ -57,6 +61,7 @@ def open_session(diarizer: Diarizer, args: Namespace, rate_hz: int, channels: in
         revision_interval_s=args.revisions_every,
         revision_reach_s=args.revision_reach,
         stitcher=StitcherConfig(force_speaker=args.force_speaker),
+        known=known,
     )
 
 
@@ -70,11 +75,14 @@ def choose_display(args: Namespace, live: bool, stdout: Stdout, title: str, tota
     return NoDisplay()
 
 
-def follow(session: Session, steps: Steps, display: Display, outputs: Outputs, source: Path) -> Outcome:
+def follow(
+    session: Session, steps: Steps, display: Display, outputs: Outputs, source: Path, rename: Rename | None = None
+) -> Outcome:
     """Consume `steps`, end the session and hand out its final result; `source` names it in RTTM.
 
     Where the audio breaks off in the middle (a TurnstreamError of `steps`), what came before is finished like a whole
-    recording. What was committed is written however the run ends. Raises what `steps` raises before any audio came.
+    recording. What was committed is written however the run ends; `rename` is called at the end, to name speakers.
+    Raises what `steps` raises before any audio came.
     """
     error: TurnstreamError | None = None
     try:
@@ -89,6 +97,9 @@ def follow(session: Session, steps: Steps, display: Display, outputs: Outputs, s
                 raise
             error = broken
         outputs.events(session.flush())
+        session.close()
+        if rename is not None:
+            outputs.events(rename(session))
         final = session.close()
     finally:
         display.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -18,6 +18,7 @@ from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#F0E442")
 SPAN_S, SHORTEST_SPAN_S = 60.0, 10.0
 MAX_LANES, MAX_TURNS = 8, 24
+LONGEST_TAG = 16  # columns that a name may take beside its lane
 ROOMY_LINES = 16  # terminals with fewer lines do without blank ones and the legend
 LANE_TURNS = 100  # lanes go to the speakers of the newest turns
 BEHIND_S = 0.5  # a backlog under one hop is the normal wait for the next window
@@ -47,14 +48,15 @@ def render(
     lanes = _lanes(transcript, _lanes_shown(transcript, min(MAX_LANES, height // 3)), status, width)
     gap, foot = ([Text()], [Text(), _legend()]) if height >= ROOMY_LINES else ([], [])
     rest = height - len(top) - len(lanes) - 2 * len(gap) - len(foot)
-    turns = [_turn_line(row, _frames(status.position_s)) for row in transcript.newest(min(rest, MAX_TURNS))]
+    newest = transcript.newest(min(rest, MAX_TURNS))
+    turns = [_turn_line(row, _frames(status.position_s), transcript.names) for row in newest]
     turns = turns or [Text(" no speech yet", style="dim")]
     return Group(*top, *gap, *lanes, *gap, *turns, *foot)
 
 
-def speaker_tag(speaker: int | None) -> str:
-    """`S1`, or `?` for speech whose speaker is not known yet."""
-    return "?" if speaker is None else f"S{speaker}"
+def speaker_tag(speaker: int | None, names: Mapping[int, str] | None = None) -> str:
+    """The speaker's name where he has one, else `S1`; `?` for speech whose speaker is not known yet."""
+    return "?" if speaker is None else (names or {}).get(speaker, f"S{speaker}")
 
 
 def colour(speaker: int | None) -> str:
@@ -119,14 +121,18 @@ def _lanes_shown(transcript: Transcript, most: int) -> list[int | None]:
 
 
 def _lanes(transcript: Transcript, speakers: Sequence[int | None], status: Status, width: int) -> list[Text]:
-    columns = max(width - 18, 10)
+    tags = {speaker: Text(speaker_tag(speaker, transcript.names)) for speaker in speakers}
+    room = min(max([4, *(tag.cell_len for tag in tags.values())]), LONGEST_TAG)
+    for tag in tags.values():
+        tag.truncate(room, overflow="ellipsis", pad=True)
+    columns = max(width - room - 14, 10)
     span_s = min(max(status.total_s or SPAN_S, SHORTEST_SPAN_S), SPAN_S)
     step = max(_frames(span_s) // columns, 1)
     now = -(-_frames(status.position_s) // step)
     first = max(now - columns, 0)  # a lane moves by whole columns: it does not shimmer
-    lines = [_ruler(first * step, (first + columns) * step, columns)]
+    lines = [Text(" " * (room - 4), no_wrap=True).append_text(_ruler(first * step, (first + columns) * step, columns))]
     for speaker in speakers:
-        line = Text(f" {speaker_tag(speaker):<5}", style=f"bold {colour(speaker)}", no_wrap=True)
+        line = Text(f" {tags[speaker].plain} ", style=f"bold {colour(speaker)}", no_wrap=True)
         cells = transcript.lane(speaker, first * step, (first + columns) * step, columns)
         for cell, run in groupby(cells[: now - first]):
             style = {Cell.SILENT: "bright_black", Cell.PROVISIONAL: f"not bold {colour(speaker)}"}.get(cell, "")
@@ -153,7 +159,7 @@ def _ruler(start_frame: int, end_frame: int, columns: int) -> Text:
     return Text(" " * 6 + "".join(marks).rstrip(), style="dim", no_wrap=True)
 
 
-def _turn_line(row: Row, now_frame: int) -> Text:
+def _turn_line(row: Row, now_frame: int, names: Mapping[int, str]) -> Text:
     turn = row.turn
     done = turn.state in ("committed", "final")
     started = turn.committed_frame > turn.start_frame
@@ -161,9 +167,10 @@ def _turn_line(row: Row, now_frame: int) -> Text:
     line.append(" ● " if done else " ◐ " if started else " ○ ", style=colour(turn.speaker))
     line.append(span(turn) + "  ")
     line.append(
-        f"{speaker_tag(turn.speaker):<4}", style=f"{'bold ' if started or done else 'italic '}{colour(turn.speaker)}"
+        f"{speaker_tag(turn.speaker, names):<4}",
+        style=f"{'bold ' if started or done else 'italic '}{colour(turn.speaker)}",
     )
-    if others := [speaker_tag(was) for was in dict.fromkeys(row.was) if was != turn.speaker]:
+    if others := [speaker_tag(was, names) for was in dict.fromkeys(row.was) if was != turn.speaker]:
         fresh = now_frame - row.revised_frame < _frames(FRESH_S)
         line.append("  ↺ was " + ", ".join(others), style="bold reverse" if fresh else "dim")
     return line

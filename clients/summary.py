@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.text import Text
 
@@ -24,14 +26,15 @@ def print_summary(
     if not final.turns:
         _line(console, Text("no speech was found"))
         return
+    names = {speaker: name for speaker, name, _ in final.names}
     _line(console, Text(f"\n{'start':>8}   {'end':<8} length  speaker", style="dim"))
     for turn in sorted(final.turns, key=lambda turn: (turn.start_frame, turn.end_frame)):
-        _line(console, _turn(turn))
+        _line(console, _turn(turn, names))
     _talk_times(console, final, duration_s)
 
 
-def _turn(turn: Turn) -> Text:
-    return Text(span(turn) + "  ").append(speaker_tag(turn.speaker), style=f"bold {colour(turn.speaker)}")
+def _turn(turn: Turn, names: Mapping[int, str]) -> Text:
+    return Text(span(turn) + "  ").append(speaker_tag(turn.speaker, names), style=f"bold {colour(turn.speaker)}")
 
 
 def _talk_times(console: Console, final: Final, duration_s: float) -> None:
@@ -42,7 +45,10 @@ def _talk_times(console: Console, final: Final, duration_s: float) -> None:
         share = min(talk_s / duration_s, 1.0) if duration_s else 0.0
         line = Text(f"{speaker_tag(speaker):<7}", style=f"bold {colour(speaker)}")
         line.append(f"{talk_s:9.1f} s  {share:5.0%} ", style="not bold default")
-        _line(console, line.append("▇" * round(share * BAR_COLUMNS), style="not bold"))
+        line.append("▇" * round(share * BAR_COLUMNS), style="not bold")
+        for _, name, confidence in [named for named in final.names if named[0] == speaker]:
+            line.append(f"  {name}", style="bold").append(f" (confidence {confidence:.2f})", style="not bold dim")
+        _line(console, line)
 
 
 def _line(console: Console, text: Text) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from clients.screen import Status, clock, render, span, speaker_tag
 from clients.transcript import Transcript
-from stream.events import Event, Revision, Turn
+from stream.events import Event, Revision, Speaker, Turn
 
 REFRESH_S = 0.1
 
@@ -39,7 +39,7 @@ class NoDisplay:
 
 
 class PlainDisplay:
-    """One line per committed turn and per revision, without control codes: for pipes, logs and tests."""
+    """One line per committed turn, per revision and per name, without control codes: for pipes, logs and tests."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -52,14 +52,20 @@ class PlainDisplay:
             self.transcript.apply([event])
             if isinstance(event, Revision):
                 for turn in [self.transcript.rows[i].turn for i in event.turns if i in self._printed]:
-                    was, now = speaker_tag(event.old), speaker_tag(event.new)
+                    was, now = self._tag(event.old), self._tag(event.new)
                     self._line(f"{span(turn)}  {was} -> {now}  revised ({event.reason})")
             elif isinstance(event, Turn) and event.state == "committed" and event.id not in self._printed:
                 self._printed.add(event.id)
-                self._line(f"{span(event)}  {speaker_tag(event.speaker)}")
+                self._line(f"{span(event)}  {self._tag(event.speaker)}")
+            elif isinstance(event, Speaker) and event.state == "named":
+                sure = "" if event.confidence is None else f" (confidence {event.confidence:.2f})"
+                self._line(f"S{event.id} is {event.name or 'nobody known'}{sure}")
 
     def close(self) -> None:
         """Nothing to put back."""
+
+    def _tag(self, speaker: int | None) -> str:
+        return speaker_tag(speaker, self.transcript.names)
 
     def _line(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -36,6 +36,7 @@ class Transcript:
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
         self.speakers: list[int] = []
+        self.names: dict[int, str] = {}  # of the speakers who have one now
         self.revisions = 0
         self.final: Final | None = None
         self._talk_frames: dict[int | None, int] = {}
@@ -50,8 +51,10 @@ class Transcript:
                     self._take_revision(event)
                 case Speaker():
                     self._meet(event.id)
+                    self._take_name(event)
                 case Final():
                     self.final = event
+                    self.names = {speaker: name for speaker, name, _ in event.names}
 
     @property
     def talkers(self) -> list[int]:
@@ -107,6 +110,12 @@ class Transcript:
     def _meet(self, speaker: int) -> None:
         if speaker not in self.speakers:
             self.speakers.append(speaker)
+
+    def _take_name(self, event: Speaker) -> None:
+        if event.state == "named":
+            self.names.pop(event.id, None)
+            if event.name is not None:
+                self.names[event.id] = event.name
 
     def _count(self, turn: Turn, sign: int) -> None:
         frames = self._talk_frames.get(turn.speaker, 0)

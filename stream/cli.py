@@ -14,7 +14,11 @@ from typing import NoReturn
 
 from clients.outputs import complain, swallow, warn
 from stream.errors import TurnstreamError
+from stream.events import speaker_number
+from stream.naming import check_name
 from stream.timeline import MAX_LATENCY_S, MIN_LATENCY_S
+
+PEOPLE_HELP = "the folder of the people (default: $TURNSTREAM_PEOPLE, else one in your data folder)"
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,6 +65,8 @@ def parser() -> Parser:
     _add_mic(commands.add_parser("mic", help="diarize a microphone, live, until Ctrl-C"))
     commands.add_parser("devices", help="list the microphones")
     _add_demo(commands.add_parser("demo", help="play the demo recording through the live engine"))
+    _add_enroll(commands.add_parser("enroll", help="learn the voice of a person from recordings"))
+    _add_people(commands.add_parser("people", help="the people whose voices are known: list, rename, delete, export"))
     _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
     commands.add_parser("doctor", help="what turnstream runs on here, how fast, and what slows it down")
     return top
@@ -70,6 +76,7 @@ def _add_file(command: Parser) -> None:
     command.add_argument("paths", nargs="+", metavar="PATH", help="a recording in any format that libsndfile reads")
     command.add_argument("--realtime", action="store_true", help="at the pace of the audio, with the live display")
     _add_engine(command)
+    _add_names(command)
     _add_results(command)
 
 
@@ -78,18 +85,55 @@ def _add_mic(command: Parser) -> None:
     command.add_argument("--seconds", type=_seconds, metavar="S", help="stop after S seconds")
     command.add_argument("--record", metavar="PATH", help="keep the audio as a WAV file")
     _add_engine(command)
+    _add_names(command)
     _add_results(command)
 
 
 def _add_demo(command: Parser) -> None:
     command.add_argument("--fast", action="store_true", help="as fast as possible, not at the pace of the audio")
     _add_engine(command)
+    _add_names(command)
     _add_results(command)
 
 
 def _add_models(command: Parser) -> None:
     command.add_argument("action", nargs="?", choices=("list", "pull", "where", "remove"), default="list")
     command.add_argument("names", nargs="*", metavar="NAME", help="which ones (default: all)")
+
+
+def _add_enroll(command: Parser) -> None:
+    command.add_argument("name", metavar="NAME", help="who it is; a person known already is known better afterwards")
+    command.add_argument("paths", nargs="+", metavar="FILE", help="a recording in which only this person talks")
+    command.add_argument("--from", dest="begin", type=_time, metavar="S", help="use the recording from this second on")
+    command.add_argument("--to", dest="end", type=_time, metavar="S", help="use it up to this second")
+    command.add_argument(
+        "--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
+    )
+    _add_store(command)
+    command.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
+    command.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
+
+
+def _add_people(command: Parser) -> None:
+    actions = ("list", "rename", "delete", "export", "import")
+    command.add_argument("action", nargs="?", choices=actions, default="list")
+    command.add_argument("names", nargs="*", metavar="NAME", help="names (import: files that export wrote)")
+    command.add_argument("--to", metavar="PATH", help="export: write this file (default: standard output)")
+    command.add_argument("--people", metavar="DIR", help=PEOPLE_HELP)
+
+
+def _add_names(command: Parser) -> None:
+    group = command.add_argument_group("names")
+    known = "give the names of enrolled people, all or these, to speakers who sound like them; after the paths"
+    group.add_argument("--known", nargs="*", metavar="NAME", help=known)
+    save = "at the end, name a speaker and keep the voice; may be given several times"
+    group.add_argument("--save", action="append", type=_save, metavar="S2=NAME", help=save)
+    _add_store(group)
+
+
+def _add_store(command: argparse._ActionsContainer) -> None:
+    command.add_argument("--replace", action="store_true", help="forget how a person sounded before")
+    command.add_argument("--people", metavar="DIR", help=PEOPLE_HELP)
 
 
 def _add_engine(command: Parser) -> None:
@@ -132,6 +176,24 @@ def _seconds(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
     return value
+
+
+def _time(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
+    return value
+
+
+def _save(text: str) -> tuple[int, str]:
+    tag, _, name = text.partition("=")
+    speaker = speaker_number(tag)
+    if speaker is None or not name:
+        raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
+    try:
+        return speaker, check_name(name)
+    except TurnstreamError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _channel(text: str) -> int:

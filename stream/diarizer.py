@@ -7,7 +7,9 @@ samples -> audio -> ring -> windows -> segmentation -> embedding when needed -> 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -17,9 +19,13 @@ from numpy.typing import NDArray
 
 from stream.audio import AudioInput, Chunk
 from stream.embedding import EMBEDDING_SIZE, CamPlusPlus, FbankStream
-from stream.errors import TurnstreamError
+from stream.enrolment import sole_voice
+from stream.errors import EnrolmentError, TurnstreamError
 from stream.events import Event, Final
 from stream.fbank import MEL_BINS, ROW_STEP_SAMPLES
+from stream.naming import Known, Naming
+from stream.person import Person, weights_id
+from stream.profiles import Profile
 from stream.ring import RingBuffer
 from stream.segmentation import PyanNet, activity
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
@@ -47,7 +53,9 @@ class Diarizer:
     """
 
     def __init__(self, segmentation: Path | str | None = None, embedding: Path | str | None = None):
-        self.models = ModelThread(segmentation_weights(segmentation), embedding_weights(embedding))
+        voices = embedding_weights(embedding)
+        self.voice_model = weights_id(voices)  # profiles made with other weights cannot be compared
+        self.models = ModelThread(segmentation_weights(segmentation), voices)
 
     def session(
         self,
@@ -60,14 +68,27 @@ class Diarizer:
         revision_interval_s: float = 1.0,
         revision_reach_s: float = math.inf,
         stitcher: StitcherConfig | None = None,
+        known: Sequence[Person] = (),
     ) -> Session:
-        """A new stream; many can be open at once. Raises TurnstreamError for a number out of range.
+        """A new stream; many can be open at once.
 
-        What the numbers mean: `AudioInput`, `Timeline`, `StitcherConfig`.
+        What the numbers mean: `AudioInput`, `Timeline`, `StitcherConfig`. Speakers who sound like somebody in `known`
+        get his name. Raises TurnstreamError for a number out of range and for a person enrolled with another embedding
+        model.
         """
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
         timeline = Timeline(latency_s, revision_interval_s=revision_interval_s, revision_reach_s=revision_reach_s)
-        return Session(self.models, audio, Stitcher(stitcher), timeline)
+        naming = Naming([Known(person.name, person.profile_for(self.voice_model)) for person in known])
+        return Session(self.models, audio, Stitcher(stitcher), timeline, naming)
+
+    def enroll(self, samples: Chunk, *, sample_rate_hz: int = SAMPLE_RATE_HZ, channels: int = 1) -> Profile:
+        """The voice of the one person who talks in these samples (see `Session.feed`); save it with a PeopleStore.
+
+        Raises EnrolmentError where several people talk, or nobody for long enough.
+        """
+        session = self.session(sample_rate_hz=sample_rate_hz, channels=channels)
+        session.feed(samples)
+        return sole_voice(session)
 
     def close(self) -> None:
         """Ends the model thread; sessions still open cannot go on."""
@@ -102,17 +123,28 @@ class Session:
     is not `live` has no events before its final result (see `stream.offline`).
     """
 
-    def __init__(self, models: Models, audio: AudioInput, stitcher: Stitcher, timeline: Timeline, *, live: bool = True):
+    def __init__(
+        self,
+        models: Models,
+        audio: AudioInput,
+        stitcher: Stitcher,
+        timeline: Timeline,
+        naming: Naming | None = None,
+        *,
+        live: bool = True,
+    ):
         self.audio = audio
         self._live = live
         self.timeline = timeline
         self._models = models
         self._stitcher = stitcher
+        self._naming = naming or Naming()
         self._schedule = WindowSchedule()
         self._ring = RingBuffer(WINDOW_SAMPLES + HOP_SAMPLES)
         self._fbank = FbankStream()
         self._state = models.initial_state()
         self._end_sample: int | None = None  # length of the stream, once it has ended
+        self._named_frame = 0  # newest frame decided
         self._final: Final | None = None
 
     def feed(self, samples: Chunk) -> list[Event]:
@@ -145,13 +177,55 @@ class Session:
         if self._final is None:
             self.flush()
             labels = self._stitcher.finish()
-            self._final = self.timeline.finish(labels, self._horizon(labels.end_frame))
+            end_frame = self._horizon(labels.end_frame)
+            final = self.timeline.finish(labels, end_frame)
+            self._naming.finish(self.voices, end_frame)
+            self._final = replace(final, names=self.names)
         return self._final
+
+    def name(self, speaker: int, name: str | None) -> list[Event]:
+        """The user says who a speaker is (None: nobody known): the events of that. Nothing overrules it afterwards.
+
+        Another speaker who had the name loses it. After `close()` the final result has the name too. Raises
+        TurnstreamError for a speaker this stream does not have and for a name that cannot be used.
+        """
+        self._check_speaker(speaker)
+        events = self._naming.tell(speaker, name, self._named_frame)
+        if self._final is not None:
+            self._final = replace(self._final, names=self.names)
+        return list(events)
+
+    def profile(self, speaker: int) -> Profile:
+        """The voice of a speaker of this stream as it is known now.
+
+        Raises TurnstreamError for a speaker this stream does not have, and where he has said too little.
+        """
+        self._check_speaker(speaker)
+        if (voice := self.voices.get(speaker)) is None:
+            raise EnrolmentError(f"expected clean speech of S{speaker}, got none that is long enough for a voice")
+        return voice
+
+    @property
+    def names(self) -> tuple[tuple[int, str, float], ...]:
+        """(speaker, name, confidence) of the speakers who have a name now, by number."""
+        return self._naming.names
+
+    @property
+    def voices(self) -> dict[int, Profile]:
+        """The voices of all speakers who have said enough to have one, by number."""
+        numbers = self.timeline.numbers
+        return {numbers[own]: voice for own, voice in self._stitcher.profiles().items() if own in numbers}
 
     @property
     def position_s(self) -> float:
         """Seconds of audio received, without the silence behind the end."""
         return (self._ring.end if self._end_sample is None else self._end_sample) / SAMPLE_RATE_HZ
+
+    def _check_speaker(self, speaker: int) -> None:
+        numbers = sorted({*self.timeline.speakers, *self.timeline.numbers.values()})
+        if speaker not in numbers:
+            found = f"one of {', '.join(f'S{n}' for n in numbers)}" if numbers else "a stream that has speakers"
+            raise TurnstreamError(f"expected {found}, got S{speaker}")
 
     def _horizon(self, end_frame: int) -> int:
         """`end_frame`, but not before the stream, nor so late that a turn could outlast the audio."""
@@ -185,10 +259,12 @@ class Session:
         vectors = self._models.embed([self._fbank.rows_of_frames(crop) for crop in crops])
         self._ring.drop_before(self._schedule.next_start)
         self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
+        self._named_frame = self._horizon(end_frame)
         if not self._live:
             self._stitcher.remember(vectors)
             return []
-        return self.timeline.update(self._stitcher.assign(vectors), self._horizon(end_frame))
+        events = self.timeline.update(self._stitcher.assign(vectors), self._named_frame)
+        return [*events, *self._naming.update(self.voices, self._named_frame)]
 
 
 class ModelThread:

@@ -11,3 +11,11 @@ class AudioError(TurnstreamError):
 
 class WeightsError(TurnstreamError):
     """Weights that cannot be had, or that are not what they should be."""
+
+
+class EnrolmentError(TurnstreamError):
+    """Speech from which no voice can be learned: too little of it, or more than one person's."""
+
+
+class PeopleError(TurnstreamError):
+    """A person who is not in the store, or a file of it that is damaged or of another model."""

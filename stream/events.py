@@ -8,6 +8,7 @@ always holds exactly the engine's own state.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,8 +16,8 @@ from stream.labels import Reason
 from stream.rttm import RttmSegment, format_rttm
 from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
-SpeakerState = Literal["appeared", "named", "merged"]
 TurnState = Literal["provisional", "committed", "final", "retracted"]
+SpeakerState = Literal["appeared", "named", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,11 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """What becomes known of a speaker; a later Speaker of the same id replaces it.
+    """What becomes known of a speaker; a later Speaker of the same id updates it.
 
-    `appeared`: told of for the first time, or again after `merged`; ids count from 1 in order of first appearance.
-    `merged`: it was the speaker `into` all along, and no turn is left with this id.
+    appeared: told of for the first time, or again after `merged`; ids count from 1 in order of first appearance.
+    named: `name` is the person that he is with `confidence` (0 to 1; 1: the user said so), None takes the name back.
+    merged: he was the speaker `into` all along, and no turn is left with this id.
     """
 
     id: int
@@ -64,14 +66,19 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The result at the end of the stream: every turn, and `talk_frames` as pairs (speaker, frames) by speaker."""
+    """The result at the end of the stream: every turn, and `talk_frames` as pairs (speaker, frames) by speaker.
+
+    `names` are (speaker, name, confidence) of the speakers who have a name, by speaker.
+    """
 
     turns: tuple[Turn, ...]
     talk_frames: tuple[tuple[int | None, int], ...]
+    names: tuple[tuple[int, str, float], ...] = ()
 
     def rttm(self, file_id: str) -> str:
-        """The turns as RTTM text."""
-        return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns])
+        """The turns as RTTM text, with names where there are, blanks in them as underscores."""
+        names = {speaker: name for speaker, name, _ in self.names}
+        return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns], names)
 
 
 Event = Turn | Revision | Speaker | Final
@@ -87,12 +94,24 @@ def speaker_name(speaker: int | None) -> str | None:
     return None if speaker is None else f"S{speaker}"
 
 
-def turns_rttm(file_id: str, pieces: list[tuple[int, int, int | None]]) -> str:
-    """RTTM text of (start frame, end frame, speaker) pieces in order of time; unknown speakers are called `unknown`."""
+def speaker_number(tag: str) -> int | None:
+    """3 for `S3` or `s3`; None for any other text."""
+    digits = tag[1:]
+    return int(digits) if tag[:1] in ("S", "s") and digits.isascii() and digits.isdecimal() else None
+
+
+def turns_rttm(file_id: str, pieces: list[tuple[int, int, int | None]], names: Mapping[int, str] | None = None) -> str:
+    """RTTM text of (start frame, end frame, speaker) pieces in order of time; unknown speakers are called `unknown`.
+
+    `names` of speakers take the place of `S1`, `S2`, ..., with underscores for blanks.
+    """
+    tags: dict[int | None, str] = {speaker: "_".join(name.split()) for speaker, name in (names or {}).items()}
     return format_rttm(
         file_id,
         [
-            RttmSegment(frame_seconds(start), frame_seconds(end), speaker_name(speaker) or "unknown")
+            RttmSegment(
+                frame_seconds(start), frame_seconds(end), tags.get(speaker) or speaker_name(speaker) or "unknown"
+            )
             for start, end, speaker in sorted(pieces, key=lambda piece: (piece[0], piece[1], piece[2] or 0))
         ],
     )
@@ -121,18 +140,30 @@ def _fields(event: Event) -> dict[str, Any]:
                 "event": "speaker",
                 "speaker": speaker_name(event.id),
                 "state": event.state,
-                "into": speaker_name(event.into),
+                "name": event.name,
+                "confidence": event.confidence,
+                **({"into": speaker_name(event.into)} if event.state == "merged" else {}),
                 "at_s": frame_seconds(event.at_frame),
             }
         case Final():
+            names: dict[int | None, tuple[str | None, float | None]] = {n[0]: n[1:] for n in event.names}
             return {
                 "event": "final",
                 "turns": [_turn_fields(turn) for turn in event.turns],
                 "speakers": [
-                    {"speaker": speaker_name(speaker), "talk_s": round(frames * FRAME_SAMPLES / SAMPLE_RATE_HZ, 3)}
+                    _talk_fields(speaker, frames, *names.get(speaker, (None, None)))
                     for speaker, frames in event.talk_frames
                 ],
             }
+
+
+def _talk_fields(speaker: int | None, frames: int, name: str | None, confidence: float | None) -> dict[str, Any]:
+    return {
+        "speaker": speaker_name(speaker),
+        "name": name,
+        "confidence": confidence,
+        "talk_s": round(frames * FRAME_SAMPLES / SAMPLE_RATE_HZ, 3),
+    }
 
 
 def _turn_fields(turn: Turn) -> dict[str, Any]:

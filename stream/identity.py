@@ -36,6 +36,17 @@ class Found:
     kept: list[int]
     centroids: Floats
 
+    @property
+    def ids(self) -> list[int]:
+        """Numbers of the speakers, from 1, in the order of `centroids`."""
+        return list(range(1, len(self.kept) + 1))
+
+    @property
+    def speakers(self) -> list[int | None]:
+        """The speaker of each member; None where its cluster is no speaker."""
+        number = dict(zip(self.kept, self.ids, strict=True))
+        return [number.get(cluster) for cluster in self.clusters.tolist()]
+
 
 def find_speakers(
     segments: list[Segment], config: StitcherConfig, table: CosineTable, waiting: Collection[int] = ()

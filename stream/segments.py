@@ -39,6 +39,7 @@ class Segment:
     votes: dict[int, float] = field(default_factory=dict)
     speaker: int | None = None
     told: dict[int | None, list[Span]] = field(default_factory=dict)
+    parts: int = 1  # segments that it stands for
 
     def renew(self, start: int, end: int, clean: Ints, first_frame: int) -> None:
         """Take what a window from `first_frame` on says of it; what lies before stays as it was."""
@@ -244,4 +245,5 @@ def _condensed(group: list[Segment]) -> Segment:
         votes=votes,
         speaker=max(group, key=lambda s: s.clean_frames).speaker,
         told=told,
+        parts=sum(s.parts for s in group),
     )

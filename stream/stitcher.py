@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from stream.aggregation import Aggregator, edge_trust
 from stream.assignment import Window, clean_seconds, decide, mean_vector, owners
 from stream.clustering import CosineTable
-from stream.identity import Speakers, find_speakers
+from stream.identity import Found, Speakers, find_speakers
 from stream.labels import Bools, Change, Labels, Reason, joined
+from stream.profiles import Profile
 from stream.segments import Segment, SegmentStore, find_runs
-from stream.stitcher_config import StitcherConfig, frames
+from stream.stitcher_config import FRAME_S, StitcherConfig, frames
 from stream.windows import WINDOW_FRAMES
 
 Ints = NDArray[np.int64]
@@ -45,6 +46,7 @@ class Stitcher:
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
         self._asked: list[Segment] = []
         self._clustered_frame: int | None = None
+        self._found: Found | None = None  # at the end
 
     def observe(self, first_frame: int, active: Bools) -> list[Ints]:
         """Take a window's local activities; give the crops to embed.
@@ -98,11 +100,11 @@ class Stitcher:
         Nothing that `assign` ever decided has a part in it: the result is that of the recording.
         """
         config = self.config
-        found = find_speakers(self.store.segments, config, CosineTable())
-        ids, votes, blocks = list(range(1, len(found.kept) + 1)), Aggregator(config, 0), []
+        self._found = found = find_speakers(self.store.segments, config, CosineTable())
+        votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self._windows), FINAL_BLOCK_WINDOWS):
             block = self._windows[start : start + FINAL_BLOCK_WINDOWS]
-            self._add(votes, block, ids, found.centroids, config.override_final_margin)
+            self._add(votes, block, found.ids, found.centroids, config.override_final_margin)
             following = self._windows[start + FINAL_BLOCK_WINDOWS :][:1]
             blocks.append(votes.settle(max(0, following[0].first_frame) if following else block[-1].end_frame))
         return joined(blocks)
@@ -110,6 +112,24 @@ class Stitcher:
     def _reach(self) -> int:
         """First frame of the oldest window that is still decided again at every hop."""
         return self._windows[-self.config.assign_windows :][0].first_frame
+
+    def profiles(self) -> dict[int, Profile]:
+        """The voices of the speakers now believed in, by id; those opened since the last clustering are left out.
+
+        After `finish`, those of its labels.
+        """
+        own: dict[int | None, list[Segment]] = {}
+        if self._found is None:
+            ids, vectors = self.speakers.ids, self.speakers.vectors
+            for segment in self.store.segments:
+                if segment.shapes_clusters(self.config):
+                    own.setdefault(segment.speaker, []).append(segment)
+        else:
+            ids, vectors = self._found.ids, self._found.centroids
+            for segment, speaker in zip(self._found.members, self._found.speakers, strict=True):
+                own.setdefault(speaker, []).append(segment)
+        voices = zip(ids, vectors, strict=True)
+        return {id: Profile(vector, _clean_frames(own[id]) * FRAME_S) for id, vector in voices if id in own}
 
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
         """Cluster when it is time; tell what that changed about segments that labels reach no more."""
@@ -166,3 +186,14 @@ class Stitcher:
         """Add what the windows say when `ids` with centroids `vectors` (K, D) are the speakers."""
         for window, said in decide(windows, ids, vectors, margin, self.config):
             votes.add(window.first_frame, self._trust, said)
+
+
+def _clean_frames(segments: Sequence[Segment]) -> int:
+    """Clean frames of one speaker's segments; a frame that several of them cover counts once."""
+    covered, reach = 0, 0
+    plain = [s for s in segments if s.parts == 1]
+    for start, end in sorted((s.start, s.end) for s in plain):
+        covered += max(0, end - max(start, reach))
+        reach = max(reach, end)
+    clean = min(covered, sum(s.clean_frames for s in plain))
+    return clean + sum(s.clean_frames for s in segments if s.parts > 1)

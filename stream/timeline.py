@@ -49,6 +49,7 @@ class Timeline:
         self._numbers: dict[int | None, int | None] = {None: None}  # stitcher's id -> public speaker
         self._stitcher_ids: dict[int | None, int | None] = {None: None}  # and back
         self._merged: set[int] = set()  # public speakers who have been told as merged
+        self._final_numbers: dict[int | None, int | None] | None = None
         self._turn_ids = itertools.count(1)
         self._live: list[Run] = []  # what was committed, as it was then
         self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
@@ -63,6 +64,12 @@ class Timeline:
     def speakers(self) -> tuple[int, ...]:
         """Public speakers in order of appearance."""
         return tuple(number for number in self._numbers.values() if number is not None)
+
+    @property
+    def numbers(self) -> dict[int, int]:
+        """The stitcher's ids and their public speakers; after `finish`, the ids of the final labels."""
+        numbers = self._numbers if self._final_numbers is None else self._final_numbers
+        return {own: public for own, public in numbers.items() if own is not None and public is not None}
 
     def rttm(self, file_id: str) -> str:
         """RTTM of every turn as it stands."""
@@ -105,6 +112,7 @@ class Timeline:
         for run in runs:
             if run.speaker not in numbers:
                 numbers[run.speaker] = next(count)
+        self._final_numbers = numbers
         public = [replace(run, speaker=numbers[run.speaker]) for run in runs]
         turns = final_ids(public, self.turns, lambda: next(self._turn_ids))
         self._table = TurnTable()

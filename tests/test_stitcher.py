@@ -15,7 +15,7 @@ from stream.events import to_json
 from stream.labels import Labels
 from stream.segments import find_runs
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
-from stream.stitcher_config import StitcherConfig, frames
+from stream.stitcher_config import FRAME_S, StitcherConfig, frames
 from stream.timeline import Timeline
 from stream.windows import HOP_FRAMES, WINDOW_FRAMES
 
@@ -286,3 +286,20 @@ def test_votes_of_windows_are_weighed_by_the_distance_to_the_edge():
     assert labels.active[65].tolist() == [True, False]
     votes.forget(WINDOW_FRAMES + 10)
     assert votes.labels().speakers == (2,)
+
+
+def test_profiles_are_the_voices_of_the_speakers_and_count_speech_once():
+    truth = random_turns(13, 3, length_s=40)
+    conversation, stitcher = Conversation(truth, 13), Stitcher()
+    assert stitcher.profiles() == {}
+    _, final = conversation.run(stitcher)
+    profiles = stitcher.profiles()
+    assert set(profiles) == set(final.speakers)
+    solo = truth & (truth.sum(axis=1) == 1)[:, None]
+    for speaker, profile in profiles.items():
+        cosines = conversation.voices @ profile.vector
+        true = int(cosines.argmax())
+        assert cosines[true] > 0.9
+        assert abs(float(np.linalg.norm(profile.vector)) - 1) < 1e-5
+        said_s = solo[:, true].sum() * FRAME_S
+        assert 0.8 * said_s < profile.clean_s < 1.1 * said_s, speaker

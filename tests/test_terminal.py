@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from clients.screen import Status, clock, colour, render
@@ -185,3 +186,40 @@ def test_summary_of_silence_says_so():
 )
 def test_clock(time_s: float, text: str):
     assert clock(time_s) == text
+
+
+NAMED = [
+    *HEARD,
+    Speaker(1, 400, "named", "Anna Maria of a very long name", 0.93),
+    Speaker(2, 410, "named", "李雷", 0.9),
+]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_names_are_on_the_screen_and_fit(width: int):
+    lines = screen(told(NAMED), Status(7.0), width)
+    assert all(cell_len(line) <= width for line in lines)
+    lanes = [line for line in lines if "▇" in line and "level" not in line]
+    assert lanes[0].startswith(" Anna Maria of a… ")
+    assert width < 80 or any("Anna Maria of a" in line for line in lines if "●" in line)
+    assert not any(re.search(r"\bS[12]\b", line) for line in lines)
+
+
+def test_a_name_taken_back_is_gone():
+    transcript = told([*NAMED, Speaker(1, 420, "named")])
+    assert transcript.names == {2: "李雷"}
+    transcript.apply([Final((), (), ((2, "Ben", 1.0),))])
+    assert transcript.names == {2: "Ben"}
+
+
+def test_plain_lines_and_the_summary_tell_names():
+    console = Console(file=io.StringIO(), width=100, record=True)
+    display = PlainDisplay(console)
+    display.update([HEARD[0], Speaker(1, 95, "named", "Anna", 0.93), HEARD[1], Speaker(1, 300, "named")], Status(7.0))
+    turn = Turn(1, 1, 100, 200, 200, "final")
+    print_summary(console, "x", 7.0, Final((turn,), ((1, 100),), ((1, "Anna", 0.97),)))
+    text = console.export_text()
+    assert "S1 is Anna (confidence 0.93)\n" in text
+    assert "S1 is nobody known\n" in text
+    assert re.search(r"1\.7 s  Anna\n", text)
+    assert re.search(r"^S1 .* Anna \(confidence 0\.97\)$", text, re.MULTILINE)

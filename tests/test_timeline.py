@@ -287,13 +287,11 @@ def test_json_has_seconds_and_names():
     assert line["start_s"] == round(start_s, 3)
     assert line["end_s"] == frame_seconds(20)
     assert (line["event"], line["id"], line["speaker"], line["state"]) == ("turn", "T3", None, "provisional")
-    assert json.loads(to_json(Speaker(2, 0))) == {
-        "event": "speaker",
-        "speaker": "S2",
-        "state": "appeared",
-        "into": None,
-        "at_s": 0.0,
-    }
+    speaker = {"event": "speaker", "speaker": "S2", "state": "appeared", "name": None, "confidence": None, "at_s": 0.0}
+    assert json.loads(to_json(Speaker(2, 0))) == speaker
+    named = {**speaker, "state": "named", "name": "Zoë", "confidence": 0.93}
+    assert json.loads(to_json(Speaker(2, 0, "named", "Zoë", 0.93))) == named
+    assert json.loads(to_json(Speaker(2, 0, "merged", into=1))) == {**speaker, "state": "merged", "into": "S1"}
 
 
 def test_a_reach_below_nothing_is_refused():
