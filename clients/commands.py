@@ -20,6 +20,7 @@ from clients.run import choose_display, conclude, engine, follow
 from clients.screen import Status
 from stream.errors import AudioError
 from stream.events import Event
+from stream.stitcher_config import StitcherConfig
 from stream.weights import demo_recording, models_list, models_pull, models_remove, models_where
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def run_mic(args: Namespace) -> int:
     source = Path(args.record or "microphone")
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, [source])
+    stitcher = _stitcher(args)
     device = choose_device(args.device)  # before the weights are fetched
     record = Path(args.record) if args.record else None
     with (
@@ -58,6 +60,7 @@ def run_mic(args: Namespace) -> int:
             channels=microphone.channels,
             channel=_channel(args.channel, microphone.channels, device.name),
             latency_s=args.latency,
+            stitcher=stitcher,
         )
         outputs.begin(source, device=device.name, latency_s=args.latency)
         display = choose_display(args, True, stdout, device.name, args.seconds)
@@ -96,6 +99,13 @@ def run_models(args: Namespace) -> int:
     return 0
 
 
+def run_tune(args: Namespace) -> int:
+    """Search the stitcher's constants on labelled recordings, and say what that gained on others."""
+    from clients.tune import tune
+
+    return tune(args)
+
+
 def run_doctor(args: Namespace) -> int:
     """What turnstream runs on here, and what slows it down."""
     from clients.doctor import examine
@@ -116,6 +126,7 @@ def _run_recordings(paths: list[Path], realtime: bool, args: Namespace) -> int:
     code = 0 if len(readable) == len(paths) else 1
     if not readable:
         return code
+    _stitcher(args)  # before the weights are fetched
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, readable)
     with engine(args) as diarizer:
@@ -143,12 +154,14 @@ def _opens(path: Path, channel: int | None) -> bool:
 
 def _diarize(diarizer: Diarizer, path: Path, realtime: bool, args: Namespace, outputs: Outputs, stdout: Stdout) -> None:
     """One recording, start to end; raises AudioError where it cannot be read, after what could be."""
+    stitcher = _stitcher(args)
     with AudioFile(path) as recording:
         session = diarizer.session(
             sample_rate_hz=recording.rate_hz,
             channels=recording.channels,
             channel=_channel(args.channel, recording.channels, str(path)),
             latency_s=args.latency,
+            stitcher=stitcher,
         )
         display = choose_display(args, realtime, stdout, path.name, recording.duration_s)
         outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))
@@ -219,6 +232,11 @@ def _quiet_libraries() -> Iterator[None]:
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def _stitcher(args: Namespace) -> StitcherConfig | None:
+    """The constants asked for; None stands for the defaults. Raises TurnstreamError."""
+    return StitcherConfig.from_json(args.stitcher) if args.stitcher else None
 
 
 def _channel(number: int | None, channels: int, source: str) -> int | None:
