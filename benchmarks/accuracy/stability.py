@@ -104,7 +104,8 @@ class Listener:
     def _commit(self, before: Turn | None, turn: Turn | None) -> None:
         """The part of a turn that is committed now and was not before, as it is committed."""
         if turn is not None:
-            start = turn.start_frame if before is None else max(turn.start_frame, before.committed_frame)
+            fresh = before is None or before.committed_frame == before.start_frame
+            start = turn.start_frame if fresh else before.committed_frame
             self.committed[start : turn.committed_frame] |= 1 << _bit(turn.speaker)
 
 
