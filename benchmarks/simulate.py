@@ -8,7 +8,7 @@ no speech) and `NAME.json` (everything that was drawn, file by file). The same f
 bytes (of one version of the libraries, which the JSON names); conversation 3 does not depend on how many are made.
 
 To tune on one part and report on another, take `--split 1/2` for the one and `--split 2/2` for the other: every second
-speaker, noise and room in order of name. `--pick A B C` names the speakers instead. No utterance comes twice in a
+speaker, noise and room in order of name. `--speakers A B C` names the speakers instead. No utterance comes twice in a
 conversation unless its speaker has no others left: then `repeated` in the JSON names it. Lengths are shortened,
 down to the least one asked for, before that happens.
 """
@@ -45,7 +45,7 @@ class Options:
 
     seed: int
     minutes: tuple[float, float]
-    speakers: tuple[int, int]
+    count: tuple[int, int]
     overlap: float
     snr_db: tuple[float, float]
     level_spread_db: float
@@ -101,7 +101,7 @@ def _dealt(kind: str, items: Sequence[T], seed: int, number: int) -> T:
 
 
 def _drawn_speakers(library: Library, options: Options, number: int, rng: np.random.Generator) -> list[str]:
-    known, (least, most) = sorted(library.utterances), options.speakers
+    known, (least, most) = sorted(library.utterances), options.count
     if least > len(known):
         raise TurnstreamError(f"expected at least {least} speakers to choose from, got {len(known)}")
     count = _dealt("speakers", range(least, min(most, len(known)) + 1), options.seed, number)
@@ -171,13 +171,13 @@ def main() -> None:
 
 
 def _make(arguments: argparse.Namespace) -> None:
-    names = chosen_speakers(speaker_names(arguments.speech), arguments.pick, arguments.split)
+    names = chosen_speakers(speaker_names(arguments.speech), arguments.speakers, arguments.split)
     noises = part(audio_files(arguments.noise), *arguments.split) if arguments.noise else []
     rooms = part(rooms_in(arguments.rooms), *arguments.split) if arguments.rooms else []
     for kind, folder, found in (("noise", arguments.noise, noises), ("room", arguments.rooms, rooms)):
         if folder and not found:
             raise TurnstreamError(f"expected a {kind} for every part of the split in {folder}, got too few files")
-    drawn = {key: getattr(arguments, key) for key in ("minutes", "speakers", "overlap", "snr_db", "level_spread_db")}
+    drawn = {key: getattr(arguments, key) for key in ("minutes", "count", "overlap", "snr_db", "level_spread_db")}
     options = Options(
         seed=arguments.seed, noises=tuple(noises), rooms=tuple((n, tuple(paths)) for n, paths in rooms), **drawn
     )
@@ -226,13 +226,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--speech", type=Path, required=True, help="folder with one sub-folder for each speaker")
     parser.add_argument("--noise", type=Path, help="folder of noises")
     parser.add_argument("--rooms", type=Path, help="folder of impulse responses; a sub-folder is one room")
-    parser.add_argument("--pick", nargs="+", metavar="NAME", help="only these speakers")
+    parser.add_argument("--speakers", nargs="+", metavar="NAME", help="only these speakers")
     parser.add_argument("--split", type=split_of, default=(1, 1), metavar="N/M", help="only part N of M")
     parser.add_argument("--conversations", type=int, default=10)
     parser.add_argument("--prefix", default="c", help="of the names of the conversations")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, nargs=2, default=(3.0, 8.0), metavar=("LEAST", "MOST"))
-    parser.add_argument("--speakers", type=int, nargs=2, default=(2, 8), metavar=("LEAST", "MOST"), help="how many")
+    parser.add_argument("--count", type=int, nargs=2, default=(2, 8), metavar=("LEAST", "MOST"), help="of speakers")
     overlap = "share of speech time with two or more talking to aim at; the JSON tells what came of it"
     parser.add_argument("--overlap", type=float, default=0.07, help=overlap)
     parser.add_argument("--snr-db", type=float, nargs=2, default=(5.0, 20.0), metavar=("LEAST", "MOST"))
@@ -243,7 +243,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    for name, low in (("minutes", 0.1), ("speakers", 2), ("snr_db", -20)):
+    for name, low in (("minutes", 0.1), ("count", 2), ("snr_db", -20)):
         least, most = value = tuple(getattr(arguments, name))
         setattr(arguments, name, value)
         if not low <= least <= most:

@@ -54,8 +54,8 @@ class Recording:
     def __init__(self, path: Path, folder: Path, models: LazyModels):
         self.path = path
         self._models = models
-        self.reference = read_reference(path.with_suffix(".rttm"))
         self._samples = read_samples(path)
+        self.reference = read_reference(path.with_suffix(".rttm"))
         self.duration_s = len(self._samples) / SAMPLE_RATE_HZ
         self.end_frame = -(-len(self._samples) // FRAME_SAMPLES)
         self.digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(folder: Path | None = None, **changes: object) -> Options:
     """Conversations of a minute; with noise and rooms when a folder is given."""
-    chosen: dict = {"seed": 1, "minutes": (1.0, 1.0), "speakers": (3, 4), "overlap": 0.1}
+    chosen: dict = {"seed": 1, "minutes": (1.0, 1.0), "count": (3, 4), "overlap": 0.1}
     chosen |= {"snr_db": (10.0, 10.0), "level_spread_db": 3.0}
     if folder is not None:
         chosen |= {"noises": tuple(sorted((folder / "noise").iterdir()))}
@@ -136,7 +136,7 @@ def test_nobody_talks_over_himself_and_nothing_comes_twice_while_there_is_more(l
 
 
 def test_what_comes_twice_is_named(library: Library) -> None:
-    result = made(library, 3, minutes=(4.0, 4.0), speakers=(2, 2))
+    result = made(library, 3, minutes=(4.0, 4.0), count=(2, 2))
     clips = [placed["clip"] for placed in result.drawn["placed"]]
     twice = sorted(clip for clip in set(clips) for _ in range(clips.count(clip) - 1))
     assert twice
@@ -146,11 +146,11 @@ def test_what_comes_twice_is_named(library: Library) -> None:
 @pytest.mark.parametrize("wanted", [0.0, 0.05, 0.1])
 def test_overlap_is_about_what_was_asked_for(library: Library, wanted: float) -> None:
     got = [made(library, seed, overlap=wanted).drawn["overlap_share_of_speech"] for seed in range(4)]
-    assert np.mean(got) == pytest.approx(wanted, abs=0.25 * wanted)
+    assert np.mean(got) == pytest.approx(wanted, abs=0.35 * wanted)
 
 
 def test_everybody_is_heard_and_comes_back(library: Library) -> None:
-    result = made(library, 1, speakers=(6, 6), minutes=(3.0, 3.0))
+    result = made(library, 1, count=(6, 6), minutes=(3.0, 3.0))
     assert sorted(result.stems) == list("abcdef")
     absences = []
     for speaker in result.stems:
@@ -179,7 +179,7 @@ def test_noise_is_at_its_ratio_and_the_room_moves_no_onset(library: Library, fol
 def run_command(out: Path, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """The command on the synthetic folder."""
     command = [sys.executable, "-m", "benchmarks.simulate", str(out), "--speech", str(folder / "speech")]
-    command += ["--conversations", "2", "--minutes", "0.5", "1", "--speakers", "2", "3", *more]
+    command += ["--conversations", "2", "--minutes", "0.5", "1", "--count", "2", "3", *more]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
 
 
@@ -210,10 +210,10 @@ def test_parts_of_a_split_are_disjoint_and_make_the_whole() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--pick", "a", "nobody"), "got nobody"),
-        (("--pick", "a"), "at least 2 speakers, got 1"),
+        (("--speakers", "a", "nobody"), "got nobody"),
+        (("--speakers", "a"), "at least 2 speakers, got 1"),
         (("--split", "3/2"), "expected a part like 1/2, got 3/2"),
-        (("--speakers", "9", "9"), "at least 9 speakers to choose from, got 6"),
+        (("--count", "9", "9"), "at least 9 speakers to choose from, got 6"),
         (("--minutes", "4", "3"), "the least first, got 4.0 3.0"),
         (("--overlap", "0.9"), "expected 0 to 0.5, got 0.9"),
         (("--noise", "nowhere"), "got nowhere"),
