@@ -30,8 +30,8 @@ from stream.clustering import centroids
 from stream.stitcher_config import StitcherConfig
 
 GRID = {
-    "average": {"stop": (0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75), "keep_share": (0.0, 0.01, 0.02, 0.04)},
-    "centroid": {"stop": (0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0), "keep_share": (0.0, 0.01, 0.02, 0.04)},
+    "average": {"stop": (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75), "keep_share": (0.0, 0.01, 0.02, 0.04)},
+    "centroid": {"stop": (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9), "keep_share": (0.0, 0.01, 0.02, 0.04)},
 }
 
 
@@ -40,12 +40,12 @@ class AhcConfig:
     """What `python -m benchmarks.ahc_baseline` found on simulated speech."""
 
     method: Literal["average", "centroid"] = "average"
-    stop: float = 0.6  # where merging stops: cosine distance for average, Euclidean distance for centroid linkage
+    stop: float = 0.5  # where merging stops: cosine distance for average, Euclidean distance for centroid linkage
     keep_share: float = 0.02  # of all clustered speech that makes a cluster a speaker
     least_s: float = 0.5  # speech of his own that a local speaker needs to be clustered
 
 
-AVERAGE, CENTROID = AhcConfig(), AhcConfig("centroid", stop=0.85)
+AVERAGE, CENTROID = AhcConfig(), AhcConfig("centroid", stop=0.6)
 
 
 def ahc(seen: Locals, end_frame: int, config: AhcConfig) -> Turns:

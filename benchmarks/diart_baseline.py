@@ -31,7 +31,11 @@ from clients.labelled import LazyModels, Recording, Turns
 from clients.scoring import pooled, score
 from stream.clustering import unit
 
-GRID = {"tau_active": (0.4, 0.5, 0.6), "rho_update": (0.02, 0.05, 0.1, 0.2), "delta_new": (0.5, 0.6, 0.7, 0.8, 0.9)}
+GRID = {
+    "tau_active": (0.4, 0.5, 0.6),
+    "rho_update": (0.02, 0.05, 0.1, 0.15, 0.2),
+    "delta_new": (0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9),
+}
 TUNED_AT_S = [1.0, 5.0]
 
 
@@ -40,8 +44,8 @@ class DiartConfig:
     """The paper's three thresholds; those that `python -m benchmarks.diart_baseline` found on simulated speech."""
 
     tau_active: float = 0.5  # probability from which a local speaker talks
-    rho_update: float = 0.05  # share of the window that must be speech of him alone to change a centroid
-    delta_new: float = 0.7  # cosine distance beyond which he is somebody new
+    rho_update: float = 0.15  # share of the window that must be speech of him alone to change a centroid
+    delta_new: float = 0.55  # cosine distance beyond which he is somebody new
 
 
 @dataclass
