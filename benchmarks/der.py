@@ -34,7 +34,7 @@ from pathlib import Path
 from benchmarks.accuracy.engine import Outcome, run
 from benchmarks.accuracy.locals import locals_of
 from benchmarks.accuracy.oracle import oracle
-from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled
+from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled, simulated_seed
 from benchmarks.accuracy.report import Report, print_report, write_json
 from benchmarks.accuracy.stability import Stability, stability
 from benchmarks.ahc_baseline import AVERAGE, CENTROID, ahc
@@ -64,6 +64,7 @@ class Measured:
 
     name: str
     digest: str
+    seed: int | None
     duration_s: float
     speakers_true: int
     speakers_found: int
@@ -85,6 +86,7 @@ def measure(job: Job, models: LazyModels | None = None) -> Measured:
     return Measured(
         name=recording.name,
         digest=recording.digest,
+        seed=simulated_seed(job.path),
         duration_s=recording.duration_s,
         speakers_true=len(recording.speakers),
         speakers_found=outcome.speakers,

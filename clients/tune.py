@@ -75,6 +75,8 @@ class Parts:
 def tune(args: Namespace) -> int:
     """The command: split, search, report, write."""
     optuna = _optuna()
+    if args.out and not Path(args.out).parent.is_dir():  # before the search, which takes minutes
+        raise TurnstreamError(f"cannot write {args.out}: there is no folder {Path(args.out).parent}")
     recordings = _recordings(args)
     parts = split(recordings, args.held_out, args.seed)
     _announce(parts)

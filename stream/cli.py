@@ -113,7 +113,7 @@ def _add_tune(command: Parser) -> None:
     command.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
     held_out = "share of the recordings that is only reported on (default: 0.4)"
     command.add_argument("--held-out", type=_share, default=0.4, metavar="SHARE", help=held_out)
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="of the split and the search (default: 0)")
+    command.add_argument("--seed", type=_whole, default=0, metavar="N", help="of the split and the search (default: 0)")
     command.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
     command.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
 
@@ -144,6 +144,12 @@ def _share(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
     return value
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text}")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -152,6 +152,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(
     ("options", "said"),
     [
         (["--held-out", "1"], "expected a share between 0 and 1, got 1"),
+        (["--seed", "-1"], "expected a whole number from 0, got -1"),
         (["--trials", "0"], "expected a whole number from 1, got 0"),
         (["--latency", "9"], "latency must be 0.5 to 5 s, got 9"),
     ],
@@ -174,6 +175,11 @@ def test_too_few_recordings_and_references_that_are_none(folder: Path) -> None:
     (folder / "a.rttm").write_text(";; nobody\n")
     with pytest.raises(TurnstreamError, match="expected at least 1 SPEAKER line, got 0"):
         read_reference(folder / "a.rttm")
+
+
+def test_where_to_write_is_checked_before_the_search(folder: Path) -> None:
+    with pytest.raises(TurnstreamError, match=r"cannot write .*: there is no folder"):
+        tune(arguments(folder, out=str(folder / "nowhere" / "constants.json")))
 
 
 def test_a_constants_file_is_checked_before_anything_else(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from stream.cache import cache_dir
@@ -32,3 +33,10 @@ def labelled(paths: list[Path]) -> list[Path]:
             raise TurnstreamError(f"expected recordings with a .rttm beside them in {path}, got none")
         found += inside if path.is_dir() else [path]
     return found
+
+
+def simulated_seed(path: Path) -> int | None:
+    """The seed of a conversation of benchmarks/simulate.py; None for other recordings."""
+    beside = path.with_suffix(".json")
+    seed = json.loads(beside.read_text()).get("seed") if beside.exists() else None
+    return seed if isinstance(seed, int) else None

@@ -113,9 +113,11 @@ def _fields(report: Report) -> dict[str, Any]:
         "machine": _machine(),
         "commit": _commit(),
         "versions": {name: _version(name) for name in LIBRARIES},
-        "seed": None,  # nothing is drawn: the same recordings give the same rows
         "stitcher": asdict(report.config),
-        "data": [{"name": m.name, "sha256": m.digest, "duration_s": round(m.duration_s, 3)} for m in report.recordings],
+        "data": [
+            {"name": m.name, "sha256": m.digest, "duration_s": round(m.duration_s, 3), "seed": m.seed}
+            for m in report.recordings
+        ],
         "rows": {row: _collars(errors) for row, errors in report.rows.items()},
         "stability": {f"{latency:g}": s for latency, s in report.stability.items()},
         "hop_ms": report.hop_ms,
