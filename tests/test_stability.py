@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,6 +43,10 @@ def test_a_listener_knows_first_last_and_committed_labels_of_every_frame(
         listener.first_s, np.where(spoken.any(axis=0), spoken.argmax(axis=0).astype(float), np.nan)
     )
     np.testing.assert_array_equal(listener.committed, _labels_of_rttm(timeline.live_rttm("x"), end))
+    final = timeline.finish(replace(stream[-1][0], changes=()), end)
+    listener.end(final.turns, float(len(stream)))
+    np.testing.assert_array_equal(listener.committed, _labels_of_rttm(timeline.live_rttm("x"), end))
+    np.testing.assert_array_equal(listener.final, labels_of(final.turns, end))
 
 
 def _labels_of_rttm(text: str, end: int) -> np.ndarray:

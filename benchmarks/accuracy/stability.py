@@ -60,7 +60,9 @@ class Listener:
         self._horizon = max(self._horizon, horizon_frame)
 
     def end(self, turns: Iterable[Turn], duration_s: float) -> None:
-        """The final result: frames whose label it changes were not settled before."""
+        """The final result: what is still open is committed with it, and labels that it changes were not settled."""
+        for turn in self._turns.values():
+            self._commit(turn, replace(turn, committed_frame=max(turn.committed_frame, turn.end_frame)))
         self.final = labels_of(turns, len(self.now))
         differs = self.final != self.now
         self.changed_s[differs] = duration_s
