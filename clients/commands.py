@@ -17,7 +17,7 @@ from clients.file import AudioFile, paced
 from clients.microphone import SILENCE_DBFS, Gap, Microphone
 from clients.outputs import Outputs, Stdout, complain
 from clients.people import Names
-from clients.run import choose_display, conclude, engine, follow, open_session
+from clients.run import choose_display, conclude, engine, follow, open_session, stitcher_config
 from clients.screen import Status
 from stream.errors import AudioError
 from stream.events import Event
@@ -47,7 +47,8 @@ def run_mic(args: Namespace) -> int:
     source = Path(args.record or "microphone")
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, [source])
-    device = choose_device(args.device)  # before the weights are fetched
+    stitcher_config(args)  # before the weights are fetched
+    device = choose_device(args.device)
     names = Names(args)
     record = Path(args.record) if args.record else None
     with (
@@ -114,6 +115,13 @@ def run_models(args: Namespace) -> int:
     return 0
 
 
+def run_tune(args: Namespace) -> int:
+    """Search the stitcher's constants on labelled recordings, and say what that gained on others."""
+    from clients.tune import tune
+
+    return tune(args)
+
+
 def run_doctor(args: Namespace) -> int:
     """What turnstream runs on here, and what slows it down."""
     from clients.doctor import examine
@@ -134,6 +142,7 @@ def _run_recordings(paths: list[Path], realtime: bool, args: Namespace) -> int:
     code = 0 if len(readable) == len(paths) else 1
     if not readable:
         return code
+    stitcher_config(args)  # before the weights are fetched
     stdout = Stdout(sys.stdout)
     outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, readable)
     names = Names(args, len(paths))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -60,9 +60,15 @@ def open_session(
         latency_s=args.latency,
         revision_interval_s=args.revisions_every,
         revision_reach_s=args.revision_reach,
-        stitcher=StitcherConfig(force_speaker=args.force_speaker),
+        stitcher=stitcher_config(args),
         known=known,
     )
+
+
+def stitcher_config(args: Namespace) -> StitcherConfig:
+    """The stitcher's constants that the options ask for. Raises TurnstreamError for a file that has none."""
+    config = StitcherConfig.from_json(args.stitcher) if args.stitcher else StitcherConfig()
+    return replace(config, force_speaker=True) if args.force_speaker else config
 
 
 def choose_display(args: Namespace, live: bool, stdout: Stdout, title: str, total_s: float | None) -> Display:

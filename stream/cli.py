@@ -68,6 +68,7 @@ def parser() -> Parser:
     _add_enroll(commands.add_parser("enroll", help="learn the voice of a person from recordings"))
     _add_people(commands.add_parser("people", help="the people whose voices are known: list, rename, delete, export"))
     _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
+    _add_tune(commands.add_parser("tune", help="fit the stitcher to your own labelled recordings"))
     commands.add_parser("doctor", help="what turnstream runs on here, how fast, and what slows it down")
     return top
 
@@ -148,6 +149,22 @@ def _add_engine(command: Parser) -> None:
     group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
     group.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
     group.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
+    group.add_argument("--stitcher", metavar="PATH", help="constants as turnstream tune writes them")
+
+
+def _add_tune(command: Parser) -> None:
+    command.add_argument("paths", nargs="+", metavar="PATH", help="recordings with an .rttm beside each, or folders")
+    command.add_argument("--out", metavar="PATH", help="write the constants found, for --stitcher")
+    command.add_argument(
+        "--trials", type=_count, default=60, metavar="N", help="sets of constants to try (default: 60)"
+    )
+    latency = "the latency tuned for, beside the final result (default: 1)"
+    command.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
+    held_out = "share of the recordings that is only reported on (default: 0.4)"
+    command.add_argument("--held-out", type=_share, default=0.4, metavar="SHARE", help=held_out)
+    command.add_argument("--seed", type=_whole, default=0, metavar="N", help="of the split and the search (default: 0)")
+    command.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
+    command.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
 
 
 def _add_results(command: Parser) -> None:
@@ -194,6 +211,25 @@ def _save(text: str) -> tuple[int, str]:
         return speaker, check_name(name)
     except TurnstreamError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _share(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
+    return value
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return int(text)
 
 
 def _channel(text: str) -> int:

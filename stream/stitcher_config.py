@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from stream.config_file import read_constants
 from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
@@ -70,3 +72,8 @@ class StitcherConfig:
     # Aggregation of overlapping windows.
     edge_trust_floor: float = 0.1  # weight of a frame at a window's edge; it grows by one each second, to one
     vote_share: float = 0.5  # of the weights that must say a speaker is talking
+
+    @classmethod
+    def from_json(cls, path: Path | str) -> StitcherConfig:
+        """The constants in a file as `turnstream tune` writes it, defaults for the rest. Raises TurnstreamError."""
+        return read_constants(path, cls)

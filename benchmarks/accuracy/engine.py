@@ -1,0 +1,60 @@
+"""The engine without the models: one stitcher and a timeline for each latency over what the models said."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.accuracy.stability import Listener
+from clients.labelled import Recording, Turns, turns_of
+from stream.stitcher import Stitcher
+from stream.stitcher_config import StitcherConfig
+from stream.timeline import Timeline
+from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
+
+
+@dataclass
+class Outcome:
+    """Hypotheses of one recording by row name, and what else was seen."""
+
+    turns: dict[str, Turns] = field(default_factory=dict)
+    listeners: dict[float, Listener] = field(default_factory=dict)
+    stitch_s: list[float] = field(default_factory=list)
+    speakers: int = 0
+
+    @property
+    def revised_s(self) -> dict[float, float]:
+        """Seconds of committed speech whose speaker was changed, by latency."""
+        return {latency: listener.revised_s for latency, listener in self.listeners.items()}
+
+
+def run(recording: Recording, latencies_s: list[float], config: StitcherConfig) -> Outcome:
+    """Every window of a recording, then the final result."""
+    stitcher, timelines = Stitcher(config), {latency: Timeline(latency) for latency in latencies_s}
+    outcome = Outcome(listeners={latency: Listener(recording.end_frame) for latency in latencies_s})
+    for first_frame, active in recording.windows():
+        started = time.perf_counter()
+        crops = stitcher.observe(first_frame, active)
+        seen = time.perf_counter()
+        vectors = np.array([recording.embed(crop) for crop in crops], np.float32)
+        embedded = time.perf_counter()
+        labels = stitcher.assign(vectors)
+        horizon = max(0, first_frame + len(active))
+        told = {latency: timeline.update(labels, horizon) for latency, timeline in timelines.items()}
+        outcome.stitch_s.append(time.perf_counter() - embedded + seen - started)
+        heard_s = min(recording.duration_s, (first_frame * FRAME_SAMPLES + WINDOW_SAMPLES) / SAMPLE_RATE_HZ)
+        for latency, events in told.items():
+            outcome.listeners[latency].hear(events, horizon, heard_s)
+    recording.keep()
+    final_labels = stitcher.finish()
+    for latency, timeline in timelines.items():
+        outcome.turns[f"revised {latency:g} s"] = turns_of(timeline.rttm("x"))
+        final = timeline.finish(final_labels, recording.end_frame)
+        outcome.turns[f"live {latency:g} s"] = turns_of(timeline.live_rttm("x"))
+        outcome.turns["first"] = outcome.listeners[latency].first_turns()
+        outcome.turns["final"] = turns_of(final.rttm("x"))
+        outcome.listeners[latency].end(final.turns, recording.duration_s)
+        outcome.speakers = len([speaker for speaker, _ in final.talk_frames if speaker is not None])
+    return outcome

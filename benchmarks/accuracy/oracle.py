@@ -1,0 +1,83 @@
+"""The floor of the segmentation model under stitching, and the way from frames to turns that all baselines share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clients.labelled import Recording, Turns
+from stream.aggregation import Aggregator, Said, edge_trust
+from stream.clustering import best_pairs
+from stream.events import frame_seconds
+from stream.labels import Labels, runs_of, smooth_runs
+from stream.rttm import RttmSegment
+from stream.stitcher_config import StitcherConfig
+from stream.timeline import DROP_FRAMES, FILL_FRAMES, Timeline
+
+Bools = NDArray[np.bool_]
+
+
+class Live:
+    """Frames as they are decided at each latency: what lies further back than it is never touched again."""
+
+    def __init__(self, latencies_s: list[float], shape: tuple[int, int]):
+        self._latency_frames = {latency: Timeline(latency).latency_frames for latency in latencies_s}
+        self._committed = dict.fromkeys(latencies_s, 0)
+        self.decided = {latency: np.zeros(shape, bool) for latency in latencies_s}
+
+    def update(self, active: Bools, horizon_frame: int) -> None:
+        """Commit what is older than each latency now; (frames, speakers), the columns of old speakers stay theirs."""
+        for latency, late in self._latency_frames.items():
+            self._commit(latency, active, max(self._committed[latency], horizon_frame - late))
+
+    def finish(self, active: Bools) -> None:
+        """Commit the rest."""
+        for latency in self.decided:
+            self._commit(latency, active, len(active))
+
+    def _commit(self, latency: float, active: Bools, upto: int) -> None:
+        place, decided = slice(self._committed[latency], upto), self.decided[latency]
+        if active.shape[1] > decided.shape[1]:
+            decided = self.decided[latency] = np.pad(decided, ((0, 0), (0, active.shape[1] - decided.shape[1])))
+        decided[place, : active.shape[1]] = active[place]
+        self._committed[latency] = upto
+
+
+def oracle(recording: Recording, latencies_s: list[float], config: StitcherConfig) -> dict[str, Turns]:
+    """Every window's local speakers under the names of the reference, aggregated as the stitcher does."""
+    truth = recording.reference_frames()
+    votes, live = Aggregator(config, 0), Live(latencies_s, truth.shape)
+    labels = np.zeros_like(truth)
+    for first_frame, active in recording.windows():
+        votes.add(first_frame, edge_trust(len(active), config), _said(first_frame, active, truth))
+        labels = columns(votes.labels(), truth.shape)
+        live.update(labels, first_frame + len(active))
+    live.finish(labels)
+    rows = {**{f"oracle {latency:g} s": decided for latency, decided in live.decided.items()}, "oracle final": labels}
+    return {row: turns_from(active, recording.end_frame) for row, active in rows.items()}
+
+
+def _said(first_frame: int, active: Bools, truth: Bools) -> Said:
+    place = slice(max(0, first_frame), max(0, first_frame + len(active)))
+    here = active[place.start - first_frame :][: len(truth[place])]
+    shared = here.T.astype(np.int64) @ truth[place].astype(np.int64)
+    return [(speaker, active[:, local]) for local, speaker in best_pairs(shared)]
+
+
+def columns(labels: Labels, shape: tuple[int, ...]) -> Bools:
+    """Labels from frame 0 on as (frames, speakers), each speaker in the column of his number."""
+    dense = np.zeros(shape, bool)
+    for n, speaker in enumerate(labels.speakers):
+        length = min(len(labels.active), len(dense))
+        dense[:length, speaker] = labels.active[:length, n]
+    return dense
+
+
+def turns_from(active: Bools, end_frame: int) -> Turns:
+    """Turns with gaps closed and flicker dropped as the timeline does it; (frames, speakers)."""
+    return [
+        RttmSegment(frame_seconds(start), frame_seconds(min(end, end_frame)), str(speaker))
+        for speaker in range(active.shape[1])
+        for start, end in smooth_runs(runs_of(active[:, speaker]), FILL_FRAMES, DROP_FRAMES)
+        if start < end_frame
+    ]

@@ -1,0 +1,91 @@
+"""The accuracy benchmark from recordings to tables: every row is there, and parts add up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.accuracy.recordings import labelled
+from benchmarks.accuracy.report import Report, print_report, write_json
+from benchmarks.der import Job, Measured, measure
+from clients.labelled import Recording, read_samples
+from clients.scoring import Errors, pooled, score
+from stream.errors import TurnstreamError
+from stream.rttm import RttmSegment
+from stream.stitcher_config import StitcherConfig
+from tests.tone_speakers import ToneModels, conversation, write_recording
+
+ROWS = {f"{kind} {at}" for kind in ("oracle", "live", "revised", "diart") for at in ("0.5 s", "1 s")}
+ROWS |= {"oracle final", "first", "final", "diart final", "ahc average", "ahc centroid"}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
+    """Two recordings, one of them with a seed beside it."""
+    folder = tmp_path_factory.mktemp("der")
+    for n in range(2):
+        write_recording(folder / f"{n}.wav", conversation(n, 5))
+    (folder / "1.json").write_text('{"seed": 7}')
+    models = ToneModels()
+    jobs = [Job(path, folder / "kept", (0.5, 1.0), True, StitcherConfig()) for path in labelled([folder])]
+    return [measure(job, models) for job in jobs]  # type: ignore[arg-type]
+
+
+def test_every_row_is_measured_and_printed(measured: list[Measured], capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report(StitcherConfig())
+    for one in measured:
+        report.add(one)
+    print_report(report)
+    shown = capsys.readouterr().out
+    assert set(report.rows) == ROWS
+    assert all(f"\n{row} " in shown for row in ROWS)
+    assert "speakers found / true:" in shown
+    assert list(report.rows)[:3] == ["oracle 0.5 s", "oracle 1 s", "oracle final"]
+
+
+def test_the_json_holds_what_is_needed_to_measure_again(measured: list[Measured], tmp_path: Path) -> None:
+    report = Report(StitcherConfig(), list(measured))
+    write_json(report, tmp_path / "x.json")
+    told = json.loads((tmp_path / "x.json").read_text())
+    assert {"machine", "commit", "versions", "stitcher", "data", "rows", "stability", "recordings"} <= set(told)
+    assert [entry["seed"] for entry in told["data"]] == [None, 7]
+    final = told["rows"]["final"]["collar_0_s"]
+    parts = [told["recordings"][str(n)]["rows"]["final"]["collar_0_s"] for n in range(2)]
+    for key in ("speech_s", "missed_s", "false_alarm_s", "confusion_s"):
+        assert final[key] == pytest.approx(sum(part[key] for part in parts))
+    errors = final["missed_s"] + final["false_alarm_s"] + final["confusion_s"]
+    assert final["der"] == pytest.approx(errors / final["speech_s"])
+
+
+def test_errors_are_counted_in_the_labelled_part_alone(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "a.wav", [(1.0, 4.0, 0), (5.0, 9.0, 1)])
+    path.with_suffix(".uem").write_text("a 1 0.000 6.000\n")
+    recording = Recording(path, tmp_path, ToneModels())  # type: ignore[arg-type]
+    swapped = [RttmSegment(1.0, 4.0, "x"), RttmSegment(5.0, 5.5, "x"), RttmSegment(4.2, 4.5, "y")]
+    exact, forgiving = score(recording, swapped)
+    assert exact.speech_s == pytest.approx(4.0)
+    assert (exact.missed_s, exact.confusion_s) == pytest.approx((0.5, 0.5))
+    assert exact.false_alarm_s == pytest.approx(0.3)
+    assert exact.der == pytest.approx(1.3 / 4)
+    assert forgiving.speech_s == pytest.approx(2.5 + 0.75)
+    assert pooled([exact, Errors()]) == exact
+
+
+def test_a_labelled_recording_is_heard_as_the_engine_hears_it(speech_data: Path) -> None:
+    import numpy as np
+    import soundfile
+
+    path = speech_data / "ami" / "ami_EN2001a_0000.flac"
+    samples, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_array_equal(read_samples(path), samples)
+
+
+def test_folders_are_the_recordings_in_them(tmp_path: Path) -> None:
+    with pytest.raises(TurnstreamError, match=r"with a \.rttm beside them in .*, got none"):
+        labelled([tmp_path])
+    path = write_recording(tmp_path / "a.wav", conversation(0, 2))
+    (tmp_path / "b.flac").write_bytes(b"")
+    assert labelled([tmp_path]) == [path]
+    assert labelled([path]) == [path]
