@@ -189,7 +189,7 @@ class ModelThread:
 
     def initial_state(self) -> Any:
         """See `Models`."""
-        return self._thread.submit(self._pyannet.initial_state).result()
+        return self._thread.submit(self._pyannet.initial_window_state).result()
 
     def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
         """See `Models`."""
@@ -209,11 +209,11 @@ class ModelThread:
         self._pyannet = PyanNet(segmentation)
         self._campplus = CamPlusPlus(embedding)
         # Compiles the kernels before the first audio comes.
-        self._segment(np.zeros(WINDOW_SAMPLES, np.float32), 0, self._pyannet.initial_state())
+        self._segment(np.zeros(WINDOW_SAMPLES, np.float32), 0, self._pyannet.initial_window_state())
         self._embed([np.zeros((SAMPLE_RATE_HZ // ROW_STEP_SAMPLES, MEL_BINS), np.float32)])
 
     def _segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        logp, states = self._pyannet.step(window[None], [start_sample], [state])
+        logp, states = self._pyannet.window_step(window[None], [start_sample], [state])
         return np.asarray(logp)[0], states[0]
 
     def _embed(self, crops: list[F32]) -> F32:
