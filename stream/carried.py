@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ class CarriedState:
     sums: tuple[Any, ...]
     h: Any
     c: Any
+
+    def restarted(self) -> CarriedState:
+        """With the forward directions at zero, as before anything was heard; norms and kept frames go on."""
+        return replace(self, h=self.h * 0, c=self.c * 0)
 
     def frames_ready(self, samples: int) -> int:
         """Frames to give, look-ahead included, once `samples` more are there; 0 if a layer in between gets none."""

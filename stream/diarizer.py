@@ -14,11 +14,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.activity import AHEAD_FRAMES, ActivityModels, ActivityPath, silence
 from stream.audio import AudioInput, Chunk
 from stream.embedding import EMBEDDING_SIZE, CamPlusPlus, FbankStream
 from stream.errors import TurnstreamError
 from stream.events import Event, Final
 from stream.fbank import MEL_BINS, ROW_STEP_SAMPLES
+from stream.labels import Labels
 from stream.ring import RingBuffer
 from stream.segmentation import PyanNet, activity
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
@@ -57,10 +59,16 @@ class Diarizer:
         encoding: str = "pcm_s16le",
         latency_s: float = 1.0,
         stitcher: StitcherConfig | None = None,
+        activity: bool = False,
     ) -> Session:
-        """A new stream; many can be open at once. Raises TurnstreamError for a number out of range."""
+        """A new stream; many can be open at once. Raises TurnstreamError for a number out of range.
+
+        activity: tell as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
+        onsets of speech within 0.3 s; and compute no window in which nobody speaks.
+        """
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
-        return Session(self.models, audio, Stitcher(stitcher or StitcherConfig()), Timeline(latency_s))
+        path = ActivityPath(self.models) if activity else None
+        return Session(self.models, audio, Stitcher(stitcher or StitcherConfig()), Timeline(latency_s), path)
 
     def close(self) -> None:
         """Ends the model thread; sessions still open cannot go on."""
@@ -75,8 +83,8 @@ class Diarizer:
         self.close()
 
 
-class Models(Protocol):
-    """What a session needs of the models; NumPy in, NumPy out."""
+class Models(ActivityModels, Protocol):
+    """What a session needs of the models; NumPy in, NumPy out. Of ActivityModels nothing without an activity path."""
 
     def initial_state(self) -> Any:
         """What the segmentation keeps of one stream from window to window."""
@@ -94,10 +102,18 @@ class Session:
     Memory is bounded: audio and fbank rows older than any window or embedding can ask for are dropped.
     """
 
-    def __init__(self, models: Models, audio: AudioInput, stitcher: Stitcher, timeline: Timeline):
+    def __init__(
+        self,
+        models: Models,
+        audio: AudioInput,
+        stitcher: Stitcher,
+        timeline: Timeline,
+        activity: ActivityPath | None = None,
+    ):
         self.audio = audio
         self.timeline = timeline
         self._models = models
+        self._activity = activity
         self._stitcher = stitcher
         self._schedule = WindowSchedule()
         self._ring = RingBuffer(WINDOW_SAMPLES + HOP_SAMPLES)
@@ -127,8 +143,9 @@ class Session:
         events = self._take(self.audio.flush())
         self._end_sample = end = self._ring.end
         while self._schedule.frames_end < end:  # silence follows, until the frames of a window cover every sample
-            self._append(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
-            events += self._window(self._schedule.take())
+            events += self._take(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
+        while self._activity and self._activity.behind(self._horizon(end)):
+            events += self._take(np.zeros(self._activity.next_end - self._ring.end, np.float32))
         return events
 
     def close(self) -> Final:
@@ -157,11 +174,33 @@ class Session:
     def _take(self, samples: F32) -> list[Event]:
         events: list[Event] = []
         while len(samples):
-            piece, samples = np.split(samples, [self._schedule.next_end - self._ring.end])
+            stop = self._schedule.next_end
+            if self._activity:
+                stop = min(stop, self._activity.next_end)
+            piece, samples = np.split(samples, [stop - self._ring.end])
             self._append(piece)
+            if self._activity and self._ring.end == self._activity.next_end:
+                events += self._listen(self._activity)
             if self._ring.end == self._schedule.next_end:
-                events += self._window(self._schedule.take())
+                start = self._schedule.take()
+                if self._activity is None or self._activity.gate.lets_through(start):
+                    events += self._window(start)
         return events
+
+    def _listen(self, path: ActivityPath) -> list[Event]:
+        """What the activity path hears in the newest chunk, an onset, and the window that waited for it."""
+        known = self._horizon(path.next_end // FRAME_SAMPLES)
+        events: list[Event] = list(path.hear(self._ring, known))
+        if onset := path.onset(self.timeline.horizon_frame):
+            events += self.timeline.onset(*onset)
+        if (verdict := path.gate.decided()) is not None:
+            start, speech = verdict
+            events += self._window(start) if speech else self._skip(start)
+        return events
+
+    def _skip(self, start_sample: int) -> list[Event]:
+        """Nobody speaks in this window: its labels are known without it."""
+        return self._tell(silence(start_sample), start_sample // FRAME_SAMPLES + WINDOW_FRAMES)
 
     def _append(self, samples: F32) -> None:
         self._ring.append(samples)
@@ -175,6 +214,12 @@ class Session:
         crops = self._stitcher.observe(first_frame, activity(logp))
         vectors = self._models.embed([self._fbank.rows_of_frames(crop) for crop in crops])
         labels = self._stitcher.assign(vectors)
+        if self._activity:
+            self._activity.gate.labelled(labels)
+        return self._tell(labels, end_frame)
+
+    def _tell(self, labels: Labels, end_frame: int) -> list[Event]:
+        """The events of the newest window's labels; what came before any window or embedding can ask for is dropped."""
         self._ring.drop_before(self._schedule.next_start)
         self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
         return self.timeline.update(labels, self._horizon(end_frame))
@@ -201,6 +246,14 @@ class ModelThread:
             return np.zeros((0, EMBEDDING_SIZE), np.float32)
         return self._thread.submit(self._embed, crops).result()
 
+    def initial_activity_state(self) -> Any:
+        """See `ActivityModels`."""
+        return self._thread.submit(self._pyannet.initial_state).result()
+
+    def listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
+        """See `ActivityModels`."""
+        return self._thread.submit(self._listen, chunk, state).result()
+
     def close(self) -> None:
         """Waits for the call under way and ends the thread."""
         self._thread.shutdown()
@@ -214,6 +267,10 @@ class ModelThread:
 
     def _segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
         logp, states = self._pyannet.window_step(window[None], [start_sample], [state])
+        return np.asarray(logp)[0], states[0]
+
+    def _listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
+        logp, states = self._pyannet.step(chunk[None], [state], AHEAD_FRAMES)
         return np.asarray(logp)[0], states[0]
 
     def _embed(self, crops: list[F32]) -> F32:

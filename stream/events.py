@@ -65,7 +65,20 @@ class Final:
         return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns])
 
 
-Event = Turn | Revision | Speaker | Final
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """From `start_frame` to `end_frame` (exclusive) somebody spoke or nobody, and speech overlapped or not.
+
+    Told by sessions opened with `activity=True`, 0.3 s behind the audio, without gaps, and never changed.
+    """
+
+    start_frame: int
+    end_frame: int
+    speech: bool
+    overlap: bool
+
+
+Event = Turn | Revision | Speaker | Activity | Final
 
 
 def frame_seconds(frame: int) -> float:
@@ -109,6 +122,14 @@ def _fields(event: Event) -> dict[str, Any]:
             }
         case Speaker():
             return {"event": "speaker", "speaker": speaker_name(event.id), "at_s": frame_seconds(event.at_frame)}
+        case Activity():
+            return {
+                "event": "activity",
+                "start_s": frame_seconds(event.start_frame),
+                "end_s": frame_seconds(event.end_frame),
+                "speech": event.speech,
+                "overlap": event.overlap,
+            }
         case Final():
             return {
                 "event": "final",
