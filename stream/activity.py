@@ -26,9 +26,6 @@ CHUNK_FRAMES = 6
 AHEAD_FRAMES = 10
 CHUNK_SAMPLES = CHUNK_FRAMES * FRAME_SAMPLES
 FIRST_SAMPLES = (CHUNK_FRAMES + AHEAD_FRAMES - 1) * FRAME_SAMPLES + RECEPTIVE_FIELD_SAMPLES  # of the first chunk
-# Never restarted, the cells of the upper layers run away within minutes (benchmarks/activity.py).
-RESTART_SILENT_CHUNKS = 3
-RESTART_CHUNKS = 99  # at the latest after as long as a window
 ONSET_FRAMES = 3  # speech shorter than this is not told as an onset yet
 ONSET_REACH_FRAMES = 6  # an onset that the windows have seen for longer is theirs to tell
 
@@ -39,7 +36,7 @@ class ActivityModels(Protocol):
     """What the activity path needs of the models; NumPy in, NumPy out."""
 
     def initial_activity_state(self) -> Any:
-        """What the segmentation carries of one stream."""
+        """What the segmentation carries of one stream, before its first sample."""
 
     def listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
         """Log-probabilities (T, 7) of the stream's next frames after its next samples (N,), and the state after them.
@@ -55,8 +52,6 @@ class ActivityPath:
         self._models = models
         self._state = models.initial_activity_state()
         self._start_sample = 0
-        self._silent_chunks = 0
-        self._restart_chunks = 0
         self._run_start: int | None = None  # of the speech that reaches up to end_frame
         self._run_told = False
         self.next_end = FIRST_SAMPLES
@@ -80,7 +75,6 @@ class ActivityPath:
         events = self._events(talkers)
         for event in events:
             self._follow(event)
-        self._restart(bool(talkers.any()))
         return [
             replace(event, end_frame=min(event.end_frame, end_frame))
             for event in events
@@ -114,13 +108,6 @@ class ActivityPath:
         if self._run_start is None:
             self._run_start, self._run_told = event.start_frame, False
 
-    def _restart(self, speech: bool) -> None:
-        """Let the forward states start from zero in a silence, and where there is none, now and then."""
-        self._restart_chunks += 1
-        self._silent_chunks = 0 if speech else self._silent_chunks + 1
-        if self._silent_chunks == RESTART_SILENT_CHUNKS or self._restart_chunks == RESTART_CHUNKS:
-            self._state, self._restart_chunks = self._state.restarted(), 0
-
 
 class Gate:
     """Holds a window back while nobody is known to speak in it, by the activity path and by the labels told before.
@@ -136,7 +123,7 @@ class Gate:
 
     def lets_through(self, start_sample: int) -> bool:
         """Whether to compute the window now; if not, it is held."""
-        if self._speech_end_frame() > start_sample // FRAME_SAMPLES:
+        if self._spoken_after(start_sample):
             return True
         self.held = start_sample
         return False
@@ -145,9 +132,8 @@ class Gate:
         """The held window's start and whether it is to be computed after all; None while there is nothing to say."""
         if self.held is None:
             return None
-        first = self.held // FRAME_SAMPLES
-        speech = self._speech_end_frame() > first
-        if not speech and self._path.end_frame < first + WINDOW_FRAMES:
+        speech = self._spoken_after(self.held)
+        if not speech and self._path.end_frame < self.held // FRAME_SAMPLES + WINDOW_FRAMES:
             return None
         start, self.held = self.held, None
         return start, speech
@@ -158,8 +144,9 @@ class Gate:
         if len(spoken):
             self._labelled_end_frame = max(self._labelled_end_frame, labels.first_frame + int(spoken[-1]) + 1)
 
-    def _speech_end_frame(self) -> int:
-        return max(self._path.speech_end_frame, self._labelled_end_frame)
+    def _spoken_after(self, sample: int) -> bool:
+        spoken_end = max(self._path.speech_end_frame, self._labelled_end_frame)
+        return spoken_end > max(0, sample // FRAME_SAMPLES)
 
 
 def silence(start_sample: int) -> Labels:

@@ -18,7 +18,9 @@ import numpy as np
 from kernels.backend import mx
 from stream.windows import LAYERS, SAMPLE_RATE_HZ
 
-MEMORY_S = 10.0  # of the norms: what a window sees
+# Found on simulated conversations and AMI excerpts (python -m benchmarks.activity drift).
+NORM_MEMORY_S = 30.0
+CELL_MEMORY_S = 3.0  # without it the cells of the upper layers run away within minutes, and speech is missed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Sums:
     Shapes: count a number, total and square (C,) or, before anything was heard, 0.
     """
 
-    memory_s: float = MEMORY_S  # after which a value counts 1/e; infinite: every value counts for ever
+    memory_s: float = NORM_MEMORY_S  # after which a value counts 1/e; infinite: every value counts for ever
     count: float = 0.0
     total: Any = 0.0
     square: Any = 0.0
@@ -61,9 +63,12 @@ class CarriedState:
     h: Any
     c: Any
 
-    def restarted(self) -> CarriedState:
-        """With the forward directions at zero, as before anything was heard; norms and kept frames go on."""
-        return replace(self, h=self.h * 0, c=self.c * 0)
+    def faded(self, samples: int, memory_s: float = CELL_MEMORY_S) -> CarriedState:
+        """With the cells of the forward directions nearer to zero, as `samples` of audio have gone by.
+
+        The network was trained on 10 s from zero: cells that count up and never down go where it never was.
+        """
+        return replace(self, c=self.c * math.exp(-samples / (memory_s * SAMPLE_RATE_HZ)))
 
     def frames_ready(self, samples: int) -> int:
         """Frames to give, look-ahead included, once `samples` more are there; 0 if a layer in between gets none."""

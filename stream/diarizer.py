@@ -7,6 +7,7 @@ samples -> audio -> ring -> windows -> segmentation -> embedding when needed -> 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from stream.activity import AHEAD_FRAMES, ActivityModels, ActivityPath, silence
 from stream.audio import AudioInput, Chunk
+from stream.carried import CarriedState
 from stream.embedding import EMBEDDING_SIZE, CamPlusPlus, FbankStream
 from stream.errors import TurnstreamError
 from stream.events import Event, Final
@@ -26,6 +28,7 @@ from stream.segmentation import PyanNet, activity
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
 from stream.stitcher_config import StitcherConfig
 from stream.timeline import Timeline
+from stream.voice import voice_like
 from stream.weights import embedding_weights, segmentation_weights
 from stream.windows import (
     FRAME_OFFSET_SAMPLES,
@@ -248,7 +251,7 @@ class ModelThread:
 
     def initial_activity_state(self) -> Any:
         """See `ActivityModels`."""
-        return self._thread.submit(self._pyannet.initial_state).result()
+        return self._thread.submit(lambda: self._expecting_a_voice).result()
 
     def listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
         """See `ActivityModels`."""
@@ -271,7 +274,11 @@ class ModelThread:
 
     def _listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
         logp, states = self._pyannet.step(chunk[None], [state], AHEAD_FRAMES)
-        return np.asarray(logp)[0], states[0]
+        return np.asarray(logp)[0], states[0].faded(len(chunk))
+
+    @cached_property
+    def _expecting_a_voice(self) -> CarriedState:
+        return self._pyannet.expecting(voice_like())
 
     def _embed(self, crops: list[F32]) -> F32:
         return np.stack([self._campplus.embed_rows(crop) for crop in crops])

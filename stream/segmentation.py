@@ -6,6 +6,7 @@ The network of pyannote segmentation-3.0 (Bredin & Laurent 2021; Plaquet & Bredi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,12 @@ class PyanNet:
         frames = tuple(xp.zeros((0, width), xp.float32) for width in widths)
         still = xp.zeros((LSTM_LAYERS, self.lstm[0].hidden), xp.float32)
         return CarriedState(xp.zeros(0, xp.float32), frames, (sums,) * 4, still, still)
+
+    def expecting(self, wave: np.ndarray, sums: Any = Sums()) -> CarriedState:  # noqa: B008  (never changed)
+        """`initial_state` with norms that have heard `wave`, (N,) at 16 kHz, and remember nothing else of it."""
+        start = self.initial_state(sums)
+        _, (heard,) = self.step(wave[None], [start])
+        return replace(start, sums=heard.sums)
 
     def step(
         self, chunks: Any, states: Sequence[CarriedState], ahead_frames: int = 0
