@@ -58,6 +58,7 @@ def run_mic(args: Namespace) -> int:
             channels=microphone.channels,
             channel=_channel(args.channel, microphone.channels, device.name),
             latency_s=args.latency,
+            activity=args.activity,
         )
         outputs.begin(source, device=device.name, latency_s=args.latency)
         display = choose_display(args, True, stdout, device.name, args.seconds)
@@ -149,6 +150,7 @@ def _diarize(diarizer: Diarizer, path: Path, realtime: bool, args: Namespace, ou
             channels=recording.channels,
             channel=_channel(args.channel, recording.channels, str(path)),
             latency_s=args.latency,
+            activity=args.activity,
         )
         display = choose_display(args, realtime, stdout, path.name, recording.duration_s)
         outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))

@@ -97,6 +97,7 @@ def _add_engine(command: Parser) -> None:
     latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
     group.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
     group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
+    group.add_argument("--activity", action="store_true", help="tell every 0.1 s whether anyone speaks, and overlap")
     group.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
     group.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
 
