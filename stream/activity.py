@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.events import Activity
-from stream.labels import Labels
+from stream.labels import Bools, Labels
 from stream.ring import RingBuffer
 from stream.segmentation import activity
 from stream.windows import FRAME_SAMPLES, RECEPTIVE_FIELD_SAMPLES, WINDOW_FRAMES
@@ -110,15 +110,17 @@ class ActivityPath:
 
 
 class Gate:
-    """Holds a window back while nobody is known to speak in it, by the activity path and by the labels told before.
+    """Holds a window back while nobody is known to speak in it, by the activity path and by the windows before it.
 
     The activity path knows the last frames of a window 0.24 s after its end. By then a held window is either let
-    through or skipped: the same audio always gives the same windows.
+    through or skipped. Which it will be is a function of the audio alone: a window is computed where somebody speaks
+    from its first frame on, by an earlier window that was computed, or by the activity path up to the end of the chunk
+    with its last frame.
     """
 
     def __init__(self, path: ActivityPath):
         self._path = path
-        self._labelled_end_frame = 0
+        self._seen_end_frame = 0  # one past the last frame in which a window had anybody speak
         self.held: int | None = None  # start sample of the window that waits
 
     def lets_through(self, start_sample: int) -> bool:
@@ -138,14 +140,14 @@ class Gate:
         start, self.held = self.held, None
         return start, speech
 
-    def labelled(self, labels: Labels) -> None:
-        """Note where the windows say that somebody speaks."""
-        spoken = np.flatnonzero(labels.active.any(axis=1))
+    def seen(self, first_frame: int, active: Bools) -> None:
+        """Note where a window says that somebody speaks. Shapes: active (T, S), from `first_frame` on."""
+        spoken = np.flatnonzero(active.any(axis=1))
         if len(spoken):
-            self._labelled_end_frame = max(self._labelled_end_frame, labels.first_frame + int(spoken[-1]) + 1)
+            self._seen_end_frame = max(self._seen_end_frame, first_frame + int(spoken[-1]) + 1)
 
     def _spoken_after(self, sample: int) -> bool:
-        spoken_end = max(self._path.speech_end_frame, self._labelled_end_frame)
+        spoken_end = max(self._path.speech_end_frame, self._seen_end_frame)
         return spoken_end > max(0, sample // FRAME_SAMPLES)
 
 

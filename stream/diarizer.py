@@ -214,11 +214,12 @@ class Session:
         first_frame = start_sample // FRAME_SAMPLES
         end_frame = first_frame + WINDOW_FRAMES
         logp, self._state = self._models.segment(window, start_sample, self._state)
-        crops = self._stitcher.observe(first_frame, activity(logp))
+        active = activity(logp)
+        if self._activity:
+            self._activity.gate.seen(first_frame, active)
+        crops = self._stitcher.observe(first_frame, active)
         vectors = self._models.embed([self._fbank.rows_of_frames(crop) for crop in crops])
         labels = self._stitcher.assign(vectors)
-        if self._activity:
-            self._activity.gate.labelled(labels)
         return self._tell(labels, end_frame)
 
     def _tell(self, labels: Labels, end_frame: int) -> list[Event]:
