@@ -2,7 +2,7 @@
 
     python -m benchmarks.activity accuracy RECORDING.flac...   speech error and overlap F1 at 0.1, 0.3 and 0.5 s
     python -m benchmarks.activity start RECORDING.flac...      the first 10 s, with and without an expectation
-    python -m benchmarks.activity drift RECORDING.flac... [--hours 1]   restarts of the state, statistics of the norms
+    python -m benchmarks.activity drift RECORDING.flac... [--hours 1] [--only TEXT]   restarts and statistics
     python -m benchmarks.activity state RECORDING.flac...      zero state, no state and carried state
     python -m benchmarks.activity cost RECORDING.flac          a step beside a window, one stream and eight
     python -m benchmarks.activity gate RECORDING.flac...       windows saved, and what that costs in DER
@@ -16,6 +16,7 @@ the frames with two speakers or more. What the windows say is kept in the cache 
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -153,7 +154,7 @@ def start(network: PyanNet, recordings: list[Recording]) -> None:
         print(f"{name:40}  {'    '.join(parts)}", flush=True)
 
 
-def drift(network: PyanNet, recordings: list[Recording], hours: float) -> None:
+def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str) -> None:
     """All recordings one after the other, in a loop, under every policy and every statistic."""
     pieces = [soundfile.read(recording.path, dtype="float32")[0] for recording in recordings]
     pieces = [piece[: len(piece) // FRAME_SAMPLES * FRAME_SAMPLES] for piece in pieces]
@@ -166,7 +167,7 @@ def drift(network: PyanNet, recordings: list[Recording], hours: float) -> None:
         "at silences": AtSilences,
         f"cells fade, {CELL_MEMORY_S:g} s (engine)": lambda: fading(CELL_MEMORY_S),
     }
-    names = [(statistic, policy) for statistic in statistics for policy in policies]
+    names = [pair for pair in itertools.product(statistics, policies) if only in " ".join(pair)]
     samples = round(hours * 3600 * SAMPLE_RATE_HZ)
     voice = voice_like()
     rows = [Row(wave, network.expecting(voice, statistics[s]), policies[p](), samples) for s, p in names]
@@ -223,6 +224,7 @@ def main() -> None:
     parser.add_argument("table", choices=("accuracy", "start", "drift", "state", "cost", "gate", "stretch"))
     parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--only", default="", help="drift: only the rows whose names contain this")
     parser.add_argument("--cache", type=Path, default=cache_dir() / "der", help="where model outputs are kept")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
@@ -235,7 +237,7 @@ def main() -> None:
         case "stretch":
             activity_gate.stretch(recordings)
         case "drift":
-            drift(PyanNet(segmentation_weights()), recordings, arguments.hours)
+            drift(PyanNet(segmentation_weights()), recordings, arguments.hours, arguments.only)
         case table:
             tables = {"accuracy": accuracy, "start": start, "state": activity_state.state, "cost": cost}
             tables[table](PyanNet(segmentation_weights()), recordings)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,19 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.activity import ActivityPath
+from stream.activity import AHEAD_FRAMES, FIRST_SAMPLES, ActivityPath, silence
 from stream.audio import AudioInput
 from stream.diarizer import Diarizer, Models, Session
 from stream.events import Activity, Event, Turn, to_json
+from stream.labels import Labels
+from stream.segmentation import PyanNet
 from stream.stitcher import Stitcher
 from stream.timeline import Timeline
-from stream.weights import demo_recording
+from stream.weights import demo_recording, segmentation_weights
 from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
 from tests.test_diarizer import SIZES, Remembering, cut
 
-EXAMPLES = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FIRST_SPEECH_S = 6.69  # in the demo recording, by its reference
 
 
@@ -99,7 +102,7 @@ def test_chunks_change_no_event(models: Hearing, paused: np.ndarray, sizes: list
 
 
 def test_one_sample_at_a_time(models: Hearing, demo: np.ndarray) -> None:
-    short = demo[100_000:140_000]
+    short = demo[100_000:130_000]
     assert lines(run(open_session(models), cut(short, [1]))) == lines(run(open_session(models), [short]))
 
 
@@ -132,10 +135,11 @@ def test_activity_is_told_within_0_3_s(models: Hearing, demo: np.ndarray) -> Non
 
 
 def test_speech_is_told_where_the_windows_say_it(models: Hearing, demo: np.ndarray) -> None:
-    told = activities(run(open_session(models), [demo]))
+    talk = demo[80_000:320_000]
+    told = activities(run(open_session(models), [talk]))
     speech = np.concatenate([np.full(e.end_frame - e.start_frame, e.speech) for e in told])
     final = open_session(models, activity=False)
-    final.feed(demo)
+    final.feed(talk)
     truth = np.zeros(len(speech), bool)
     for turn in final.close().turns:
         truth[turn.start_frame : turn.end_frame] = True
@@ -210,6 +214,49 @@ def test_silence_alone_computes_no_window(models: Hearing) -> None:
     assert not models.starts
     assert {(e.speech, e.overlap) for e in activities(events)} == {(False, False)}
     assert events[-1].turns == ()
+
+
+def spoken(first_frame: int, end_frame: int, start: int, end: int, speaker: int | None = 7) -> Labels:
+    """Labels in which one speaker talks from `start` to `end`."""
+    active = np.zeros((end_frame - first_frame, 1), bool)
+    active[start - first_frame : end - first_frame] = True
+    return Labels(first_frame, active, (speaker,))
+
+
+def test_the_windows_take_an_onset_over_under_its_id() -> None:
+    timeline = Timeline(1.0)
+    timeline.update(silence(-129 * FRAME_SAMPLES), 460)
+    assert timeline.onset(475, 481) == [Turn(1, None, 475, 481, 475, "provisional")]
+    assert timeline.onset(482, 490) == []  # a turn is there
+    events = timeline.update(spoken(0, 490, 470, 490), 490)
+    assert [(e.id, e.speaker, e.start_frame, e.end_frame) for e in events if isinstance(e, Turn)] == [(1, 1, 470, 490)]
+
+
+def test_the_windows_retract_an_onset_that_was_none() -> None:
+    timeline = Timeline(1.0)
+    timeline.update(silence(-129 * FRAME_SAMPLES), 460)
+    (onset,) = timeline.onset(475, 481)
+    assert timeline.update(silence(-99 * FRAME_SAMPLES), 490) == [replace(onset, state="retracted")]
+    assert timeline.turns == ()
+
+
+def test_an_onset_begins_where_nothing_is_committed() -> None:
+    timeline = Timeline(0.5)
+    timeline.update(silence(-129 * FRAME_SAMPLES), 460)
+    (onset,) = timeline.onset(400, 466)
+    assert isinstance(onset, Turn)
+    assert onset.start_frame == onset.committed_frame == timeline.committed_frame == 430
+    assert timeline.onset(300, 430) == []
+
+
+def test_cells_fade_from_chunk_to_chunk(models: Hearing, demo: np.ndarray) -> None:
+    """As the network alone would leave them, times exp(-0.10125 / 3)."""
+    chunk = (demo[120_000 : 120_000 + FIRST_SAMPLES] / 32_768).astype(np.float32)
+    before = models.initial_activity_state()
+    _, after = models.listen(chunk, before)
+    _, (alone,) = PyanNet(segmentation_weights()).step(chunk[None], [before], AHEAD_FRAMES)
+    np.testing.assert_allclose(after.c, alone.c * np.exp(-FIRST_SAMPLES / 48_000), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(after.h, alone.h)
 
 
 def test_activity_as_json() -> None:
