@@ -183,6 +183,24 @@ def test_windows_with_speech_are_computed_and_no_others(models: Hearing, paused:
     assert len(due) - len(computed) > 5
 
 
+def test_a_held_window_waits_until_its_last_frame_is_known(models: Hearing) -> None:
+    path = ActivityPath(models)
+    gate, start = path.gate, 100 * HOP_SAMPLES
+    first = start // FRAME_SAMPLES
+    path.end_frame, path.speech_end_frame = first + WINDOW_FRAMES - 8, first
+    assert not gate.lets_through(start)
+    assert gate.decided() is None
+    path.end_frame = path.speech_end_frame = first + WINDOW_FRAMES - 2
+    assert gate.decided() == (start, True)
+    assert gate.decided() is None  # told once
+    path.end_frame, path.speech_end_frame = first + WINDOW_FRAMES + 40, first + 30
+    assert not gate.lets_through(start + HOP_SAMPLES)
+    assert gate.decided() == (start + HOP_SAMPLES, False)
+    gate.seen(first + 50, np.eye(20, 3, dtype=bool))  # a window has somebody speak in its frames 0 to 2
+    assert gate.lets_through(start + HOP_SAMPLES)
+    assert not gate.lets_through(start + 2 * HOP_SAMPLES)
+
+
 def test_skipped_windows_change_no_final_turn(models: Hearing, paused: np.ndarray) -> None:
     with_gate, without = (run(open_session(models, activity), [paused])[-1] for activity in (True, False))
     assert json.loads(to_json(with_gate))["speakers"] == json.loads(to_json(without))["speakers"]
