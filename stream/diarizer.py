@@ -194,7 +194,8 @@ class Session:
         """What the activity path hears in the newest chunk, an onset, and the window that waited for it."""
         known = self._horizon(path.next_end // FRAME_SAMPLES)
         events: list[Event] = list(path.hear(self._ring, known))
-        if onset := path.onset(self.timeline.horizon_frame):
+        onset = path.onset(self.timeline.horizon_frame)
+        if onset and self._end_sample is None:  # no window would come to take it over
             events += self.timeline.onset(*onset)
         if (verdict := path.gate.decided()) is not None:
             start, speech = verdict

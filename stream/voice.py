@@ -1,7 +1,7 @@
 """A tone like a voice: what the norms of the activity path expect of a stream before they have heard any of it.
 
 With no expectation the first noise of a room is taken for speech, and then the first speech for more noise. Two seconds
-of a synthetic voice, forgotten like everything else, take the speech/non-speech error of the first 10 s from 12 to 5 %
+of a synthetic voice, forgotten like everything else, take the speech/non-speech error of the first 10 s from 12 to 6 %
 (`python -m benchmarks.activity start`).
 """
 
