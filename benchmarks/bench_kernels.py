@@ -224,7 +224,7 @@ def read_often(values: np.ndarray, times: int) -> float:
 def test_window(benchmark: Any, batch: int, network: PyanNet, torch_network: Any, onnx_session: Any) -> None:
     """A whole window, and one hop of a stream."""
     windows = noise(batch, WINDOW_SAMPLES)
-    states, starts = [network.initial_state() for _ in range(batch)], [0] * batch
+    states, starts = [network.initial_window_state() for _ in range(batch)], [0] * batch
     on_mlx = mx.array(windows)
 
     def hop() -> Any:
@@ -244,6 +244,6 @@ def test_window(benchmark: Any, batch: int, network: PyanNet, torch_network: Any
         "ONNX Runtime": (lambda: onnx_session.run(None, {"windows": windows})[0]) if onnx_session else NOT_RUN,
     }
     check(runs, MAX_DIFFERENCE, relative=False)
-    network.step(windows, starts, states)
+    network.window_step(windows, starts, states)
     report(f"10 s window, batch {batch}", {"kernels, one hop of a stream": hop} | runs, batch)
     benchmark.pedantic(runs["kernels"], rounds=ROUNDS, warmup_rounds=1)

@@ -62,6 +62,7 @@ def open_session(
         revision_reach_s=args.revision_reach,
         stitcher=stitcher_config(args),
         known=known,
+        activity=args.activity,
     )
 
 

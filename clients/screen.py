@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.transcript import Cell, Row, Transcript
-from stream.events import Turn, frame_seconds
+from stream.events import Activity, Turn, frame_seconds
 from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 # Okabe and Ito's colour-blind-safe palette, the darkest blue left out: it cannot be read on black.
@@ -96,8 +96,24 @@ def _state_line(transcript: Transcript, status: Status, latency_s: float) -> Tex
         count(len(transcript.rows), "turn"),
         count(transcript.revisions, "revision"),
     ]
-    text = Text(" · ".join(parts), style="dim", no_wrap=True, overflow="ellipsis")
-    return text if not status.notice else Text(status.notice, style="bold red", no_wrap=True, overflow="ellipsis")
+    if status.notice:
+        return Text(status.notice, style="bold red", no_wrap=True, overflow="ellipsis")
+    text = _talk_light(transcript.activity)
+    return text.append(" · ".join(parts), style="dim")
+
+
+def _talk_light(activity: Activity | None) -> Text:
+    """On while anyone speaks, double while speech overlaps; nothing where the session does not tell."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    if activity is None:
+        return text
+    lights = {
+        (False, False): ("○ silence", "dim"),
+        (True, False): ("● speech ", "green"),
+        (True, True): ("● overlap", "yellow"),
+    }
+    text.append(*lights[activity.speech, activity.overlap])
+    return text.append(" · ", style="dim")
 
 
 def count(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import islice
 
-from stream.events import Event, Final, Revision, Speaker, Turn
+from stream.events import Activity, Event, Final, Revision, Speaker, Turn
 from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 RECENT_TURNS = 300  # more than a minute of any talk: what a view of "now" has to look at
@@ -39,6 +39,7 @@ class Transcript:
         self.names: dict[int, str] = {}  # of the speakers who have one now
         self.revisions = 0
         self.final: Final | None = None
+        self.activity: Activity | None = None  # the newest; None where the session was not asked for it
         self._talk_frames: dict[int | None, int] = {}
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -52,6 +53,8 @@ class Transcript:
                 case Speaker():
                     self._meet(event.id)
                     self._take_name(event)
+                case Activity():
+                    self.activity = event
                 case Final():
                     self.final = event
                     self.names = {speaker: name for speaker, name, _ in event.names}

@@ -147,6 +147,7 @@ def _add_engine(command: Parser) -> None:
     reach = "revise no turn that ended more than S seconds ago (default: any turn)"
     group.add_argument("--revision-reach", type=_not_negative, default=float("inf"), metavar="S", help=reach)
     group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
+    group.add_argument("--activity", action="store_true", help="tell every 0.1 s whether anyone speaks, and overlap")
     group.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
     group.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
     group.add_argument("--stitcher", metavar="PATH", help="constants as turnstream tune writes them")

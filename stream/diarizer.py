@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -17,12 +18,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.activity import AHEAD_FRAMES, ActivityModels, ActivityPath, silence
 from stream.audio import AudioInput, Chunk
+from stream.carried import CarriedState
 from stream.embedding import EMBEDDING_SIZE, CamPlusPlus, FbankStream
 from stream.enrolment import sole_voice
 from stream.errors import EnrolmentError, TurnstreamError
 from stream.events import Event, Final
 from stream.fbank import MEL_BINS, ROW_STEP_SAMPLES
+from stream.labels import Labels
 from stream.naming import Known, Naming
 from stream.person import Person, weights_id
 from stream.profiles import Profile
@@ -31,6 +35,7 @@ from stream.segmentation import PyanNet, activity
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
 from stream.stitcher_config import StitcherConfig
 from stream.timeline import Timeline
+from stream.voice import voice_like
 from stream.weights import embedding_weights, segmentation_weights
 from stream.windows import (
     FRAME_OFFSET_SAMPLES,
@@ -69,17 +74,22 @@ class Diarizer:
         revision_reach_s: float = math.inf,
         stitcher: StitcherConfig | None = None,
         known: Sequence[Person] = (),
+        activity: bool = False,
     ) -> Session:
         """A new stream; many can be open at once.
 
         What the numbers mean: `AudioInput`, `Timeline`, `StitcherConfig`. Speakers who sound like somebody in `known`
         get his name. Raises TurnstreamError for a number out of range and for a person enrolled with another embedding
         model.
+
+        activity: tell as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
+        onsets of speech within 0.3 s; and compute no window in which nobody speaks.
         """
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
         timeline = Timeline(latency_s, revision_interval_s=revision_interval_s, revision_reach_s=revision_reach_s)
         naming = Naming([Known(person.name, person.profile_for(self.voice_model)) for person in known])
-        return Session(self.models, audio, Stitcher(stitcher), timeline, naming)
+        path = ActivityPath(self.models) if activity else None
+        return Session(self.models, audio, Stitcher(stitcher), timeline, naming, path)
 
     def enroll(self, samples: Chunk, *, sample_rate_hz: int = SAMPLE_RATE_HZ, channels: int = 1) -> Profile:
         """The voice of the one person who talks in these samples (see `Session.feed`); save it with a PeopleStore.
@@ -103,8 +113,8 @@ class Diarizer:
         self.close()
 
 
-class Models(Protocol):
-    """What a session needs of the models; NumPy in, NumPy out."""
+class Models(ActivityModels, Protocol):
+    """What a session needs of the models; NumPy in, NumPy out. Of ActivityModels nothing without an activity path."""
 
     def initial_state(self) -> Any:
         """What the segmentation keeps of one stream from window to window."""
@@ -130,6 +140,7 @@ class Session:
         stitcher: Stitcher,
         timeline: Timeline,
         naming: Naming | None = None,
+        activity: ActivityPath | None = None,
         *,
         live: bool = True,
     ):
@@ -137,6 +148,7 @@ class Session:
         self._live = live
         self.timeline = timeline
         self._models = models
+        self._activity = activity
         self._stitcher = stitcher
         self._naming = naming or Naming()
         self._schedule = WindowSchedule()
@@ -168,8 +180,9 @@ class Session:
         events = self._take(self.audio.flush())
         self._end_sample = end = self._ring.end
         while self._schedule.frames_end < end:  # silence follows, until the frames of a window cover every sample
-            self._append(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
-            events += self._window(self._schedule.take())
+            events += self._take(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
+        while self._activity and self._activity.behind(self._horizon(end)):
+            events += self._take(np.zeros(self._activity.next_end - self._ring.end, np.float32))
         return events
 
     def close(self) -> Final:
@@ -240,11 +253,36 @@ class Session:
     def _take(self, samples: F32) -> list[Event]:
         events: list[Event] = []
         while len(samples):
-            piece, samples = np.split(samples, [self._schedule.next_end - self._ring.end])
+            stop = self._schedule.next_end
+            if self._activity:
+                stop = min(stop, self._activity.next_end)
+            piece, samples = np.split(samples, [stop - self._ring.end])
             self._append(piece)
+            if self._activity and self._ring.end == self._activity.next_end:
+                events += self._listen(self._activity)
             if self._ring.end == self._schedule.next_end:
-                events += self._window(self._schedule.take())
+                start = self._schedule.take()
+                if self._activity is None or self._activity.gate.lets_through(start):
+                    events += self._window(start)
         return events
+
+    def _listen(self, path: ActivityPath) -> list[Event]:
+        """What the activity path hears in the newest chunk, an onset, and the window that waited for it."""
+        known = self._horizon(path.next_end // FRAME_SAMPLES)
+        events: list[Event] = list(path.hear(self._ring, known))
+        onset = path.onset(self.timeline.horizon_frame)
+        if onset and self._live and self._end_sample is None:  # at the end no window would come to take it over
+            events += self.timeline.onset(*onset)
+        if (verdict := path.gate.decided()) is not None:
+            start, speech = verdict
+            events += self._window(start) if speech else self._skip(start)
+        return events
+
+    def _skip(self, start_sample: int) -> list[Event]:
+        """Nobody speaks in this window: its labels are known without it."""
+        end_frame = start_sample // FRAME_SAMPLES + WINDOW_FRAMES
+        self._drop(end_frame)
+        return self._tell(silence(start_sample), end_frame) if self._live else []
 
     def _append(self, samples: F32) -> None:
         self._ring.append(samples)
@@ -255,16 +293,27 @@ class Session:
         first_frame = start_sample // FRAME_SAMPLES
         end_frame = first_frame + WINDOW_FRAMES
         logp, self._state = self._models.segment(window, start_sample, self._state)
-        crops = self._stitcher.observe(first_frame, activity(logp))
+        active = activity(logp)
+        if self._activity:
+            self._activity.gate.seen(first_frame, active)
+        crops = self._stitcher.observe(first_frame, active)
         vectors = self._models.embed([self._fbank.rows_of_frames(crop) for crop in crops])
+        self._drop(end_frame)
+        if self._live:
+            return self._tell(self._stitcher.assign(vectors), end_frame)
+        self._stitcher.remember(vectors)
+        return []
+
+    def _tell(self, labels: Labels, end_frame: int) -> list[Event]:
+        """The events of the newest window's labels."""
+        self._named_frame = self._horizon(end_frame)
+        events = self.timeline.update(labels, self._named_frame)
+        return [*events, *self._naming.update(self.voices, self._named_frame)]
+
+    def _drop(self, end_frame: int) -> None:
+        """Forget what lies before anything that a window or an embedding can still ask for."""
         self._ring.drop_before(self._schedule.next_start)
         self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
-        self._named_frame = self._horizon(end_frame)
-        if not self._live:
-            self._stitcher.remember(vectors)
-            return []
-        events = self.timeline.update(self._stitcher.assign(vectors), self._named_frame)
-        return [*events, *self._naming.update(self.voices, self._named_frame)]
 
 
 class ModelThread:
@@ -276,7 +325,7 @@ class ModelThread:
 
     def initial_state(self) -> Any:
         """See `Models`."""
-        return self._thread.submit(self._pyannet.initial_state).result()
+        return self._thread.submit(self._pyannet.initial_window_state).result()
 
     def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
         """See `Models`."""
@@ -288,6 +337,14 @@ class ModelThread:
             return np.zeros((0, EMBEDDING_SIZE), np.float32)
         return self._thread.submit(self._embed, crops).result()
 
+    def initial_activity_state(self) -> Any:
+        """See `ActivityModels`."""
+        return self._thread.submit(lambda: self._expecting_a_voice).result()
+
+    def listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
+        """See `ActivityModels`."""
+        return self._thread.submit(self._listen, chunk, state).result()
+
     def close(self) -> None:
         """Waits for the call under way and ends the thread."""
         self._thread.shutdown()
@@ -296,12 +353,20 @@ class ModelThread:
         self._pyannet = PyanNet(segmentation)
         self._campplus = CamPlusPlus(embedding)
         # Compiles the kernels before the first audio comes.
-        self._segment(np.zeros(WINDOW_SAMPLES, np.float32), 0, self._pyannet.initial_state())
+        self._segment(np.zeros(WINDOW_SAMPLES, np.float32), 0, self._pyannet.initial_window_state())
         self._embed([np.zeros((SAMPLE_RATE_HZ // ROW_STEP_SAMPLES, MEL_BINS), np.float32)])
 
     def _segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        logp, states = self._pyannet.step(window[None], [start_sample], [state])
+        logp, states = self._pyannet.window_step(window[None], [start_sample], [state])
         return np.asarray(logp)[0], states[0]
+
+    def _listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
+        logp, states = self._pyannet.step(chunk[None], [state], AHEAD_FRAMES)
+        return np.asarray(logp)[0], states[0].faded(len(chunk))
+
+    @cached_property
+    def _expecting_a_voice(self) -> CarriedState:
+        return self._pyannet.expecting(voice_like())
 
     def _embed(self, crops: list[F32]) -> F32:
         return np.stack([self._campplus.embed_rows(crop) for crop in crops])

@@ -81,7 +81,20 @@ class Final:
         return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns], names)
 
 
-Event = Turn | Revision | Speaker | Final
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """From `start_frame` to `end_frame` (exclusive) somebody spoke or nobody, and speech overlapped or not.
+
+    Told by sessions opened with `activity=True`, 0.3 s behind the audio, without gaps, and never changed.
+    """
+
+    start_frame: int
+    end_frame: int
+    speech: bool
+    overlap: bool
+
+
+Event = Turn | Revision | Speaker | Activity | Final
 
 
 def frame_seconds(frame: int) -> float:
@@ -144,6 +157,14 @@ def _fields(event: Event) -> dict[str, Any]:
                 "confidence": event.confidence,
                 **({"into": speaker_name(event.into)} if event.state == "merged" else {}),
                 "at_s": frame_seconds(event.at_frame),
+            }
+        case Activity():
+            return {
+                "event": "activity",
+                "start_s": frame_seconds(event.start_frame),
+                "end_s": frame_seconds(event.end_frame),
+                "speech": event.speech,
+                "overlap": event.overlap,
             }
         case Final():
             names: dict[int | None, tuple[str | None, float | None]] = {n[0]: n[1:] for n in event.names}

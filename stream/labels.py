@@ -45,10 +45,11 @@ class Labels:
 
 
 def joined(blocks: Sequence[Labels]) -> Labels:
-    """Labels that follow each other without a gap, as one; those of no blocks are empty and begin at frame 0."""
+    """Labels of blocks in order of time, as one; nobody talks between them. Those of no blocks begin at frame 0."""
     speakers = sorted({s for block in blocks for s in block.speakers}, key=lambda s: (s is None, s or 0))
     first = blocks[0].first_frame if blocks else 0
-    active = np.zeros((sum(len(block.active) for block in blocks), len(speakers)), bool)
+    end = blocks[-1].end_frame if blocks else 0
+    active = np.zeros((end - first, len(speakers)), bool)
     for block in blocks:
         place = slice(block.first_frame - first, block.end_frame - first)
         for n, speaker in enumerate(block.speakers):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from stream.activity import ActivityPath
 from stream.audio import AudioInput, Chunk
 from stream.diarizer import Models, Session
 from stream.events import Final
@@ -12,12 +13,19 @@ from stream.stitcher_config import StitcherConfig
 from stream.timeline import Timeline
 
 
-def diarize(models: Models, audio: AudioInput, chunks: Iterable[Chunk], config: StitcherConfig | None = None) -> Final:
+def diarize(
+    models: Models,
+    audio: AudioInput,
+    chunks: Iterable[Chunk],
+    config: StitcherConfig | None = None,
+    activity: ActivityPath | None = None,
+) -> Final:
     """The turns of a recording, given as chunks of any size that `audio` takes; speakers are numbered as they appear.
 
-    No window is clustered and no label made until all are known. Raises AudioError for chunks that `audio` refuses.
+    No window is clustered and no label made until all are known. With an activity path, windows in which nobody speaks
+    are left out, as a live session with one leaves them out. Raises AudioError for chunks that `audio` refuses.
     """
-    session = Session(models, audio, Stitcher(config), Timeline(), live=False)
+    session = Session(models, audio, Stitcher(config), Timeline(), activity=activity, live=False)
     for chunk in chunks:
         session.feed(chunk)
     return session.close()

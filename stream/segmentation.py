@@ -6,14 +6,16 @@ The network of pyannote segmentation-3.0 (Bredin & Laurent 2021; Plaquet & Bredi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from kernels.backend import mx, on_cpu
-from kernels.convpool import Conv, conv_pool, instance_norm_leaky, linear_leaky, log_softmax, normal_scale
+from kernels.convpool import POOL, Conv, conv_pool, instance_norm_leaky, linear_leaky, log_softmax, normal_scale
 from kernels.lstm import LSTMWeights, bilstm
-from kernels.sincnet import SincFilters, sinc_filters, sinc_pool
+from kernels.sincnet import STRIDE, SincFilters, sinc_filters, sinc_pool
+from stream.carried import CarriedState, Sums, add_all, join, rows_of, stack, wave_scale
 from stream.windows import FRAME_SAMPLES, HOP_SAMPLES, RECEPTIVE_FIELD_SAMPLES, WINDOW_SAMPLES
 
 try:
@@ -24,6 +26,7 @@ except ImportError:  # numba is there on Linux only
 LSTM_LAYERS = 4
 LEAKY_SLOPE = 0.01
 NORM_EPS = 1e-5
+BANK_STEP_SAMPLES = STRIDE * POOL  # between two rows of the pooled filterbank
 MIN_SAMPLES = RECEPTIVE_FIELD_SAMPLES + FRAME_SAMPLES  # two frames: the norms have no variance over one
 
 # Class -> which of the three local speakers it says are active: silence, {1}, {2}, {3}, {1,2}, {1,3}, {2,3}.
@@ -71,19 +74,20 @@ class PyanNet:
         scale, shift = normal_scale(windows, *self.wave_norm, NORM_EPS)
         return mx.array(self.classify(*sinc_pool(windows, self.filters, scale, shift)))
 
-    def initial_state(self, hop_samples: int = HOP_SAMPLES, window_samples: int = WINDOW_SAMPLES) -> Any:
-        """What one stream keeps from window to window for `step`; None where each window is computed in full (GPUs).
+    def initial_window_state(self, hop_samples: int = HOP_SAMPLES, window_samples: int = WINDOW_SAMPLES) -> Any:
+        """What one stream keeps from window to window for `window_step`; None where each is computed in full (GPUs).
 
         Errors: ValueError for a hop that is not a multiple of 10 samples.
         """
         return sincnet_stream.initial_state(self.filters, window_samples, hop_samples) if _on_cpu_kernels() else None
 
-    def step(self, windows: Any, starts: Sequence[int], states: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+    def window_step(self, windows: Any, starts: Sequence[int], states: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
         """`self(windows)`, each window the next one of its stream, for the price of the new samples in the filterbank.
 
         Shapes: windows (B, N) float32, starts: each window's first sample, counted in its stream (negative before its
         beginning; what lies there are zeros of the window like any others), states: each stream's, from
-        `initial_state`, updated in place -> log-probabilities (B, T, 7), states. A window may also start anew anywhere.
+        `initial_window_state`, updated in place -> log-probabilities (B, T, 7), states. A window may also
+        start anew anywhere.
         """
         if any(state is None for state in states):
             return self(windows), states
@@ -91,6 +95,72 @@ class PyanNet:
         scales, shifts = normal_scale(raw, *self.wave_norm, NORM_EPS)
         bank = sincnet_stream.sinc_pool_step(raw, starts, scales, shifts, self.filters, states)
         return mx.array(self.classify(*bank)), states
+
+    def initial_state(self, sums: Any = Sums()) -> CarriedState:  # noqa: B008  (never changed)
+        """A stream of which nothing was heard yet, for `step`; `sums` says how long the norms remember."""
+        xp: Any = np if _on_cpu_kernels() else mx
+        widths = [*(conv.weight.shape[2] for conv in self.convs), self.lstm[0].w_ih.shape[2]]
+        frames = tuple(xp.zeros((0, width), xp.float32) for width in widths)
+        still = xp.zeros((LSTM_LAYERS, self.lstm[0].hidden), xp.float32)
+        return CarriedState(xp.zeros(0, xp.float32), frames, (sums,) * 4, still, still)
+
+    def expecting(self, wave: np.ndarray, sums: Any = Sums()) -> CarriedState:  # noqa: B008  (never changed)
+        """`initial_state` with norms that have heard `wave`, (N,) at 16 kHz, and remember nothing else of it."""
+        start = self.initial_state(sums)
+        _, (heard,) = self.step(wave[None], [start])
+        return replace(start, sums=heard.sums)
+
+    def step(
+        self, chunks: Any, states: Sequence[CarriedState], ahead_frames: int = 0
+    ) -> tuple[Any, list[CarriedState]]:
+        """Log-probabilities of every stream's next frames, all but the last `ahead_frames` that its audio gives.
+
+        Those are kept: they are the look-ahead of the backward direction, and are given by the next step. A stream in
+        one chunk without look-ahead is `self(windows)`, whose norms have the same sums.
+
+        Shapes: chunks (B, N) float32, each the next samples of its stream; states: each stream's, from
+        `initial_state` or the last step -> (B, T, 7) float32, and the states after it.
+        Errors: ValueError for chunks that give no frame, and for streams of which different lengths are kept.
+        """
+        chunks = np.asarray(chunks, np.float32) if _on_cpu_kernels() else mx.array(chunks)
+        if chunks.ndim != 2 or states[0].frames_ready(chunks.shape[1]) <= ahead_frames:
+            raise ValueError(
+                f"expected chunks (B, N) that give frames beyond the look-ahead, got {tuple(chunks.shape)}"
+            )
+        new, samples = chunks.shape[1], join([state.samples for state in states], chunks)
+        wave, scale, shift = wave_scale([state.sums[0] for state in states], chunks, *self.wave_norm, NORM_EPS)
+        pooled, total, square = sinc_pool(samples, self.filters, scale, shift)
+        sums, kept = [wave], [rows_of(samples, BANK_STEP_SAMPLES * pooled.shape[1])]
+        for i in range(3):
+            before = [state.sums[i + 1] for state in states]
+            after, total, square = add_all(before, pooled.shape[1], total, square, new)
+            sums.append(after)
+            x = join([state.frames[i] for state in states], self.norm_leaky(pooled, total, square, i))
+            if i < 2:
+                pooled, total, square = conv_pool(x, self.convs[i])
+                kept.append(rows_of(x, POOL * pooled.shape[1]))
+        y, h, c = self._carry(x, states, ahead_frames)
+        kept.append(rows_of(x, x.shape[1] - ahead_frames))
+        parts = zip(kept[0], zip(*kept[1:], strict=True), zip(*sums, strict=True), h, c, strict=True)
+        return mx.array(self.head(y)), [CarriedState(*part) for part in parts]
+
+    def _carry(self, x: Any, states: Sequence[CarriedState], ahead_frames: int) -> tuple[Any, list[Any], list[Any]]:
+        """The LSTM layers over frames of which the last are look-ahead: all but those, and where each stream stands.
+
+        Shapes: x (B, L + T, 60) -> (B, T, 256), h and c (layers, H) of each stream.
+        """
+        h, c = stack([state.h for state in states]), stack([state.c for state in states])
+        xp: Any = np if isinstance(x, np.ndarray) else mx
+        given, ends = x.shape[1] - ahead_frames, []
+        for n, layer in enumerate(self.lstm):
+            start = tuple(xp.stack([part[:, n], xp.zeros_like(part[:, n])], axis=1) for part in (h, c))
+            y, end = bilstm(x, layer, start)
+            if ahead_frames:  # the forward direction stands behind the frames given, not behind the look-ahead
+                _, end = bilstm(x[:, :given], layer, start)
+            ends.append(end)
+            x = y
+        h, c = (xp.stack([end[part][:, 0] for end in ends], axis=1) for part in (0, 1))
+        return x[:, :given], rows_of(h), rows_of(c)
 
     def classify(self, pooled: Any, total: Any, total_square: Any) -> Any:
         """From the pooled filterbank on. Shapes: (B, T', 80), (B, 80), (B, 80) -> (B, T, 7) log-probabilities."""

@@ -61,6 +61,11 @@ class Timeline:
         return tuple(self._table.by_id.values())
 
     @property
+    def horizon_frame(self) -> int:
+        """Up to where labels were taken."""
+        return self._horizon
+
+    @property
     def speakers(self) -> tuple[int, ...]:
         """Public speakers in order of appearance."""
         return tuple(number for number in self._numbers.values() if number is not None)
@@ -97,6 +102,19 @@ class Timeline:
         after = match_turns(before, public, self.committed_frame, lambda: next(self._turn_ids))
         self.committed_frame = max(self.committed_frame, self._horizon - self.latency_frames)
         return [*events, *self._settle(before, after), *self._merge(revisions)]
+
+    def onset(self, start_frame: int, end_frame: int) -> list[Event]:
+        """Somebody talks in frames that no labels reach yet, nobody knows who: a provisional turn of speaker None.
+
+        Nothing where a turn is told there already. The next `update` takes the turn over or retracts it.
+        """
+        start = max(start_frame, self.committed_frame)
+        if end_frame <= start or any(turn.end_frame > start - FILL_FRAMES for turn in self._open.values()):
+            return []
+        turn = Turn(next(self._turn_ids), None, start, end_frame, start, "provisional")
+        self._open[turn.id] = turn
+        self._table.put(turn)
+        return [turn]
 
     def finish(self, labels: Labels, end_frame: int | None = None) -> Final:
         """Replace everything by `labels` of the whole stream, up to `end_frame`; speakers keep their live numbers.

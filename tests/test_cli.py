@@ -117,6 +117,15 @@ def test_stdout_is_json_lines_from_the_recording_to_the_final(results: Results):
     assert "\x1b" not in results.process.stderr
 
 
+def test_activity_is_told_when_asked_for(results: Results, short: Path):
+    process = turnstream("file", short, "--activity", "--json")
+    told = [json.loads(line) for line in process.stdout.splitlines()]
+    activity = [line for line in told if line["event"] == "activity"]
+    assert [line["start_s"] for line in activity] == [0.0, *(line["end_s"] for line in activity[:-1])]
+    assert {line["speech"] for line in activity} == {True, False}
+    assert not any(line["event"] == "activity" for line in results.lines)
+
+
 def test_two_people_are_found(results: Results):
     final = results.lines[-1]
     assert len(final["turns"]) >= 5

@@ -103,9 +103,9 @@ def test_parity_on_array_operations_alone(monkeypatch: pytest.MonkeyPatch, demo:
         monkeypatch.setattr(module, "cpu", None)
     monkeypatch.setattr(segmentation, "sincnet_stream", None)
     network = PyanNet(segmentation_weights())
-    assert network.initial_state() is None
+    assert network.initial_window_state() is None
     check_cases(network, {name: demo[name] for name in ("demo/4", "demo/12", "demo/16")}, golden)
-    same, _ = network.step(demo["demo/4"][None], [0], [None])
+    same, _ = network.window_step(demo["demo/4"][None], [0], [None])
     check_parity([np.array(same)[0]], [golden["demo/4"]])
 
 

@@ -75,11 +75,11 @@ def windows_of(samples: np.ndarray, hop_samples: int) -> Iterator[tuple[int, np.
 
 
 def compare_stream(network: PyanNet, samples: np.ndarray, hop_samples: int, at_most: int = 10**9) -> None:
-    """`step` over a stream against whole windows: max < 1e-3, median < 2e-4, no class changed."""
-    state = network.initial_state(hop_samples)
+    """`window_step` over a stream against whole windows: max < 1e-3, median < 2e-4, no class changed."""
+    state = network.initial_window_state(hop_samples)
     worst = []
     for (start, window), _ in zip(windows_of(samples, hop_samples), range(at_most), strict=False):
-        got, (state,) = network.step(window[None], [start], [state])
+        got, (state,) = network.window_step(window[None], [start], [state])
         full = np.array(network(mx.array(window[None])))
         worst.append(np.abs(np.array(got) - full).max())
         assert (np.array(got).argmax(-1) == full.argmax(-1)).all()
@@ -123,11 +123,11 @@ def test_an_offset_takes_no_digits() -> None:
 
 def test_streams_in_one_batch_do_not_mix(network: PyanNet) -> None:
     waves = np.array(random_array(2, WINDOW_SAMPLES + 3 * HOP_SAMPLES)) * 0.1
-    states = [network.initial_state(), network.initial_state()]
+    states = [network.initial_window_state(), network.initial_window_state()]
     for k in range(3):
         windows = waves[:, k * HOP_SAMPLES : k * HOP_SAMPLES + WINDOW_SAMPLES]
         starts = [k * HOP_SAMPLES, (k + 7) * HOP_SAMPLES]  # the second stream is further on
-        together, states = network.step(windows, starts, states)
+        together, states = network.window_step(windows, starts, states)
         apart = [np.array(network(mx.array(window[None])))[0] for window in windows]
         np.testing.assert_allclose(np.array(together), apart, atol=1e-4)
 
@@ -135,20 +135,20 @@ def test_streams_in_one_batch_do_not_mix(network: PyanNet) -> None:
 def test_a_jump_starts_anew(network: PyanNet) -> None:
     """Forwards beyond the window, or back in time: nothing of the old samples is left."""
     waves = np.array(random_array(3, WINDOW_SAMPLES)) * 0.1
-    state: Any = network.initial_state()
+    state: Any = network.initial_window_state()
     for start, window in zip((0, 200 * HOP_SAMPLES, 10 * HOP_SAMPLES), waves, strict=True):
-        got, (state,) = network.step(window[None], [start], [state])
+        got, (state,) = network.window_step(window[None], [start], [state])
         np.testing.assert_allclose(np.array(got), np.array(network(mx.array(window[None]))), atol=1e-4)
 
 
 def test_hops_that_do_not_fit_are_named(network: PyanNet) -> None:
-    if network.initial_state() is None:
+    if network.initial_window_state() is None:
         pytest.skip("this device computes each window in full")
     with pytest.raises(ValueError, match="expected a hop that is a multiple of 10 samples, got 8105"):
-        network.initial_state(8105)
-    state, window = network.initial_state(HOP_SAMPLES), np.zeros((1, WINDOW_SAMPLES), np.float32)
-    network.step(window, [0], [state])
+        network.initial_window_state(8105)
+    state, window = network.initial_window_state(HOP_SAMPLES), np.zeros((1, WINDOW_SAMPLES), np.float32)
+    network.window_step(window, [0], [state])
     with pytest.raises(ValueError, match="expected windows a multiple of 30 samples apart, got 10"):
-        network.step(window, [10], [state])
+        network.window_step(window, [10], [state])
     with pytest.raises(ValueError, match="expected a window of 160000 samples, got 80000"):
-        network.step(window[:, :80_000], [30], [state])
+        network.window_step(window[:, :80_000], [30], [state])

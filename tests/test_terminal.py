@@ -17,7 +17,7 @@ from clients.screen import Status, clock, colour, render
 from clients.summary import print_summary
 from clients.terminal import LiveDisplay, PlainDisplay
 from clients.transcript import Cell, Transcript
-from stream.events import Event, Final, Revision, Speaker, Turn
+from stream.events import Activity, Event, Final, Revision, Speaker, Turn
 from stream.labels import Labels
 from stream.timeline import Timeline
 
@@ -118,6 +118,17 @@ def test_backlog_and_notice_are_said():
     assert "2.5 s behind" in screen(told(HEARD), Status(7.1, backlog_s=2.5))[1]
     assert "keeping up" in screen(told(HEARD), Status(7.1, backlog_s=0.3))[1]
     assert "microphone is gone" in screen(told(HEARD), Status(7.1, notice="the microphone is gone"))[1]
+
+
+def test_talk_light_follows_the_newest_activity():
+    def lit(*said: tuple[bool, bool]) -> str:
+        events: list[Event] = [Activity(6 * n, 6 * n + 6, *both) for n, both in enumerate(said)]
+        return screen(told(events), Status(1.0))[1].partition(" · ")[0].strip()
+
+    assert lit() == "latency 1 s"
+    assert lit((True, False)) == "● speech"
+    assert lit((True, False), (True, True)) == "● overlap"
+    assert lit((True, True), (False, False)) == "○ silence"
 
 
 def test_level_meter_follows_the_level():

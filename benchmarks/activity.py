@@ -1,0 +1,247 @@
+"""The activity path beside the windows and the reference: accuracy, start, drift, states, cost, windows saved.
+
+    python -m benchmarks.activity accuracy RECORDING.flac...   speech error and overlap F1 at 0.1, 0.3 and 0.5 s
+    python -m benchmarks.activity start RECORDING.flac...      the first 10 s, with and without an expectation
+    python -m benchmarks.activity drift RECORDING.flac... [--hours 1] [--only TEXT]   restarts and statistics
+    python -m benchmarks.activity state RECORDING.flac...      zero state, no state and carried state
+    python -m benchmarks.activity cost RECORDING.flac          a step beside a window, one stream and eight
+    python -m benchmarks.activity gate RECORDING.flac...       windows saved, and what that costs in DER
+    python -m benchmarks.activity stretch RECORDING.flac...    a longer hop while one speaker talks
+
+Each recording needs its reference beside it (`.rttm`, `.uem` where only a part is labelled). A frame counts as speech
+where the reference has a speaker at its middle; `speech error` is the share of frames said wrongly, `overlap F1` is of
+the frames with two speakers or more. What the windows say is kept in the cache of `benchmarks.der`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from benchmarks import activity_gate, activity_state
+from benchmarks.activity_path import Errors, Policy, Row, Talkers, errors_between, hear, truth_of, windows_say
+from benchmarks.der import LazyModels, Recording
+from kernels.backend import describe
+from stream.activity import AHEAD_FRAMES, CHUNK_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
+from stream.cache import cache_dir
+from stream.carried import CELL_MEMORY_S, NORM_MEMORY_S, CarriedState, Sums
+from stream.segmentation import PyanNet
+from stream.voice import voice_like
+from stream.weights import segmentation_weights
+from stream.windows import FRAME_SAMPLES, HOP_FRAMES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
+
+TEN_SECONDS_CHUNKS = 99
+SILENT_CHUNKS = 3
+HEADER = f"{'':40}  speech error (missed  false)  overlap F1"
+
+
+def fading(memory_s: float, chunk_samples: int = CHUNK_SAMPLES) -> Policy:
+    """The cells fade, as in the engine."""
+    return lambda state, said, number: state.faded(chunk_samples, memory_s)
+
+
+def never(state: CarriedState, said: Talkers, number: int) -> CarriedState:
+    """Nothing is done to the state."""
+    return state
+
+
+def restarted(state: CarriedState) -> CarriedState:
+    """The forward directions from zero again."""
+    return replace(state, h=state.h * 0, c=state.c * 0)
+
+
+def every_10_s(state: CarriedState, said: Talkers, number: int) -> CarriedState:
+    """From zero after every 99 chunks."""
+    return restarted(state) if number % TEN_SECONDS_CHUNKS == TEN_SECONDS_CHUNKS - 1 else state
+
+
+class AtSilences:
+    """From zero once 3 chunks in a row were silent."""
+
+    def __init__(self) -> None:
+        self._silent = 0
+
+    def __call__(self, state: CarriedState, said: Talkers, number: int) -> CarriedState:
+        self._silent = 0 if said.any() else self._silent + 1
+        return restarted(state) if self._silent == SILENT_CHUNKS else state
+
+
+@dataclass(frozen=True)
+class LastSums:
+    """The sums of the last 10 s, each value counting fully until it is forgotten; stands in the place of `Sums`."""
+
+    parts: tuple[tuple[int, Any, Any, int], ...] = ()
+
+    def add(self, count: int, total: Any, square: Any, samples: int) -> LastSums:
+        """With the newest chunk, without those that are older than 10 s."""
+        parts = (*self.parts, (count, total, square, samples))
+        while sum(part[3] for part in parts) > WINDOW_SAMPLES and len(parts) > 1:
+            parts = parts[1:]
+        return LastSums(parts)
+
+    def scaled(self, count: int) -> tuple[Any, Any]:
+        """As `Sums.scaled`."""
+        share = count / self.count
+        return self.total * share, self.square * share
+
+    @property
+    def count(self) -> int:
+        return sum(part[0] for part in self.parts)
+
+    @property
+    def total(self) -> Any:
+        return sum(part[1] for part in self.parts)
+
+    @property
+    def square(self) -> Any:
+        return sum(part[2] for part in self.parts)
+
+
+def accuracy(network: PyanNet, recordings: list[Recording]) -> None:
+    """Speech error and overlap F1 at several latencies, beside the windows."""
+    truths = [truth_of(recording) for recording in recordings]
+
+    def line(name: str, said: Sequence[Talkers]) -> None:
+        errors = Errors()
+        for talkers, (truth, scored) in zip(said, truths, strict=True):
+            errors.add(talkers, truth, scored)
+        print(f"{name:40}  {errors.cells()}", flush=True)
+
+    print(HEADER)
+    for name, latency in (("newest window, 0.06-0.56 s", 0), ("windows committed at 0.5 s", HOP_FRAMES)):
+        line(name, [windows_say(recording, latency) for recording in recordings])
+    line("windows at 1 s", [windows_say(recording, 2 * HOP_FRAMES) for recording in recordings])
+    line("windows, at the end", [windows_say(recording, None) for recording in recordings])
+    start = network.expecting(voice_like())
+    for name, chunk, ahead in (("0.1 s", 6, 0), ("0.3 s", CHUNK_FRAMES, AHEAD_FRAMES), ("0.5 s", 6, 22)):
+        rows = [row(recording, start, fading(CELL_MEMORY_S, chunk * FRAME_SAMPLES)) for recording in recordings]
+        line(f"activity path, {chunk} frames + {ahead}, {name}", hear(network, rows, chunk, ahead))
+
+
+def row(recording: Recording, start: CarriedState, policy: Policy, hours: float = 0.0) -> Row:
+    """The recording as one stream, looped where it shall be longer."""
+    wave, _ = soundfile.read(recording.path, dtype="float32")
+    return Row(wave, start, policy, round(hours * 3600 * SAMPLE_RATE_HZ) or len(wave))
+
+
+def start(network: PyanNet, recordings: list[Recording]) -> None:
+    """The first 10 s and the second, by what the norms expect."""
+    truths = [truth_of(recording)[0] for recording in recordings]
+    nothing, silence = network.initial_state(), np.zeros(WINDOW_SAMPLES, np.float32)
+    expected = {
+        "nothing": nothing,
+        "10 s of silence, as the first window": network.expecting(silence),
+        "2 s of a voice-like tone (engine)": network.expecting(voice_like()),
+    }
+    frames = TEN_SECONDS_CHUNKS * CHUNK_FRAMES
+    newest = [windows_say(recording, 0) for recording in recordings]
+    print(f"{'':40}  first 10 s: error (missed  false)  F1     10 to 20 s")
+    for name, said in [("newest window", newest), *((name, None) for name in expected)]:
+        if said is None:
+            rows = [row(recording, expected[name], fading(CELL_MEMORY_S)) for recording in recordings]
+            said = hear(network, [replace(r, samples=min(r.samples, 2 * WINDOW_SAMPLES)) for r in rows], 6, 10)
+        parts = [errors_between(said, truths, frames * i, frames * (i + 1)).cells() for i in range(2)]
+        print(f"{name:40}  {'    '.join(parts)}", flush=True)
+
+
+def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str) -> None:
+    """All recordings one after the other, in a loop, under every policy and every statistic."""
+    pieces = [soundfile.read(recording.path, dtype="float32")[0] for recording in recordings]
+    pieces = [piece[: len(piece) // FRAME_SAMPLES * FRAME_SAMPLES] for piece in pieces]
+    truth = np.concatenate([truth_of(r)[0][: len(p) // FRAME_SAMPLES] for r, p in zip(recordings, pieces, strict=True)])
+    wave = np.concatenate(pieces)
+    statistics = {"running": Sums(math.inf), f"fading {NORM_MEMORY_S:g} s": Sums(), "last 10 s": LastSums()}
+    policies: dict[str, Callable[[], Policy]] = {
+        "never": lambda: never,
+        "every 10 s": lambda: every_10_s,
+        "at silences": AtSilences,
+        f"cells fade, {CELL_MEMORY_S:g} s (engine)": lambda: fading(CELL_MEMORY_S),
+    }
+    names = [pair for pair in itertools.product(statistics, policies) if only in " ".join(pair)]
+    samples = round(hours * 3600 * SAMPLE_RATE_HZ)
+    voice = voice_like()
+    rows = [Row(wave, network.expecting(voice, statistics[s]), policies[p](), samples) for s, p in names]
+    print(f"{hours:g} h; speech error (missed  false)  overlap F1:")
+    print(f"{'norms':14}{'restart':26}  first quarter                    last quarter                     all")
+    for (statistic, policy), said in zip(names, hear(network, rows, CHUNK_FRAMES, AHEAD_FRAMES), strict=True):
+        looped = np.resize(truth, len(said))
+        quarter = len(said) // 4
+        cells = [
+            errors_between([said], [looped], *span).cells()
+            for span in ((0, quarter), (3 * quarter, len(said)), (0, len(said)))
+        ]
+        print(f"{statistic:14}{policy:26}  {'  '.join(cells)}", flush=True)
+
+
+def cost(network: PyanNet, recordings: list[Recording]) -> None:
+    """A step beside a window and a hop of the windows, of one stream and of eight."""
+    wave, _ = soundfile.read(recordings[0].path, dtype="float32")
+    for batch in (1, 8):
+        waves: NDArray[np.float32] = np.stack([wave[SAMPLE_RATE_HZ * i :][: 2 * WINDOW_SAMPLES] for i in range(batch)])
+        states = [network.expecting(voice_like())] * batch
+        _, states = network.step(waves[:, :FIRST_SAMPLES], states, AHEAD_FRAMES)
+        windows, kept = waves[:, :WINDOW_SAMPLES], [network.initial_window_state() for _ in range(batch)]
+        step_ms, window_ms = [], []
+        for number in range(120):
+            at = FIRST_SAMPLES + number * CHUNK_SAMPLES
+            began = time.perf_counter()
+            logp, states = network.step(waves[:, at : at + CHUNK_SAMPLES], states, AHEAD_FRAMES)
+            np.array(logp)
+            step_ms.append(1e3 * (time.perf_counter() - began))
+            if number % 5 == 0:
+                began = time.perf_counter()
+                starts = [number // 5 * HOP_FRAMES * FRAME_SAMPLES] * batch
+                logp, _ = network.window_step(windows, starts, kept)
+                np.array(logp)
+                window_ms.append(1e3 * (time.perf_counter() - began))
+        step, window = float(np.median(step_ms)), float(np.median(window_ms[1:]))
+        chunk_ms = 1e3 * CHUNK_SAMPLES / SAMPLE_RATE_HZ
+        print(
+            f"batch {batch}: step {step:.2f} ms (p95 {np.percentile(step_ms, 95):.2f}), hop of windows {window:.1f} ms:"
+        )
+        print(
+            f"  a step is {step / window:.2f} of a window; a second of audio costs {1e3 * step / chunk_ms / batch:.0f}",
+            end="",
+        )
+        print(
+            f" ms a stream beside {1e3 * window / (1e3 * HOP_FRAMES * FRAME_SAMPLES / SAMPLE_RATE_HZ) / batch:.0f} ms"
+        )
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=("accuracy", "start", "drift", "state", "cost", "gate", "stretch"))
+    parser.add_argument("recordings", type=Path, nargs="+")
+    parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--only", default="", help="drift: only the rows whose names contain this")
+    parser.add_argument("--cache", type=Path, default=cache_dir() / "der", help="where model outputs are kept")
+    arguments = parser.parse_args()
+    arguments.cache.mkdir(parents=True, exist_ok=True)
+    models = LazyModels()
+    recordings = [Recording(path, arguments.cache, models) for path in arguments.recordings]
+    print(describe())
+    match arguments.table:
+        case "gate":
+            activity_gate.gate(recordings)
+        case "stretch":
+            activity_gate.stretch(recordings)
+        case "drift":
+            drift(PyanNet(segmentation_weights()), recordings, arguments.hours, arguments.only)
+        case table:
+            tables = {"accuracy": accuracy, "start": start, "state": activity_state.state, "cost": cost}
+            tables[table](PyanNet(segmentation_weights()), recordings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Windows that the activity path saves, and what that costs in DER: the engine itself, with the gate and without."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from benchmarks.der import LazyModels, Recording, Score
+from stream.activity import ActivityPath
+from stream.audio import AudioInput
+from stream.diarizer import Session
+from stream.events import Turn
+from stream.rttm import RttmSegment, parse_rttm
+from stream.segmentation import POWERSET
+from stream.stitcher import Stitcher
+from stream.timeline import Timeline
+from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+
+LATENCY_S = 1.0
+FEED_SAMPLES = 160  # 10 ms, so that it is known when an event came
+TALK_S, PAUSE_S = 60, 60
+PAUSE_RMS = 0.002
+STRETCH_S = 5.0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A stream with its reference, as `Score` wants it."""
+
+    name: str
+    wave: NDArray[np.float32]
+    reference: list[RttmSegment]
+    extent_s: tuple[float, float]
+    windows: dict[int, NDArray[np.bool_]]  # start sample -> local activity, where it is known
+    answers: dict[bytes, Any] = field(default_factory=dict)  # of the models, by the bytes they were asked
+
+
+class Counting:
+    """The models; they answer the same bytes with the same result, and count windows and embeddings asked for."""
+
+    def __init__(self, models: LazyModels, stream: Labelled):
+        self._models, self._known, self._answers = models, stream.windows, stream.answers
+        self.windows = self.embeddings = 0
+
+    def initial_state(self) -> Any:
+        return self._models.get().initial_state()
+
+    def segment(self, window: NDArray[np.float32], start_sample: int, state: Any) -> tuple[NDArray[np.float32], Any]:
+        self.windows += 1
+        if start_sample in self._known:
+            return _log_probabilities(self._known[start_sample]), state
+        key = hashlib.sha256(window.tobytes()).digest()
+        if key not in self._answers:
+            self._answers[key] = self._models.get().segment(window, start_sample, None)[0]
+        return self._answers[key], state
+
+    def embed(self, crops: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        self.embeddings += len(crops)
+        for crop in crops:
+            if crop.tobytes() not in self._answers:
+                self._answers[crop.tobytes()] = self._models.get().embed([crop])[0]
+        return np.stack([self._answers[c.tobytes()] for c in crops]) if crops else self._models.get().embed([])
+
+    def initial_activity_state(self) -> Any:
+        return self._models.get().initial_activity_state()
+
+    def listen(self, chunk: NDArray[np.float32], state: Any) -> tuple[NDArray[np.float32], Any]:
+        return self._models.get().listen(chunk, state)
+
+
+@dataclass
+class Onsets:
+    """How soon the engine tells that somebody begins to talk after at least a second of silence."""
+
+    known_s: list[float]
+    told: int = 0
+    retracted: int = 0
+
+    def report(self) -> str:
+        if not self.known_s:
+            return "no onsets"
+        delays = np.array(self.known_s)
+        shares = f"{100 * (delays <= 0.3).mean():.0f} % within 0.3 s, {100 * (delays <= 0.6).mean():.0f} % within 0.6 s"
+        return f"{len(delays)} onsets, first told {np.median(delays):.2f} s after they begin (median); {shares}"
+
+
+def gate(recordings: list[Recording]) -> None:
+    """Every recording with and without the activity path; then pieces of them with pauses between."""
+    talks = [_labelled(recording) for recording in recordings]
+    models = LazyModels()
+    for name, streams in (("as they are", talks), (f"{TALK_S} s of talk, {PAUSE_S} s of pause", [_with_pauses(talks)])):
+        print(f"\n{name}: {sum(len(s.wave) for s in streams) / SAMPLE_RATE_HZ / 60:.0f} min")
+        counts: dict[bool, tuple[int, int]] = {}
+        for with_gate in (False, True):
+            live, final, windows, embeddings, onsets = Score(), Score(), 0, 0, Onsets([])
+            for stream in streams:
+                counting = Counting(models, stream)
+                session = _run(stream, counting, with_gate, onsets)
+                live.add(stream, _turns(session.timeline.live_rttm("x")))  # type: ignore[arg-type]
+                final.add(stream, _turns(session.close().rttm("x")))  # type: ignore[arg-type]
+                windows, embeddings = windows + counting.windows, embeddings + counting.embeddings
+            counts[with_gate] = windows, embeddings
+            label = "with the gate" if with_gate else "every window"
+            print(f"{label:14} {windows} windows, {embeddings} embeddings; {onsets.report()}")
+            print(f"  {'live 1 s':9} {live.cells()}\n  {'final':9} {final.cells()}", flush=True)
+        saved = 1 - counts[True][0] / counts[False][0]
+        told = f"turns told without a speaker {onsets.told}, of them retracted {onsets.retracted}"
+        print(f"windows saved: {100 * saved:.1f} %; {told}", flush=True)
+
+
+def stretch(recordings: list[Recording]) -> None:
+    """Every second window left out while one speaker has been talking alone for 5 s; DER at the end."""
+    for label, stretched in (("every window", False), ("stretched hop", True)):
+        score, taken, due = Score(), 0, 0
+        for recording in recordings:
+            stitcher, timeline = Stitcher(), Timeline(LATENCY_S)
+            alone = left_out = False
+            for first_frame, active in recording.windows():
+                due += 1
+                left_out = stretched and alone and not left_out and first_frame >= 0
+                if left_out:
+                    continue
+                taken += 1
+                crops = stitcher.observe(first_frame, active)
+                labels = stitcher.assign(np.array([recording.embed(crop) for crop in crops], np.float32))
+                timeline.update(labels, max(0, first_frame + len(active)))
+                newest = labels.active[-round(STRETCH_S * SAMPLE_RATE_HZ / FRAME_SAMPLES) :]
+                alone = bool((newest.any(axis=0).sum() == 1) and newest.any(axis=1).mean() > 0.8)
+            recording.keep()
+            score.add(recording, _turns(timeline.finish(stitcher.finish(), recording.end_frame).rttm("x")))
+        print(f"{label:14} {taken} of {due} windows; final {score.cells()}", flush=True)
+
+
+def _run(stream: Labelled, models: Counting, with_gate: bool, onsets: Onsets) -> Session:
+    path = ActivityPath(models) if with_gate else None
+    session = Session(models, AudioInput(), Stitcher(), Timeline(LATENCY_S), activity=path)
+    begun = _begun_s(stream)
+    told: set[int] = set()
+    for at in range(0, len(stream.wave), FEED_SAMPLES):
+        for event in session.feed(stream.wave[at : at + FEED_SAMPLES]):
+            if isinstance(event, Turn):
+                new = event.id not in told
+                told.add(event.id)
+                onsets.told += new and event.speaker is None
+                onsets.retracted += event.state == "retracted" and event.speaker is None
+                _note(event, (at + FEED_SAMPLES) / SAMPLE_RATE_HZ, begun, onsets)
+    session.flush()
+    return session
+
+
+def _begun_s(stream: Labelled) -> list[float]:
+    """Where somebody begins to talk in the reference after a second in which nobody did."""
+    begun, silent_since = [], -1.0
+    for turn in sorted(stream.reference, key=lambda turn: turn.start_s):
+        if turn.start_s - silent_since >= 1.0:
+            begun.append(turn.start_s)
+        silent_since = max(silent_since, turn.end_s)
+    return begun
+
+
+def _note(turn: Turn, now_s: float, begun: list[float], onsets: Onsets) -> None:
+    """The first event that tells of an onset: a turn which begins within half a second of it."""
+    start_s = (turn.start_frame * FRAME_SAMPLES + FRAME_OFFSET_SAMPLES) / SAMPLE_RATE_HZ
+    for onset_s in [s for s in begun if abs(s - start_s) <= 0.5 and turn.state != "retracted"]:
+        onsets.known_s.append(now_s - onset_s)
+        begun.remove(onset_s)
+
+
+def _turns(rttm: str) -> list[RttmSegment]:
+    return [segment for segments in parse_rttm(rttm).values() for segment in segments]
+
+
+def _labelled(recording: Recording) -> Labelled:
+    wave, _ = soundfile.read(recording.path, dtype="float32")
+    start_s, end_s = recording.extent_s
+    windows = {first_frame * FRAME_SAMPLES: active for first_frame, active in recording.windows()}
+    return Labelled(recording.path.stem, wave, recording.reference, (start_s, end_s), windows)
+
+
+def _log_probabilities(active: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Such that `activity` reads `active` in them. Shapes: (T, 3) -> (T, 7)."""
+    said: NDArray[np.bool_] = (active[:, None] == POWERSET).all(axis=2)
+    return np.where(said, 0.0, -20.0).astype(np.float32)
+
+
+def _with_pauses(talks: list[Labelled]) -> Labelled:
+    """A minute of each talk, a minute of a quiet room behind it; the talks' speakers stay apart by name."""
+    rng, waves, reference, at_s = np.random.default_rng(0), [], [], 0.0
+    for talk in talks:
+        wave = talk.wave[: TALK_S * SAMPLE_RATE_HZ]
+        length_s = len(wave) / SAMPLE_RATE_HZ
+        pause = rng.normal(0, PAUSE_RMS, PAUSE_S * SAMPLE_RATE_HZ).astype(np.float32)
+        waves += [wave, pause]
+        for turn in (turn for turn in talk.reference if turn.start_s < length_s):
+            end_s = min(turn.end_s, length_s)
+            reference.append(RttmSegment(at_s + turn.start_s, at_s + end_s, f"{talk.name}-{turn.speaker}"))
+        at_s += length_s + PAUSE_S
+    return Labelled("pauses", np.concatenate(waves), reference, (0.0, at_s), {})
