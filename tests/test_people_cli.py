@@ -29,10 +29,6 @@ def demo() -> Path:
     return demo_recording()[0]
 
 
-def people(folder: Path, *arguments: object) -> Any:
-    return turnstream("people", *arguments, "--people", folder)
-
-
 @pytest.fixture(scope="module")
 def saved(folder: Path, demo: Path) -> tuple[Path, list[dict[str, Any]], str]:
     """The first 24 s of the recording, its first speaker named and saved: the store, the lines, the RTTM."""
@@ -102,16 +98,22 @@ def test_several_people_in_a_file_are_refused_and_a_stretch_helps(folder: Path, 
     assert stretch.returncode == 0, stretch.stderr
 
 
-def test_list_rename_export_delete_import(folder: Path, saved: tuple[Path, list[dict[str, Any]], str]):
-    store, exported = folder / "managed", folder / "people.json"
-    exported.write_text(people(saved[0], "export").stdout)
-    assert people(store, "import", exported).stdout == "imported Anna Maria\n"
-    assert people(store, "rename", "anna maria", "Anna").stdout == "Anna Maria is now Anna\n"
-    assert re.match(r"^Anna +\d+\.\d s  1 enrolment ", people(store).stdout)
-    assert people(store, "export", "Anna", "--to", folder / "one.json").returncode == 0
-    assert people(store, "delete", "ANNA").stdout == "deleted Anna\n"
-    assert people(store).stdout == f"nobody is enrolled in {store}\n"
-    assert people(store, "import", folder / "one.json").stdout == "imported Anna\n"
+def test_list_rename_export_delete_import(
+    folder: Path, saved: tuple[Path, list[dict[str, Any]], str], capsys: pytest.CaptureFixture[str]
+):
+    def people(store: Path, *arguments: object) -> str:
+        assert main(["people", *map(str, arguments), "--people", str(store)]) == 0
+        return capsys.readouterr().out
+
+    store, exported = folder / "managed", folder / "exported.json"
+    exported.write_text(people(saved[0], "export"))
+    assert people(store, "import", exported) == "imported Anna Maria\n"
+    assert people(store, "rename", "anna maria", "Anna") == "Anna Maria is now Anna\n"
+    assert re.match(r"^Anna +\d+\.\d s  1 enrolment ", people(store))
+    assert people(store, "export", "Anna", "--to", folder / "one.json") == ""
+    assert people(store, "delete", "ANNA") == "deleted Anna\n"
+    assert people(store) == f"nobody is enrolled in {store}\n"
+    assert people(store, "import", folder / "one.json") == "imported Anna\n"
 
 
 USER_ERRORS = {
@@ -178,7 +180,7 @@ def test_damaged_and_foreign_people_are_told_and_the_others_work(
     folder: Path, demo: Path, saved: tuple[Path, list[dict[str, Any]], str]
 ):
     store = folder / "mixed"
-    people(store, "import", folder / "people.json")
+    PeopleStore(store).add(PeopleStore(saved[0]).export(), "the store")
     (file,) = store.iterdir()
     foreign = file.read_text().replace("Anna Maria", "Ben").replace(json.loads(file.read_text())["model"], "b" * 64)
     (store / "ben.json").write_text(foreign)
