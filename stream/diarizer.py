@@ -147,6 +147,11 @@ class Session:
         """Seconds of audio received, without the silence behind the end."""
         return (self._ring.end if self._end_sample is None else self._end_sample) / SAMPLE_RATE_HZ
 
+    @property
+    def next_window_s(self) -> float:
+        """Seconds of audio with which the next window is complete: until then nothing becomes known."""
+        return self._schedule.next_end / SAMPLE_RATE_HZ
+
     def _horizon(self, end_frame: int) -> int:
         """`end_frame`, but not before the stream, nor so late that a turn could outlast the audio."""
         if self._end_sample is not None:
