@@ -257,11 +257,19 @@ class Connection:
 
     async def _close(self, code: int, reason: str = "") -> None:
         """Closes the websocket, by force where the client does not read what was sent before."""
+        rest = asyncio.create_task(self._read_out())
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._socket.close(code, reason)
         except TimeoutError:
             self._socket.transport.abort()
+        await rest
+
+    async def _read_out(self) -> None:
+        """Takes what the client had sent before it knew of the end, or its answer would stay behind that."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._socket.recv()
 
     async def _leave(self) -> None:
         if self._session is None:
