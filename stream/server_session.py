@@ -116,6 +116,8 @@ class ServerSession:
         """The audio is over; `final` follows. Only the first reason counts."""
         if self.ended is None:
             self.ended = reason
+            if self._partial:
+                self._push(self._partial, 0)  # the engine counts what was cut off
             self._push(End(reason), 0)
             self._space.set()
 
