@@ -18,8 +18,8 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
+from stream.batcher import Batcher
 from stream.cache import cache_dir
-from stream.diarizer import ModelThread
 from stream.embedding import EMBEDDING_SIZE
 from stream.fbank import fbank, rows_of_frames
 from stream.profiles import Profile
@@ -56,7 +56,7 @@ def speaker_folders(data: Path) -> list[Path]:
 
 def load(data: Path, cache: Path | None = None) -> list[Voice]:
     """Every speaker's voice, in order of name."""
-    models = ModelThread(segmentation_weights(), embedding_weights())
+    models = Batcher(segmentation_weights(), embedding_weights())
     try:
         return [voice(folder, data, models, cache or cache_dir() / "identify") for folder in speaker_folders(data)]
     finally:
@@ -76,7 +76,7 @@ def read(files: list[Path]) -> Floats:
     return np.concatenate([soundfile.read(file, dtype="float32")[0] for file in files])
 
 
-def voice(folder: Path, data: Path, models: ModelThread, cache: Path) -> Voice:
+def voice(folder: Path, data: Path, models: Batcher, cache: Path) -> Voice:
     """A speaker's pieces; computed where they are not in the cache."""
     enrolment, test = halves(folder)
     key = hashlib.sha256("".join(file.name for file in [*enrolment, *test]).encode()).hexdigest()[:8]
@@ -96,7 +96,7 @@ def voice(folder: Path, data: Path, models: ModelThread, cache: Path) -> Voice:
     return Voice(folder.name, enrolled, {condition: pieces(condition) for condition in CONDITIONS})
 
 
-def _computed(enrolment: Floats, test: Floats, data: Path, seed: int, models: ModelThread) -> dict[str, Floats]:
+def _computed(enrolment: Floats, test: Floats, data: Path, seed: int, models: Batcher) -> dict[str, Floats]:
     sides = {
         "enrolled": enrolment,
         "enrolled-meeting": in_a_room(enrolment, data, MEETING_SEED),
@@ -125,7 +125,7 @@ def _recordings(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.iterdir() if path.suffix in (".flac", ".wav"))
 
 
-def _pieces(samples: Floats, models: ModelThread) -> dict[str, Floats]:
+def _pieces(samples: Floats, models: Batcher) -> dict[str, Floats]:
     """Embeddings and seconds of the speech that the segmentation finds, in pieces as long as the stitcher's."""
     speech = np.flatnonzero(_speech(samples, models))
     features = fbank(np.pad(samples, (0, WINDOW_SAMPLES)))
@@ -141,7 +141,7 @@ def _pieces(samples: Floats, models: ModelThread) -> dict[str, Floats]:
     return found
 
 
-def _speech(samples: Floats, models: ModelThread) -> NDArray[np.bool_]:
+def _speech(samples: Floats, models: Batcher) -> NDArray[np.bool_]:
     """Frames in which exactly one local speaker is active, from windows whose middles lie side by side."""
     step = WINDOW_FRAMES // 2
     margin = (WINDOW_FRAMES - step) // 2

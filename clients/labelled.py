@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from clients.file import AudioFile
 from stream.audio import AudioInput
-from stream.diarizer import ModelThread
+from stream.batcher import Batcher
 from stream.errors import TurnstreamError
 from stream.fbank import fbank, rows_of_frames
 from stream.rttm import RttmSegment, parse_rttm
@@ -36,12 +36,12 @@ class LazyModels:
 
     def __init__(self, segmentation: Path | str | None = None, embedding: Path | str | None = None) -> None:
         self._paths = segmentation, embedding
-        self._models: ModelThread | None = None
+        self._models: Batcher | None = None
 
-    def get(self) -> ModelThread:
+    def get(self) -> Batcher:
         """Load them once."""
         if self._models is None:
-            self._models = ModelThread(segmentation_weights(self._paths[0]), embedding_weights(self._paths[1]))
+            self._models = Batcher(segmentation_weights(self._paths[0]), embedding_weights(self._paths[1]))
         return self._models
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -18,24 +16,22 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.activity import AHEAD_FRAMES, ActivityModels, ActivityPath, silence
+from stream.activity import ActivityModels, ActivityPath, silence
 from stream.audio import AudioInput, Chunk
-from stream.carried import CarriedState
-from stream.embedding import EMBEDDING_SIZE, CamPlusPlus, FbankStream
+from stream.batcher import Batcher, Lane
+from stream.embedding import FbankStream
 from stream.enrolment import sole_voice
 from stream.errors import EnrolmentError, TurnstreamError
 from stream.events import Event, Final
-from stream.fbank import MEL_BINS, ROW_STEP_SAMPLES
 from stream.labels import Labels
 from stream.naming import Known, Naming
 from stream.person import Person, weights_id
 from stream.profiles import Profile
 from stream.ring import RingBuffer
-from stream.segmentation import PyanNet, activity
+from stream.segmentation import activity
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
 from stream.stitcher_config import StitcherConfig
 from stream.timeline import Timeline
-from stream.voice import voice_like
 from stream.weights import embedding_weights, segmentation_weights
 from stream.windows import (
     FRAME_OFFSET_SAMPLES,
@@ -60,7 +56,7 @@ class Diarizer:
     def __init__(self, segmentation: Path | str | None = None, embedding: Path | str | None = None):
         voices = embedding_weights(embedding)
         self.voice_model = weights_id(voices)  # profiles made with other weights cannot be compared
-        self.models = ModelThread(segmentation_weights(segmentation), voices)
+        self.models = Batcher(segmentation_weights(segmentation), voices)
 
     def session(
         self,
@@ -75,8 +71,9 @@ class Diarizer:
         stitcher: StitcherConfig | None = None,
         known: Sequence[Person] = (),
         activity: bool = False,
+        models: Lane | None = None,
     ) -> Session:
-        """A new stream; many can be open at once.
+        """A new stream; many can be open at once, in as many threads.
 
         What the numbers mean: `AudioInput`, `Timeline`, `StitcherConfig`. Speakers who sound like somebody in `known`
         get his name. Raises TurnstreamError for a number out of range and for a person enrolled with another embedding
@@ -84,12 +81,14 @@ class Diarizer:
 
         activity: tell as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
         onsets of speech within 0.3 s; and compute no window in which nobody speaks.
+
+        models: a lane of `self.models`, where the stream's requests are not always live.
         """
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
         timeline = Timeline(latency_s, revision_interval_s=revision_interval_s, revision_reach_s=revision_reach_s)
         naming = Naming([Known(person.name, person.profile_for(self.voice_model)) for person in known])
-        path = ActivityPath(self.models) if activity else None
-        return Session(self.models, audio, Stitcher(stitcher), timeline, naming, path)
+        path = ActivityPath(models or self.models) if activity else None
+        return Session(models or self.models, audio, Stitcher(stitcher), timeline, naming, path)
 
     def enroll(self, samples: Chunk, *, sample_rate_hz: int = SAMPLE_RATE_HZ, channels: int = 1) -> Profile:
         """The voice of the one person who talks in these samples (see `Session.feed`); save it with a PeopleStore.
@@ -234,6 +233,17 @@ class Session:
         """Seconds of audio received, without the silence behind the end."""
         return (self._ring.end if self._end_sample is None else self._end_sample) / SAMPLE_RATE_HZ
 
+    @property
+    def next_due_s(self) -> float:
+        """Seconds of audio with which the next window or chunk is complete: until then nothing becomes known."""
+        return self._next_end / SAMPLE_RATE_HZ
+
+    @property
+    def _next_end(self) -> int:
+        """Sample at which the next window is complete or, before it, the activity path's next chunk."""
+        window_end = self._schedule.next_end
+        return min(window_end, self._activity.next_end) if self._activity else window_end
+
     def _check_speaker(self, speaker: int) -> None:
         numbers = sorted({*self.timeline.speakers, *self.timeline.numbers.values()})
         if speaker not in numbers:
@@ -253,10 +263,7 @@ class Session:
     def _take(self, samples: F32) -> list[Event]:
         events: list[Event] = []
         while len(samples):
-            stop = self._schedule.next_end
-            if self._activity:
-                stop = min(stop, self._activity.next_end)
-            piece, samples = np.split(samples, [stop - self._ring.end])
+            piece, samples = np.split(samples, [self._next_end - self._ring.end])
             self._append(piece)
             if self._activity and self._ring.end == self._activity.next_end:
                 events += self._listen(self._activity)
@@ -314,59 +321,3 @@ class Session:
         """Forget what lies before anything that a window or an embedding can still ask for."""
         self._ring.drop_before(self._schedule.next_start)
         self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
-
-
-class ModelThread:
-    """The real models behind one thread: MLX arrays belong to the thread that made them."""
-
-    def __init__(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]):
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlx")
-        self._thread.submit(self._load, segmentation, embedding).result()
-
-    def initial_state(self) -> Any:
-        """See `Models`."""
-        return self._thread.submit(self._pyannet.initial_window_state).result()
-
-    def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        """See `Models`."""
-        return self._thread.submit(self._segment, window, start_sample, state).result()
-
-    def embed(self, crops: list[F32]) -> F32:
-        """See `Models`."""
-        if not crops:
-            return np.zeros((0, EMBEDDING_SIZE), np.float32)
-        return self._thread.submit(self._embed, crops).result()
-
-    def initial_activity_state(self) -> Any:
-        """See `ActivityModels`."""
-        return self._thread.submit(lambda: self._expecting_a_voice).result()
-
-    def listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
-        """See `ActivityModels`."""
-        return self._thread.submit(self._listen, chunk, state).result()
-
-    def close(self) -> None:
-        """Waits for the call under way and ends the thread."""
-        self._thread.shutdown()
-
-    def _load(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]) -> None:
-        self._pyannet = PyanNet(segmentation)
-        self._campplus = CamPlusPlus(embedding)
-        # Compiles the kernels before the first audio comes.
-        self._segment(np.zeros(WINDOW_SAMPLES, np.float32), 0, self._pyannet.initial_window_state())
-        self._embed([np.zeros((SAMPLE_RATE_HZ // ROW_STEP_SAMPLES, MEL_BINS), np.float32)])
-
-    def _segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        logp, states = self._pyannet.window_step(window[None], [start_sample], [state])
-        return np.asarray(logp)[0], states[0]
-
-    def _listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
-        logp, states = self._pyannet.step(chunk[None], [state], AHEAD_FRAMES)
-        return np.asarray(logp)[0], states[0].faded(len(chunk))
-
-    @cached_property
-    def _expecting_a_voice(self) -> CarriedState:
-        return self._pyannet.expecting(voice_like())
-
-    def _embed(self, crops: list[F32]) -> F32:
-        return np.stack([self._campplus.embed_rows(crop) for crop in crops])

@@ -19,7 +19,7 @@ from stream.events import Speaker, speaker_number
 from stream.profiles import Profile
 from stream.stitcher_config import frames
 
-NAME_LETTERS = 80  # the longest name
+NAME_LETTERS = 64  # the longest name
 Doubles = NDArray[np.float64]
 
 

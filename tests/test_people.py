@@ -37,7 +37,7 @@ def names(store: PeopleStore) -> list[str]:
 
 
 NAMES = st.text(min_size=1, max_size=30) | st.sampled_from(
-    ["CON", "../../etc/passwd", "a/b", ".", "..", "-rf", "Zoë", "Zoë", "李雷", "🙂", "a" * 80, "%2F", "x.json"]
+    ["CON", "../../etc/passwd", "a/b", ".", "..", "-rf", "Zoë", "Zoë", "李雷", "🙂", "a" * 64, "%2F", "x.json"]
 )
 
 
