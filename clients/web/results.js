@@ -1,0 +1,42 @@
+// The results as files: RTTM as the server gives it, and everything as JSON.
+
+/** RTTM of the turns as they stand; with the server's ids, or the names that people gave. */
+export function rttm(transcript, title) {
+  const file = title.replace(/\.[^.]*$/, "").trim().replace(/\s+/g, "_") || "stream";
+  return transcript.inOrder().map((turn) => line(file, turn, transcript)).join("");
+}
+
+function line(file, turn, transcript) {
+  const [start, end] = [Math.round(turn.start * 1000), Math.round(turn.end * 1000)];
+  if (end <= start) return "";
+  const speaker = turn.speaker === null ? "unknown" : transcript.label(turn.speaker).replace(/\s+/g, "_");
+  return `SPEAKER ${file} 1 ${(start / 1000).toFixed(3)} ${((end - start) / 1000).toFixed(3)} <NA> <NA> ${speaker} <NA> <NA>\n`;
+}
+
+/** Everything that is known, as JSON text. */
+export function json(transcript, title, started) {
+  const turns = transcript.inOrder().map(({ id, speaker, start, end, committed, state }) => (
+    { id, speaker, name: nameOf(transcript, speaker), start, end, committed, state }
+  ));
+  const speakers = transcript.talkers().map((speaker) => (
+    { speaker, name: nameOf(transcript, speaker), talk: Math.round(1000 * transcript.talkOf(speaker)) / 1000 }
+  ));
+  const { config, model } = started ?? {};
+  const { duration, reason, statistics } = transcript.final ?? {};
+  const complete = transcript.final !== null;
+  const all = { source: title, complete, duration, reason, config, model, speakers, turns, revisions: transcript.revisions, statistics };
+  return `${JSON.stringify(all, null, 2)}\n`;
+}
+
+function nameOf(transcript, speaker) {
+  return transcript.speakers.get(speaker)?.name ?? null;
+}
+
+/** Gives the browser a text to save. */
+export function save(fileName, text, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = fileName;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
