@@ -30,9 +30,9 @@ from pyannote.core import Timeline as Extent
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from stream.aggregation import Aggregator, Said, edge_trust
+from stream.batcher import Batcher
 from stream.cache import cache_dir
 from stream.clustering import best_pairs
-from stream.diarizer import ModelThread
 from stream.events import Event, Revision, Turn, frame_seconds
 from stream.fbank import fbank, rows_of_frames
 from stream.labels import Labels, runs_of, smooth_runs
@@ -120,12 +120,12 @@ class LazyModels:
     """The models, loaded only when something is not in the cache."""
 
     def __init__(self) -> None:
-        self._models: ModelThread | None = None
+        self._models: Batcher | None = None
 
-    def get(self) -> ModelThread:
+    def get(self) -> Batcher:
         """Load them once."""
         if self._models is None:
-            self._models = ModelThread(segmentation_weights(), embedding_weights())
+            self._models = Batcher(segmentation_weights(), embedding_weights())
         return self._models
 
 

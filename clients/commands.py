@@ -66,6 +66,15 @@ def run_mic(args: Namespace) -> int:
     return 0
 
 
+def run_serve(args: Namespace) -> int:
+    """The websocket server until Ctrl-C or SIGTERM; then sessions finish."""
+    from clients.serve import config_of, serve_until_stopped
+
+    config = config_of(args)  # before the weights are fetched
+    with engine(args) as diarizer:
+        return serve_until_stopped(diarizer, config, args)
+
+
 def run_devices(args: Namespace) -> int:
     """One line for each microphone, the default one marked."""
     devices = input_devices()

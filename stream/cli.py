@@ -60,6 +60,7 @@ def parser() -> Parser:
     _add_file(commands.add_parser("file", help="diarize recordings"))
     _add_mic(commands.add_parser("mic", help="diarize a microphone, live, until Ctrl-C"))
     commands.add_parser("devices", help="list the microphones")
+    _add_serve(commands.add_parser("serve", help="diarize for others: the websocket server"))
     _add_demo(commands.add_parser("demo", help="play the demo recording through the live engine"))
     _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
     commands.add_parser("doctor", help="what turnstream runs on here, how fast, and what slows it down")
@@ -79,6 +80,29 @@ def _add_mic(command: Parser) -> None:
     command.add_argument("--record", metavar="PATH", help="keep the audio as a WAV file")
     _add_engine(command)
     _add_results(command)
+
+
+def _add_serve(command: Parser) -> None:
+    command.add_argument("--host", default="127.0.0.1", help="listen here (default: 127.0.0.1, this machine only)")
+    command.add_argument("--port", type=int, default=8765, help="(default: 8765; 0: any that is free)")
+    command.add_argument("--token-file", metavar="PATH", help="clients need the token in it (or $TURNSTREAM_TOKEN)")
+    command.add_argument("--no-token", action="store_true", help="let everyone in, though others can reach --host")
+    command.add_argument("--origin", action="append", default=[], metavar="URL", help="pages of it may connect; or *")
+    command.add_argument("--tls-cert", metavar="PATH", help="serve wss:// with this certificate (PEM)")
+    command.add_argument("--tls-key", metavar="PATH", help="and its key (PEM)")
+    command.add_argument("--root", default="turnstream", help="what / speaks: turnstream, pyannote or diart")
+    limits = command.add_argument_group("limits")
+    limits.add_argument("--sessions", type=int, metavar="N", help="at most N sessions (default: measured)")
+    limits.add_argument("--sessions-per-address", type=int, default=32, metavar="N", help="(default: 32)")
+    limits.add_argument("--message-bytes", type=int, default=1 << 20, metavar="N", help="(default: 1048576)")
+    limits.add_argument("--handshake", type=_seconds, default=10.0, metavar="S", help="to begin (default: 10)")
+    limits.add_argument("--idle", type=_seconds, default=60.0, metavar="S", help="without audio (default: 60)")
+    limits.add_argument("--session", type=_seconds, default=28_800.0, metavar="S", help="of one (default: 28800)")
+    limits.add_argument("--resume", type=_seconds, default=60.0, metavar="S", help="to come back (default: 60)")
+    limits.add_argument("--shutdown", type=_seconds, default=30.0, metavar="S", help="to finish (default: 30)")
+    models = command.add_argument_group("engine")
+    models.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
+    models.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
 
 
 def _add_demo(command: Parser) -> None:

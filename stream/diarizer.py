@@ -6,7 +6,6 @@ samples -> audio -> ring -> windows -> segmentation -> embedding when needed -> 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.audio import AudioInput, Chunk
-from stream.embedding import EMBEDDING_SIZE, CamPlusPlus, FbankStream
+from stream.batcher import Batcher
+from stream.embedding import FbankStream
 from stream.errors import TurnstreamError
 from stream.events import Event, Final
-from stream.fbank import MEL_BINS, ROW_STEP_SAMPLES
 from stream.ring import RingBuffer
-from stream.segmentation import PyanNet, activity
+from stream.segmentation import activity
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
 from stream.stitcher_config import StitcherConfig
 from stream.timeline import Timeline
@@ -46,7 +45,7 @@ class Diarizer:
     """
 
     def __init__(self, segmentation: Path | str | None = None, embedding: Path | str | None = None):
-        self.models = ModelThread(segmentation_weights(segmentation), embedding_weights(embedding))
+        self.models = Batcher(segmentation_weights(segmentation), embedding_weights(embedding))
 
     def session(
         self,
@@ -57,10 +56,14 @@ class Diarizer:
         encoding: str = "pcm_s16le",
         latency_s: float = 1.0,
         stitcher: StitcherConfig | None = None,
+        models: Models | None = None,
     ) -> Session:
-        """A new stream; many can be open at once. Raises TurnstreamError for a number out of range."""
+        """A new stream; many can be open at once, in as many threads. Raises TurnstreamError for a number out of range.
+
+        models: a lane of `self.models`, where the stream's requests are not always live.
+        """
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
-        return Session(self.models, audio, Stitcher(stitcher or StitcherConfig()), Timeline(latency_s))
+        return Session(models or self.models, audio, Stitcher(stitcher or StitcherConfig()), Timeline(latency_s))
 
     def close(self) -> None:
         """Ends the model thread; sessions still open cannot go on."""
@@ -144,6 +147,11 @@ class Session:
         """Seconds of audio received, without the silence behind the end."""
         return (self._ring.end if self._end_sample is None else self._end_sample) / SAMPLE_RATE_HZ
 
+    @property
+    def next_window_s(self) -> float:
+        """Seconds of audio with which the next window is complete: until then nothing becomes known."""
+        return self._schedule.next_end / SAMPLE_RATE_HZ
+
     def _horizon(self, end_frame: int) -> int:
         """`end_frame`, but not before the stream, nor so late that a turn could outlast the audio."""
         if self._end_sample is not None:
@@ -178,43 +186,3 @@ class Session:
         self._ring.drop_before(self._schedule.next_start)
         self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
         return self.timeline.update(labels, self._horizon(end_frame))
-
-
-class ModelThread:
-    """The real models behind one thread: MLX arrays belong to the thread that made them."""
-
-    def __init__(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]):
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlx")
-        self._thread.submit(self._load, segmentation, embedding).result()
-
-    def initial_state(self) -> Any:
-        """See `Models`."""
-        return self._thread.submit(self._pyannet.initial_state).result()
-
-    def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        """See `Models`."""
-        return self._thread.submit(self._segment, window, start_sample, state).result()
-
-    def embed(self, crops: list[F32]) -> F32:
-        """See `Models`."""
-        if not crops:
-            return np.zeros((0, EMBEDDING_SIZE), np.float32)
-        return self._thread.submit(self._embed, crops).result()
-
-    def close(self) -> None:
-        """Waits for the call under way and ends the thread."""
-        self._thread.shutdown()
-
-    def _load(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]) -> None:
-        self._pyannet = PyanNet(segmentation)
-        self._campplus = CamPlusPlus(embedding)
-        # Compiles the kernels before the first audio comes.
-        self._segment(np.zeros(WINDOW_SAMPLES, np.float32), 0, self._pyannet.initial_state())
-        self._embed([np.zeros((SAMPLE_RATE_HZ // ROW_STEP_SAMPLES, MEL_BINS), np.float32)])
-
-    def _segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        logp, states = self._pyannet.step(window[None], [start_sample], [state])
-        return np.asarray(logp)[0], states[0]
-
-    def _embed(self, crops: list[F32]) -> F32:
-        return np.stack([self._campplus.embed_rows(crop) for crop in crops])

@@ -1,0 +1,115 @@
+"""What the engine tells as messages of the protocol, with the names the user gave, provisional turns only if wanted.
+
+One Teller for each session; it knows the session's audio only by the numbers it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stream import events, protocol
+from stream.audio import AudioCounts
+from stream.events import frame_seconds, speaker_name
+from stream.protocol import ServerMessage
+from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from stream.wire import ProtocolError
+
+
+class Teller:
+    """Engine events -> messages, in order."""
+
+    def __init__(self, provisional: bool):
+        self._provisional = provisional
+        self._names: dict[str, str] = {}
+        self._speakers: dict[str, None] = {}
+        self._committed: dict[int, int] = {}  # turn id -> how far its committed part was told
+        self.revisions = 0
+
+    def tell(self, happened: Iterable[events.Event]) -> list[ServerMessage]:
+        """The messages that say the same."""
+        return [message for event in happened if (message := self._message(event)) is not None]
+
+    def check_speaker(self, speaker: str) -> None:
+        """Raises ProtocolError for a speaker that has not appeared."""
+        if speaker not in self._speakers:
+            known = ", ".join(list(self._speakers)) or "none, for nobody has appeared"
+            raise ProtocolError(f"a speaker of this session ({known})", speaker, "speaker")
+
+    def name(self, speaker: str, name: str | None, at_s: float) -> protocol.Speaker:
+        """The user says who a speaker is."""
+        if name is None:
+            self._names.pop(speaker, None)
+        else:
+            self._names[speaker] = name
+        return protocol.Speaker(speaker, "named", name, None, None, round(at_s, 3))
+
+    def final(
+        self, final: events.Final, reason: str, duration_s: float, file_id: str, statistics: protocol.Statistics
+    ) -> protocol.Final:
+        """The result; talk time by speaker in order of appearance, the unknown last."""
+        turns = tuple(self._turn(turn, turn.end_frame, "final") for turn in final.turns)
+        talk = tuple(
+            protocol.Talk(speaker_name(speaker), self._name_of(speaker), _frames_s(frames))
+            for speaker, frames in final.talk_frames
+        )
+        return protocol.Final(reason, round(duration_s, 3), turns, talk, final.rttm(file_id), statistics)
+
+    def _message(self, event: events.Event) -> ServerMessage | None:
+        match event:
+            case events.Turn():
+                return self._told_turn(event)
+            case events.Revision():
+                self.revisions += 1
+                turns = tuple(f"T{number}" for number in event.turns)
+                old, new = speaker_name(event.old), speaker_name(event.new)
+                return protocol.Revision(turns, old, new, event.reason, frame_seconds(event.at_frame))
+            case events.Speaker():
+                speaker = f"S{event.id}"
+                self._speakers[speaker] = None
+                return protocol.Speaker(speaker, "appeared", None, None, None, frame_seconds(event.at_frame))
+            case events.Final():
+                raise ValueError("expected an event of a stream that goes on, got its final result")
+
+    def _told_turn(self, turn: events.Turn) -> protocol.Turn | None:
+        if self._provisional:
+            return self._turn(turn, turn.end_frame, turn.state)
+        if turn.committed_frame <= self._committed.get(turn.id, turn.start_frame):
+            return None
+        self._committed[turn.id] = turn.committed_frame
+        return self._turn(turn, turn.committed_frame, "committed")
+
+    def _turn(self, turn: events.Turn, end_frame: int, state: str) -> protocol.Turn:
+        return protocol.Turn(
+            f"T{turn.id}",
+            speaker_name(turn.speaker),
+            self._name_of(turn.speaker),
+            frame_seconds(turn.start_frame),
+            frame_seconds(end_frame),
+            frame_seconds(turn.committed_frame),
+            state,
+        )
+
+    def _name_of(self, speaker: int | None) -> str | None:
+        return self._names.get(f"S{speaker}")
+
+
+def statistics(
+    counts: AudioCounts, rate_hz: int, processing_s: float, silent_s: float, revisions: int, resumes: int
+) -> protocol.Statistics:
+    """Counts of a session whose audio is over."""
+    audio_s = counts.received_samples / rate_hz
+    return protocol.Statistics(
+        round(processing_s, 3),
+        round(processing_s / audio_s, 4) if audio_s else 0.0,
+        round(silent_s, 3),
+        round(counts.gap_samples / rate_hz, 3),
+        counts.repaired_values,
+        counts.clipped_values,
+        counts.dropped_bytes,
+        revisions,
+        resumes,
+    )
+
+
+def _frames_s(frames: int) -> float:
+    return round(frames * FRAME_SAMPLES / SAMPLE_RATE_HZ, 3)

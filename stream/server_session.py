@@ -1,0 +1,309 @@
+"""One stream on the server: audio in, messages out, however often its connection is lost and comes back.
+
+Everything here runs on the event loop but `_Worker`, whose methods run in the thread pool, one at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from stream.audio import MAX_GAP_S, SAMPLE_BYTES
+from stream.batcher import Lane
+from stream.diarizer import Session
+from stream.journal import Journal
+from stream.protocol import VERSION, Config, Final, Limits, Model, Name, ServerMessage, Started, Status
+from stream.server_messages import Teller, statistics
+from stream.wire import ProtocolError
+
+LOG = logging.getLogger(__name__)
+QUEUE_S = 2.0  # audio that waits here; more waits in the sender
+FEED_S = 0.5  # most audio given to the engine at once, so that its events are told soon
+GATHER_S = 0.1  # less audio than this is kept until there is more, unless a window is due
+BURST_S = 3.0  # a stream may be this far ahead of its pace and still count as live
+PACE = 1.25  # times real time; above 1, so that a live stream that sent what it had kept counts as live again
+
+
+class Replaced(Exception):
+    """The session belongs to another connection now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples that were lost."""
+
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """No more audio, and why."""
+
+    reason: str
+
+
+Item = bytes | Gap | Name | End
+
+
+class ServerSession:
+    """What stays of a stream while connections come and go. `owner` is the connection that it belongs to now."""
+
+    def __init__(
+        self, config: Config, engine: Session, lane: Lane, pool: Executor, model: Model, limits: Limits, address: str
+    ):
+        self.id = secrets.token_urlsafe(16)
+        self.config, self.address = config, address
+        self.journal = Journal()
+        self.changed = asyncio.Event()  # something is there to send
+        self.owner: object | None = None
+        self.detached_s: float | None = None
+        self.begun_s = time.monotonic()
+        self.position = 0  # whole samples per channel received, silence for lost ones included
+        self.processed_samples = 0
+        self.ended: str | None = None  # why no more audio is taken
+        self.finished = False  # the final result is in the journal
+        self.failed = False  # by a defect of the server
+        self._worker: _Worker | None = _Worker(self.id, config, engine, Teller(config.provisional))
+        self._lane, self._pool, self._model, self._limits = lane, pool, model, limits
+        self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
+        self._partial = b""
+        self._skip_bytes = 0
+        self._items: deque[Item] = deque()
+        self._queued_samples = 0
+        self._ahead_s, self._ahead_at_s = 0.0, self.begun_s
+        self._fed = asyncio.Event()
+        self._space = asyncio.Event()
+        self._task = asyncio.create_task(self._work())
+
+    def attach(self, owner: object, seq: int = 0, position: int | None = None, resumed: bool = False) -> None:
+        """The session now belongs to `owner`; the first message for it is `started`. Raises ProtocolError."""
+        if position is not None:
+            self._check_gap(position)
+        self.owner, self.detached_s = owner, None
+        self._partial = b""
+        self._skip_bytes = 0
+        if position is not None and not self.ended:
+            self._skip_bytes = max(0, self.position - position) * self._frame_bytes
+            if position > self.position:
+                self._push(Gap(position - self.position), position - self.position)
+        started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits)
+        self.journal.resume(started, seq, time.monotonic())
+        if self._worker:
+            self._worker.resumes += resumed
+        self._space.set()
+        self.changed.set()
+
+    def detach(self, owner: object) -> None:
+        """The connection is gone; the session waits for another one."""
+        if self.owner is owner:
+            self.owner, self.detached_s = None, time.monotonic()
+
+    async def put(self, owner: object, data: bytes) -> None:
+        """Takes audio, cut anywhere; waits while enough of it is waiting. Raises Replaced."""
+        while self._queued_samples > QUEUE_S * self.config.sample_rate_hz and not self.ended and self.owner is owner:
+            self._space.clear()
+            await self._space.wait()
+        if self.owner is not owner:
+            raise Replaced
+        if self.ended:
+            return
+        skipped = data[: self._skip_bytes]
+        self._skip_bytes -= len(skipped)
+        data = self._partial + data[len(skipped) :]
+        whole = len(data) - len(data) % self._frame_bytes
+        self._partial = data[whole:]
+        if whole:
+            self._push(data[:whole], whole // self._frame_bytes)
+
+    def name(self, message: Name) -> None:
+        """The user names a speaker. Raises ProtocolError for one that has not appeared."""
+        if not self.ended and self._worker:
+            self._worker.teller.check_speaker(message.speaker)
+            self._push(message, 0)
+
+    def end(self, reason: str) -> None:
+        """The audio is over; `final` follows. Only the first reason counts."""
+        if self.ended is None:
+            self.ended = reason
+            self._push(End(reason), 0)
+            self._space.set()
+
+    async def abandon(self) -> None:
+        """Nobody will ask for the result."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._worker = None
+
+    def status(self) -> Status:
+        """How it goes."""
+        assert self._worker is not None
+        rate_hz, worker = self.config.sample_rate_hz, self._worker
+        processed_s = self.processed_samples / rate_hz
+        return Status(
+            round(self.position / rate_hz, 3),
+            round(processed_s, 3),
+            round(self.backlog_s, 3),
+            round(worker.processing_s / processed_s, 4) if processed_s else 0.0,
+            round(worker.silent_s, 3),
+            round(worker.engine.audio.counts.gap_samples / rate_hz, 3),
+            worker.engine.audio.counts.warning(),
+        )
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of audio received."""
+        return self.position / self.config.sample_rate_hz
+
+    @property
+    def backlog_s(self) -> float:
+        """Seconds of audio received and not processed."""
+        return (self.position - self.processed_samples) / self.config.sample_rate_hz
+
+    def _check_gap(self, position: int) -> None:
+        most = self.position + MAX_GAP_S * self.config.sample_rate_hz
+        if position > most:
+            raise ProtocolError(f"a position of at most {most}, {MAX_GAP_S} s after the audio received", position)
+
+    def _push(self, item: Item, samples: int) -> None:
+        self._items.append(item)
+        self._queued_samples += samples
+        self.position += samples
+        self._note_pace(samples / self.config.sample_rate_hz)
+        self._fed.set()
+
+    def _note_pace(self, audio_s: float) -> None:
+        now_s = time.monotonic()
+        self._ahead_s = max(0.0, self._ahead_s - PACE * (now_s - self._ahead_at_s)) + audio_s
+        self._ahead_at_s = now_s
+        self._lane.live = self._ahead_s <= BURST_S
+
+    async def _work(self) -> None:
+        try:
+            await self._feed_engine()
+        except Exception:
+            LOG.exception("session %s failed", self.id)
+            self.failed = True
+            self.ended = self.ended or "failed"
+            self._space.set()
+            self.changed.set()
+
+    async def _feed_engine(self) -> None:
+        """Gives the engine what comes, in the thread pool, and keeps what it says."""
+        while not self.finished:
+            await self._enough()
+            items = self._take()
+            assert self._worker is not None
+            messages = await self.in_pool(self._worker.take, items)
+            samples = sum(_samples(item, self._frame_bytes) for item in items)
+            self._queued_samples -= samples
+            self.processed_samples += samples
+            self._space.set()
+            self._tell(messages)
+
+    async def in_pool(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What takes time, away from the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def _enough(self) -> None:
+        """Waits until there is something worth a thread: a window is due, or much audio, or no audio at all."""
+        while not self._items or not self._is_enough():
+            self._fed.clear()
+            await self._fed.wait()
+
+    def _is_enough(self) -> bool:
+        assert self._worker is not None
+        if any(not isinstance(item, bytes) for item in self._items):
+            return True
+        rate_hz = self.config.sample_rate_hz
+        due_s = self._worker.engine.next_window_s
+        return self._queued_samples >= GATHER_S * rate_hz or self.position >= due_s * rate_hz
+
+    def _take(self) -> list[Item]:
+        """Items for one call: audio up to about FEED_S, at least one item."""
+        most = FEED_S * self.config.sample_rate_hz
+        taken: list[Item] = []
+        while self._items and (not taken or most > 0):
+            item = self._items.popleft()
+            samples = _samples(item, self._frame_bytes)
+            if samples > most:
+                item, rest = _cut(item, max(1, int(most)), self._frame_bytes)
+                self._items.appendleft(rest)
+                samples = _samples(item, self._frame_bytes)
+            if isinstance(item, bytes) and taken and isinstance(taken[-1], bytes):
+                item = taken.pop() + item  # type: ignore[operator]
+            taken.append(item)
+            most -= samples
+        return taken
+
+    def _tell(self, messages: list[ServerMessage]) -> None:
+        now_s = time.monotonic()
+        for message in messages:
+            self.journal.add(message, now_s)
+            if isinstance(message, Final):
+                self.finished = True
+        if self.finished:
+            self._worker = None
+        if messages:
+            self.changed.set()
+
+
+class _Worker:
+    """The engine's side of a session; called by one thread at a time."""
+
+    def __init__(self, file_id: str, config: Config, engine: Session, teller: Teller):
+        self.engine, self.teller = engine, teller
+        self.processing_s = 0.0
+        self.silent_s = 0.0
+        self.resumes = 0
+        self._file_id, self._config = file_id, config
+
+    def take(self, items: list[Item]) -> list[ServerMessage]:
+        """What becomes known by these items."""
+        begun_s = time.perf_counter()
+        messages = [message for item in items for message in self._take(item)]
+        self.processing_s += time.perf_counter() - begun_s
+        return messages
+
+    def _take(self, item: Item) -> list[ServerMessage]:
+        match item:
+            case bytes():
+                if not item.strip(b"\0"):
+                    frame_bytes = SAMPLE_BYTES[self._config.encoding] * self._config.channels
+                    self.silent_s += len(item) / frame_bytes / self._config.sample_rate_hz
+                return self.teller.tell(self.engine.feed(item))
+            case Gap():
+                return self.teller.tell(self.engine.gap(item.samples))
+            case Name():
+                return [self.teller.name(item.speaker, item.name, self.engine.position_s)]
+            case End():
+                return self._end(item.reason)
+
+    def _end(self, reason: str) -> list[ServerMessage]:
+        begun_s = time.perf_counter()
+        rest = self.teller.tell(self.engine.flush())
+        final = self.engine.close()
+        processing_s = self.processing_s + time.perf_counter() - begun_s
+        counts, rate_hz = self.engine.audio.counts, self._config.sample_rate_hz
+        numbers = statistics(counts, rate_hz, processing_s, self.silent_s, self.teller.revisions, self.resumes)
+        return [*rest, self.teller.final(final, reason, self.engine.position_s, self._file_id, numbers)]
+
+
+def _samples(item: Item, frame_bytes: int) -> int:
+    return len(item) // frame_bytes if isinstance(item, bytes) else item.samples if isinstance(item, Gap) else 0
+
+
+def _cut(item: Item, samples: int, frame_bytes: int) -> tuple[Item, Item]:
+    """The first `samples` of audio or of a gap, and the rest of it."""
+    if isinstance(item, bytes):
+        return item[: samples * frame_bytes], item[samples * frame_bytes :]
+    assert isinstance(item, Gap)
+    return Gap(samples), Gap(item.samples - samples)
