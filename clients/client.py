@@ -48,7 +48,7 @@ PIECE_BYTES = 2**15
 ROUNDED_S = 0.1  # a status says what was received in seconds: believed up to here
 ANSWER_S = 30.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
-RESUMABLE = ("too_slow",)  # errors after which the session waits for us
+RESUMABLE = ("too_slow", "timeout")  # errors after which the session waits for us
 
 
 class Client:
@@ -111,14 +111,15 @@ class Client:
 
     async def finish(self) -> Final:
         """The audio has ended: the final result, once everything was received and computed."""
-        self._stopping = self._stop_due = True
+        self._stop_due |= not self._stopping
+        self._stopping = True
         await self._notify()
         await self._until(lambda: self.final is not None)
         assert self.final is not None
         return self.final
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """What the server tells, up to the Final; what waits to be read is replaced by news about the same thing."""
+        """What the server tells, up to the Final; where very much waits to be read, only the newest of each thing."""
         while True:
             await self._until(lambda: len(self._inbox) > 0)
             for event in self.waiting():

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from rich.console import Console
 
@@ -15,14 +15,49 @@ from clients.screen import Status
 from clients.summary import print_summary
 from clients.terminal import Display, LiveDisplay, NoDisplay, PlainDisplay, ProgressDisplay
 from stream.artefacts import EMBEDDING, SEGMENTATION
+from stream.audio import AudioCounts
 from stream.errors import TurnstreamError
 from stream.events import Event, Final
 from stream.weights import models_pull
 
 if TYPE_CHECKING:
-    from stream.diarizer import Diarizer, Session
+    from stream.diarizer import Diarizer
 
 Steps = Iterable[tuple[list[Event], Status]]
+
+
+class Told(Protocol):
+    """The turns of a stream as they were first committed."""
+
+    def live_rttm(self, file_id: str, /) -> str:
+        """As RTTM."""
+
+
+class Heard(Protocol):
+    """What went into a stream."""
+
+    rate_hz: int
+    counts: AudioCounts
+
+
+class Stream(Protocol):
+    """A session of the engine, here or on a server."""
+
+    @property
+    def timeline(self) -> Told: ...
+
+    @property
+    def audio(self) -> Heard: ...
+
+    @property
+    def position_s(self) -> float:
+        """Seconds of audio received."""
+
+    def flush(self) -> list[Event]:
+        """Ends the audio; what becomes known by its last samples."""
+
+    def close(self) -> Final:
+        """The final result."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +91,7 @@ def choose_display(args: Namespace, live: bool, stdout: Stdout, title: str, tota
     return NoDisplay()
 
 
-def follow(session: Session, steps: Steps, display: Display, outputs: Outputs, source: Path) -> Outcome:
+def follow(session: Stream, steps: Steps, display: Display, outputs: Outputs, source: Path) -> Outcome:
     """Consume `steps`, end the session and hand out its final result; `source` names it in RTTM.
 
     Where the audio breaks off in the middle (a TurnstreamError of `steps`), what came before is finished like a whole
@@ -84,7 +119,7 @@ def follow(session: Session, steps: Steps, display: Display, outputs: Outputs, s
     return Outcome(final, session.position_s, error)
 
 
-def _report_repairs(session: Session, source: Path) -> None:
+def _report_repairs(session: Stream, source: Path) -> None:
     """Say on stderr what was done to the input, where anything was."""
     counts = session.audio.counts
     if counts.repaired_values:

@@ -46,7 +46,7 @@ export class Microphone {
       track.stop();
     }
     if (this.node) this.node.port.onmessage = null;
-    this.context?.close();
+    if (this.context?.state !== "closed") this.context?.close();
     this.lock?.release();
   }
 

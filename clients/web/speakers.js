@@ -61,7 +61,7 @@ export class Speakers {
     const who = element("div", { className: "who" }, name, talk, bar);
     const row = element("li", { className: "speaker" }, mark, who);
     row.dataset.speaker = speaker ?? "";
-    return { row, name, talk, bar, mark, who };
+    return { row, name, talk, bar };
   }
 
   #show(speaker, transcript, talks, most, all) {
@@ -77,7 +77,7 @@ export class Speakers {
   }
 
   #edit(speaker) {
-    const { name, who } = this.rows.get(speaker);
+    const { row, name } = this.rows.get(speaker);
     const given = name.textContent === speaker ? "" : name.textContent;
     const field = element("input", { value: given, maxLength: LONGEST_NAME, placeholder: `Name of ${speaker}` });
     field.setAttribute("aria-label", `Name of ${speaker}`);
@@ -89,6 +89,7 @@ export class Speakers {
       open = false;
       const text = printable(field.value);
       form.replaceWith(name);
+      row.classList.remove("editing");
       if (save && text !== given) this.onName(speaker, text || null);
     };
     form.addEventListener("submit", (event) => {
@@ -103,7 +104,7 @@ export class Speakers {
     });
     form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || close(true));
     name.replaceWith(form);
-    who.append();
+    row.classList.add("editing");
     field.focus();
     field.select();
   }
