@@ -212,16 +212,19 @@ def test_a_full_buffer_makes_send_wait_and_loses_nothing(diarizer: Diarizer, spe
     audio = pcm(speech, "pcm_s16le")
 
     async def session() -> tuple[Final, int]:
-        async with serving(diarizer) as (_, url), proxy_to(url) as proxy:
-            async with Client(proxy.url, buffer_bytes=3 * PIECE_BYTES) as client:
-                proxy.stall(True)
-                sending = asyncio.create_task(client.send(audio))
-                await asyncio.sleep(0.5)
-                assert not sending.done()
-                kept = client._buffer.end - client._buffer.start
-                proxy.stall(False)
-                await sending
-                return await client.finish(), kept
+        async with (
+            serving(diarizer) as (_, url),
+            proxy_to(url) as proxy,
+            Client(proxy.url, buffer_bytes=3 * PIECE_BYTES) as client,
+        ):
+            proxy.stall(True)
+            sending = asyncio.create_task(client.send(audio))
+            await asyncio.sleep(0.5)
+            assert not sending.done()
+            kept = client._buffer.end - client._buffer.start
+            proxy.stall(False)
+            await sending
+            return await client.finish(), kept
 
     final, kept = asyncio.run(session())
     assert kept <= 3 * PIECE_BYTES
