@@ -140,8 +140,7 @@ function took(message) {
   if (message.type === "status") session.status = message;
   if (message.type === "activity") session.speech = message.speech;
   if (message.type === "final") session.grew.clear();
-  const renamed = message.type === "speaker" || message.type === "final";
-  turns.update(transcript, renamed ? [...transcript.turns.keys()] : ids, revised);
+  turns.update(transcript, message.type === "speaker" ? [...transcript.turns.keys()] : ids, revised);
   announcer.update(transcript, ids);
   facts();
   redraw();
