@@ -34,7 +34,7 @@ byId("file").addEventListener("change", ({ target }) => {
 });
 byId("stop").addEventListener("click", stop);
 byId("again").addEventListener("click", again);
-byId("save-rttm").addEventListener("click", () => save(`${stem()}.rttm`, rttmText(), "text/plain"));
+byId("save-rttm").addEventListener("click", () => save(`${stem()}.rttm`, rttm(session.transcript, session.title), "text/plain"));
 byId("save-json").addEventListener("click", () => save(`${stem()}.json`, json(session.transcript, session.title, session.started), "application/json"));
 byId("options").addEventListener("toggle", listMicrophones);
 byId("canvas").addEventListener("click", (event) => {
@@ -290,13 +290,6 @@ function stateText(state, stopping) {
   if (state === "connecting" || state === undefined) return "Connecting";
   if (stopping) return "Finishing";
   return session.title === "microphone" ? "Listening" : `Reading ${session.title}`;
-}
-
-/** The server's own RTTM where nobody has a name. */
-function rttmText() {
-  const { transcript, title } = session;
-  const named = [...transcript.speakers.values()].some(({ name }) => name);
-  return transcript.final && !named ? transcript.final.rttm : rttm(transcript, title);
 }
 
 function stem() {

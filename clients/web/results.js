@@ -1,9 +1,13 @@
-// The results as files: RTTM as the server gives it, and everything as JSON.
+// The results as files: RTTM and JSON.
 
-/** RTTM of the turns as they stand; with the server's ids, or the names that people gave. */
+import { numberOf } from "./words.js";
+
+/** RTTM of the turns as they stand, named after the recording; speakers by their names where they have any. */
 export function rttm(transcript, title) {
   const file = title.replace(/\.[^.]*$/, "").trim().replace(/\s+/g, "_") || "stream";
-  return transcript.inOrder().map((turn) => line(file, turn, transcript)).join("");
+  const turns = [...transcript.turns.values()];
+  turns.sort((a, b) => a.start - b.start || a.end - b.end || numberOf(a.speaker) - numberOf(b.speaker));
+  return turns.map((turn) => line(file, turn, transcript)).join("");
 }
 
 function line(file, turn, transcript) {

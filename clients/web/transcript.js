@@ -29,7 +29,8 @@ export class Transcript {
 
   /** What to call a speaker: the name, else its id, else words for the unknown one. */
   label(speaker) {
-    return speaker === null ? "Not known yet" : (this.speakers.get(speaker)?.name ?? speaker);
+    if (speaker === null) return this.final ? "Not known" : "Not known yet";
+    return this.speakers.get(speaker)?.name ?? speaker;
   }
 
   /** Speakers who have turns now, in order of appearance; the unknown one (null) last. */
