@@ -28,7 +28,7 @@ from stream.capacity import measure_capacity
 from stream.diarizer import Diarizer
 from stream.protocol import CloseCode, Config, Limits, Model, Start
 from stream.server_config import ServerConfig, ServerError
-from stream.server_connection import Connection, Refused, select_subprotocol
+from stream.server_connection import CLOSE_S, Connection, Refused, select_subprotocol
 from stream.server_dialects import dialect_of
 from stream.server_http import (
     dialect_name,
@@ -48,7 +48,6 @@ LOG = logging.getLogger(__name__)
 BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
 MAX_FRAMES = 4  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
-CLOSE_S = 5.0
 SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model thread needs it often and shortly
 
 
@@ -146,16 +145,18 @@ class Server:
         parts = urlsplit(connection.request.path)
         name = dialect_name(parts.path, self.config)
         assert name is not None
+        client = Connection(connection, dialect_of(name), parts.query, self.config, self)
         self._connections.add(connection)
         try:
             if len(self._connections) > 2 * self.capacity + SPARE_CONNECTIONS:
+                client.refused = CloseCode.OVER_CAPACITY.name.lower()
                 await connection.close(CloseCode.OVER_CAPACITY, "too many connections")
-                return
-            await Connection(connection, dialect_of(name), parts.query, self.config, self).run()
+            else:
+                await client.run()
         finally:
             self._connections.discard(connection)
-            if connection.close_code is not None and connection.close_code >= CloseCode.MALFORMED:
-                self.metrics.refused[CloseCode(connection.close_code).name.lower()] += 1
+            if client.refused:
+                self.metrics.refused[client.refused] += 1
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         path = urlsplit(request.path).path

@@ -33,6 +33,7 @@ from stream.wire import ProtocolError
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
 LAST_WORDS_S = 3.0  # for an error message to leave
+CLOSE_S = 5.0  # for a client to agree that it is over
 ENDINGS = {
     "stop": CloseCode.DONE,
     "shutdown": CloseCode.SHUTDOWN,
@@ -71,6 +72,7 @@ class Connection:
         self._socket, self._dialect, self._query = socket, dialect, query
         self._config, self._sessions = config, sessions
         self._session: ServerSession | None = None
+        self.refused: str | None = None  # the error it was closed with
 
     async def run(self) -> None:
         """Serves the client until either side ends it; never raises for what a client does."""
@@ -241,16 +243,33 @@ class Connection:
             said = "nothing came" if reason == "idle" else "the session went on"
             await self._refuse(Refused(code, f"{said} for more than {limit_s:g} s").error)
         else:
-            await self._socket.close(code)
+            await self._close(code)
 
     async def _refuse(self, error: Error) -> None:
         """Says why, as far as the client listens, and closes."""
+        self.refused = error.code
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 if error.close != CloseCode.TOO_SLOW:
                     for text in self._dialect.say(error, None):
                         await self._socket.send(text)
-        await self._socket.close(error.close, error_reason(error))
+        await self._close(error.close, error_reason(error))
+
+    async def _close(self, code: int, reason: str = "") -> None:
+        """Closes the websocket, by force where the client does not read what was sent before."""
+        rest = asyncio.create_task(self._read_out())
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(code, reason)
+        except TimeoutError:
+            self._socket.transport.abort()
+        await rest
+
+    async def _read_out(self) -> None:
+        """Takes what the client had sent before it knew of the end, or its answer would stay behind that."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._socket.recv()
 
     async def _leave(self) -> None:
         if self._session is None:
