@@ -250,6 +250,32 @@ def test_the_page_keeps_the_table_that_the_protocol_describes(
     assert told["final"] == len(heard.final.turns)
 
 
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_a_corrected_turn_moves_to_its_lane(server: Served, chromium: Browser, motion: str) -> None:
+    script = """async () => {
+        const {Lanes} = await import("/lanes.js");
+        document.body.dataset.state = "session";
+        const canvas = document.getElementById("canvas");
+        const lanes = new Lanes(canvas, (speaker) => speaker === "S1" ? 50 : 120);
+        const turn = {id: "T1", speaker: "S2", start: 2, end: 8, committed: 8, state: "committed"};
+        const rows = () => {
+            lanes.draw([turn], ["S1", "S2"], 0, 10, null);
+            const ratio = devicePixelRatio, x = canvas.width / 2;
+            const at = (y) => canvas.getContext("2d").getImageData(x, y * ratio, 1, 1).data.slice(0, 3).join();
+            return [50, 120].map((y) => at(y) === "86,180,233");
+        };
+        lanes.moved("T1", "S1", true);
+        const first = rows(), busy = lanes.busy;
+        await new Promise((done) => setTimeout(done, 700));
+        return [first, busy, rows()];
+    }"""
+    with chromium.open(f"http://{server.address}", reduced_motion=motion) as page:
+        first, busy, last = page.evaluate(script)
+    assert first == ([True, False] if motion == "no-preference" else [False, True])
+    assert busy
+    assert last == [False, True]
+
+
 def test_the_pages_buffer_loses_and_doubles_nothing(server: Served, chromium: Browser) -> None:
     """The same property as of the Python client's buffer, on random runs."""
     chance = random.Random(4)
@@ -295,3 +321,6 @@ def test_every_control_has_a_name_and_narrow_windows_fit(server: Served, chromiu
         assert fits(page)
         page.evaluate("document.body.dataset.state = 'session'")
         assert fits(page)
+    with chromium.open(f"http://{server.address}/#token=a.token-of_this~page") as page:
+        expect(page.locator("#token")).to_have_value("a.token-of_this~page")
+        assert page.url == f"http://{server.address}/"

@@ -1,6 +1,7 @@
 // One session over a websocket that may break: audio is kept until the server has it, and the session is resumed.
 
 import { SendBuffer } from "./send-buffer.js";
+import { sentence } from "./words.js";
 
 const PROTOCOL = "turnstream.v1";
 const PIECE_BYTES = 32768;
@@ -12,12 +13,12 @@ const LAST_RETRY_MS = 5000;
 const SILENT_SERVER_MS = 25000; // a status comes every few seconds
 const CONNECT_MS = 30000;
 const ROUNDED_S = 0.1; // a status says what was received in seconds: believed up to here
-const TOO_SLOW = 4425; // the session waits for us, as after a connection that broke
+const RESUMABLE = [4408, 4425]; // no answer to a ping, too slow: the session waits for us, as after a broken connection
 
 export class Connection {
   /**
    * url of the websocket; start: fields of the `start` message; on.message(message), on.state(state, sentence) with
-   * state connecting, open, lost, ended or failed.
+   * state open, lost, ended or failed.
    */
   constructor(url, start, on) {
     this.url = url;
@@ -35,8 +36,7 @@ export class Connection {
     this.lostSince = null;
     this.retryMs = FIRST_RETRY_MS;
     this.retryNow = () => this.lostSince !== null && this.#connect();
-    globalThis.addEventListener?.("online", this.retryNow);
-    on.state("connecting");
+    addEventListener("online", this.retryNow);
     this.#connect();
   }
 
@@ -74,11 +74,6 @@ export class Connection {
   stop() {
     this.stopping = true;
     this.#pump();
-  }
-
-  /** Ends at once, without a result. */
-  abandon() {
-    this.#finish();
   }
 
   get #bytesPerSecond() {
@@ -169,37 +164,37 @@ export class Connection {
   }
 
   #closed(event) {
-    const sentence = this.failure ?? event.reason;
-    const forGood = event.code >= 4000 && event.code !== TOO_SLOW;
-    if (forGood) this.#fail(sentence || `The server closed the session (${event.code}).`);
-    else if (this.session === null) this.#fail(sentence || "The server cannot be reached, or does not let this page in.");
+    const reason = sentence(this.failure ?? event.reason);
+    const forGood = event.code >= 4000 && !RESUMABLE.includes(event.code);
+    if (forGood) this.#fail(reason || `The server closed the session (${event.code}).`);
+    else if (this.session === null) this.#fail(reason || "The server cannot be reached, or does not let this page in.");
     else this.#lost("The connection was lost.");
   }
 
-  #lost(sentence) {
+  #lost(reason) {
     clearTimeout(this.timer);
     this.#drop();
     this.lostSince ??= Date.now();
     if (this.session === null || Date.now() - this.lostSince > 1000 * this.limits.resume) {
-      this.#fail(this.session === null ? sentence : "The connection was lost and did not come back in time.");
+      this.#fail(this.session === null ? reason : "The connection was lost and did not come back in time.");
       return;
     }
-    this.on.state("lost", sentence);
+    this.on.state("lost", reason);
     this.timer = setTimeout(() => this.#connect(), this.retryMs);
     this.retryMs = Math.min(2 * this.retryMs, LAST_RETRY_MS);
   }
 
-  #fail(sentence) {
+  #fail(reason) {
     if (this.over) return;
     this.#finish();
-    this.on.state("failed", sentence);
+    this.on.state("failed", reason);
   }
 
   #finish() {
     this.over = true;
     clearTimeout(this.timer);
     clearTimeout(this.pumpTimer);
-    globalThis.removeEventListener?.("online", this.retryNow);
+    removeEventListener("online", this.retryNow);
     this.#drop();
   }
 

@@ -20,8 +20,15 @@ export class Lanes {
     this.moves = new Map(); // turn id -> {from, at}: speaker and time in ms
     this.flashes = new Map(); // turn id -> time in ms
     this.stripes = new Map();
+    this.drawn = []; // {id, x, y, width} of every turn on the canvas
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.readColours();
+  }
+
+  clear() {
+    this.moves.clear();
+    this.flashes.clear();
+    this.drawn = [];
   }
 
   /** After the colour scheme changed. */
@@ -46,7 +53,7 @@ export class Lanes {
 
   /** The turn at a point of the canvas, or null. */
   at(x, y) {
-    return this.drawn?.findLast((box) => x >= box.x - 2 && x <= box.x + box.width + 2 && Math.abs(y - box.y) < BLOCK_PX / 2)?.id ?? null;
+    return this.drawn.findLast((box) => x >= box.x - 2 && x <= box.x + box.width + 2 && Math.abs(y - box.y) < BLOCK_PX / 2)?.id ?? null;
   }
 
   /** Everything from `start` to `end` seconds; `now` is the newest time, or null where the audio has ended. */

@@ -3,8 +3,8 @@
 import { numberOf } from "./words.js";
 
 /** RTTM of the turns as they stand, named after the recording; speakers by their names where they have any. */
-export function rttm(transcript, title) {
-  const file = title.replace(/\.[^.]*$/, "").trim().replace(/\s+/g, "_") || "stream";
+export function rttm(transcript, name) {
+  const file = name.trim().replace(/\s+/g, "_") || "stream";
   const turns = [...transcript.turns.values()];
   turns.sort((a, b) => a.start - b.start || a.end - b.end || numberOf(a.speaker) - numberOf(b.speaker));
   return turns.map((turn) => line(file, turn, transcript)).join("");

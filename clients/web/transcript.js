@@ -48,11 +48,6 @@ export class Transcript {
     return [...this.turns.values()].sort((a, b) => a.start - b.start || numberOf(a.id) - numberOf(b.id));
   }
 
-  /** A name that was given after the session ended. */
-  rename(speaker, name) {
-    this.#meet(speaker).name = name;
-  }
-
   #turn(message) {
     const before = this.turns.get(message.id);
     if (before) this.#count(before, -1);

@@ -20,7 +20,7 @@ export class View {
     this.#drag();
   }
 
-  reset() {
+  clear() {
     this.end = null;
     this.now = 0;
     this.chosen = false;

@@ -39,3 +39,8 @@ export function look(speaker) {
 export function listed(names) {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
+
+/** What a server says, as a sentence: `Expected a token.` for `expected a token`. */
+export function sentence(text) {
+  return text && text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
+}
