@@ -46,7 +46,7 @@ BUFFER_BYTES = 32 * 2**20  # 17 minutes of 16 kHz pcm_s16le; longer than a serve
 AHEAD_BYTES = 2**18  # unsent audio up to which `send` does not wait while connected
 PIECE_BYTES = 2**15
 ROUNDED_S = 0.1  # a status says what was received in seconds: believed up to here
-ANSWER_S = 30.0
+SILENT_S = 30.0  # a status comes every few seconds
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
 RESUMABLE = ("too_slow", "timeout")  # errors after which the session waits for us
 
@@ -71,6 +71,7 @@ class Client:
         self._buffer = SendBuffer(SAMPLE_BYTES[self.start.encoding] * self.start.channels)
         self._buffer_bytes = max(buffer_bytes, PIECE_BYTES)
         self._inbox = Inbox()
+        self._speakers: set[str] = set()
         self._names: dict[str, str | None] = {}  # told, not confirmed yet
         self._untold: list[str] = []  # those of them that this connection has not carried yet
         self._greeted = self._stopping = self._stop_due = False
@@ -103,8 +104,11 @@ class Client:
             await self._notify()
 
     async def name(self, speaker: str, name: str | None) -> None:
-        """Say who a speaker is (None takes the name away); a Speaker event answers. Raises ProtocolError."""
+        """Say who a speaker is (None takes the name away); a Speaker event answers. Raises TurnstreamError."""
         encode(Name(speaker, name))
+        if speaker not in self._speakers:
+            known = ", ".join(sorted(self._speakers)) or "none, for nobody has appeared"
+            raise ClientError(f"expected a speaker of this session ({known}), got {speaker}")
         self._names[speaker] = name
         self._untold.append(speaker)
         await self._notify()
@@ -191,11 +195,16 @@ class Client:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self.final is None:
+                socket.transport.abort()  # a polite close would wait for an answer that may never come
 
     async def _listen(self, socket: ClientConnection) -> None:
         while self.final is None:
             try:
-                seq, message = decode_server(await socket.recv())
+                async with asyncio.timeout(SILENT_S):
+                    seq, message = decode_server(await socket.recv())
+            except TimeoutError:
+                raise LostError(f"{self.url} does not answer") from None
             except ConnectionClosed as closed:
                 self._say_lost(closed)
             if seq is None or seq > self._seq:
@@ -206,11 +215,7 @@ class Client:
     async def _speak(self, socket: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):  # the listener says why
             await socket.send(encode(self._hello()))
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    await self._until(lambda: self._greeted)
-            except TimeoutError:
-                raise LostError(f"{self.url} does not answer") from None
+            await self._until(lambda: self._greeted)
             await self._send_all(socket)
         await asyncio.Event().wait()
 
@@ -248,8 +253,10 @@ class Client:
             case Status():
                 received_s = max(message.received_s - ROUNDED_S, 0)
                 self._buffer.acknowledge(int(received_s * self.start.sample_rate_hz))
-            case Speaker() if message.name == self._names.get(message.speaker):
-                self._names.pop(message.speaker, None)
+            case Speaker():
+                self._speakers.add(message.speaker)
+                if message.name == self._names.get(message.speaker):
+                    self._names.pop(message.speaker, None)
             case Final():
                 self.final = message
         self._inbox.put(message)

@@ -52,7 +52,14 @@ async def dial(url: str, token: str | None) -> ClientConnection:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     protocols = [Subprotocol(SUBPROTOCOL)]
     try:
-        return await connect(url, subprotocols=protocols, additional_headers=headers, max_size=None, compression=None)
+        return await connect(
+            url,
+            subprotocols=protocols,
+            additional_headers=headers,
+            max_size=None,
+            compression=None,
+            ping_interval=None,  # an answer would wait behind the audio that a busy server has not read yet
+        )
     except InvalidStatus as error:
         raise _refusal(url, error.response.status_code) from None
     except (InvalidURI, InvalidProxy) as error:

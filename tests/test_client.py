@@ -21,6 +21,7 @@ from clients.dial import ClientError, websocket_url
 from clients.inbox import Inbox
 from clients.send_buffer import SendBuffer
 from stream.diarizer import Diarizer
+from stream.errors import TurnstreamError
 from stream.protocol import Final, Speaker, Start, Started, Status, Turn
 from stream.protocol import Turn as WireTurn
 from stream.weights import demo_recording
@@ -229,6 +230,41 @@ def test_a_full_buffer_makes_send_wait_and_loses_nothing(diarizer: Diarizer, spe
     final, kept = asyncio.run(session())
     assert kept <= 3 * PIECE_BYTES
     assert final.turns == file_run(diarizer, audio, Start())[0]
+
+
+def test_a_connection_that_is_only_silent_is_given_up(
+    diarizer: Diarizer, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half-open: nothing is closed, nothing arrives; the client tries again and is heard once the network is back."""
+    monkeypatch.setattr("clients.client.SILENT_S", 0.8)
+    audio = pcm(speech, "pcm_s16le")
+
+    async def session() -> Final:
+        async with serving(diarizer, resume_s=30.0) as (_, url), proxy_to(url) as proxy, Client(proxy.url) as client:
+            await client.send(audio[:50_001])
+            proxy.stall(True)
+            await client.send(audio[50_001:])
+            while client.trouble is None:
+                await asyncio.sleep(0.05)
+            assert "does not answer" in client.trouble
+            proxy.stall(False)
+            return await client.finish()
+
+    final = asyncio.run(session())
+    assert final.statistics.resumes >= 1
+    assert final.turns == file_run(diarizer, audio, Start())[0]
+
+
+def test_a_speaker_who_is_not_there_cannot_be_named(diarizer: Diarizer) -> None:
+    async def session() -> None:
+        async with serving(diarizer) as (_, url), Client(url) as client:
+            with pytest.raises(ClientError, match=r"expected a speaker of this session \(none.*\), got S1"):
+                await client.name("S1", "Anna")
+            with pytest.raises(TurnstreamError, match="expected a speaker such as S1"):
+                await client.name("Anna", "Anna")
+            assert (await client.finish()).turns == ()
+
+    asyncio.run(session())
 
 
 def test_a_connection_that_does_not_come_back_is_an_error(diarizer: Diarizer, speech: np.ndarray) -> None:

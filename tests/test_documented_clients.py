@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import itertools
 import re
 import shutil
 import subprocess
@@ -34,13 +36,19 @@ def audio() -> bytes:
 
 @pytest.fixture
 def node() -> list[str]:
-    """Node with a WebSocket of its own."""
-    program = shutil.which("node")
-    for flags in ([], ["--experimental-websocket"]):
-        asks = [program or "node", *flags, "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"]
-        if program and subprocess.run(asks, capture_output=True).returncode == 0:
+    """Node with a WebSocket of its own: the system's, or the one that Playwright brings."""
+    programs = [path for path in (shutil.which("node"), _playwrights_node()) if path]
+    for program, flags in itertools.product(programs, ([], ["--experimental-websocket"])):
+        asks = [program, *flags, "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"]
+        if subprocess.run(asks, capture_output=True).returncode == 0:
             return [program, "--no-warnings", *flags]
     pytest.skip("no Node.js with a WebSocket: Node 22, or 20.10 with a flag (Debian: nodejs)")
+
+
+def _playwrights_node() -> str | None:
+    found = importlib.util.find_spec("playwright")
+    program = Path(found.origin).parent / "driver" / "node" if found and found.origin else None
+    return str(program) if program and program.exists() else None
 
 
 def test_node(server: Served, node: list[str], audio: bytes, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ export function showFacts(session) {
   setText(byId("state"), stateOf(session));
   showCounts(transcript);
   fact("delay", source.live && session.delay !== null ? `${session.delay.toFixed(1)} s` : "–", session.delay > LATE_S && source.live);
-  fact("backlog", status ? (status.backlog > BEHIND_S ? `${status.backlog.toFixed(1)} s` : "none") : "–", status?.backlog > LATE_S && source.live);
+  fact("backlog", status && !session.ended ? (status.backlog > BEHIND_S ? `${status.backlog.toFixed(1)} s` : "none") : "–", status?.backlog > LATE_S && source.live && !session.ended);
   fact("committed-after", started ? `${started.config.latency} s` : "–");
   fact("load", status ? `${(100 * status.realtime_factor).toFixed(0)} %` : "–", status?.realtime_factor > 1);
   fact("sent", clock(connection.position));
