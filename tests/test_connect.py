@@ -166,16 +166,23 @@ def test_a_token_from_the_environment_or_a_file_and_a_server_that_stops(
         right = turnstream("connect", guarded.address, "--file", talk, TURNSTREAM_TOKEN=token.read_text().strip())
         assert right.returncode == 0, right.stderr
         command = [str(COMMAND), "connect", guarded.address, "--file", str(talk), "--token-file", str(token)]
-        command += ["--realtime", "--rttm", str(folder / "half.rttm")]
+        command += ["--realtime", "--json", "--rttm", str(folder / "half.rttm")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as playing:
-            time.sleep(4.5)
+            assert playing.stdout is not None
+            for line in map(json.loads, playing.stdout):
+                if line["event"] == "turn" and line["committed_s"] > line["start_s"]:
+                    break
             guarded.process.terminate()
-            _, complaint = playing.communicate(timeout=LIMIT_S)
+            rest, complaint = playing.communicate(timeout=LIMIT_S)
         assert guarded.process.wait(LIMIT_S) == 0
     assert playing.returncode == 1
     assert "the server was stopped" in complaint
-    heard = parse_rttm((folder / "half.rttm").read_text())["talk"]
-    assert 1 < heard[-1].end_s < 6
+    final = json.loads(rest.splitlines()[-1])
+    assert (final["event"], len(final["turns"])) == (
+        "final",
+        len(parse_rttm((folder / "half.rttm").read_text())["talk"]),
+    )
+    assert final["turns"][-1]["end_s"] < 6.5, "the recording was heard to its end"
 
 
 def _turn(end: int, committed: int, speaker: int = 1) -> Turn:

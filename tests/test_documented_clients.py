@@ -8,6 +8,8 @@ import itertools
 import re
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -70,6 +72,24 @@ def test_node_says_what_the_server_refuses(server: Served, node: list[str], tmp_
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_S)
     assert run.returncode == 1
     assert "sample_rate: expected a whole number of 8000 to 192000, got 16" in run.stderr
+
+
+def test_by_hand(server: Served) -> None:
+    """The command line of the `websockets` package, with what a person would type."""
+    command = [sys.executable, "-m", "websockets", f"ws://{server.address}/v1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        watchdog = threading.Timer(LIMIT_S, process.kill)
+        watchdog.start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write('{"type":"start","sample_rate":8000}\n{"type":"tomorrow"}\n{"type":"stop"}\n')
+        process.stdin.flush()
+        said = "".join(iter(process.stdout.readline, ""))
+        watchdog.cancel()
+    assert '"type":"started"' in said
+    assert '"sample_rate":8000' in said
+    assert '"type":"final"' in said
+    assert "Connection closed: 1000 (OK)." in said
 
 
 def test_python(server: Served, audio: bytes, capsys: pytest.CaptureFixture[str]) -> None:
