@@ -3,7 +3,7 @@
 Requests are live or not. Live ones go first, and in batches of their own, so that a stream fed faster than real time
 does not make a live one wait; one request at a time that has waited for `PATIENCE_S` goes with them, so none starves.
 Embeddings go before windows: each of them ends a hop that has begun. They are not batched: crops are seldom of one
-length, and measured on two cores a batch of 8 saves 4 % (crops of 2 s) to 20 % (0.4 s).
+length, and of one length (measured, 2 cores) 8 together save 22 % at 0.4 s, 8 % at 1 s and nothing from 2 s on.
 """
 
 from __future__ import annotations

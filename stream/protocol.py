@@ -202,7 +202,7 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the session goes; the times are seconds of audio, realtime_factor is computing time over audio time."""
+    """How the session goes; the times are seconds of audio, realtime_factor is time taken over audio time."""
 
     received_s: float = wire(SECONDS, name="received")
     processed_s: float = wire(SECONDS, name="processed")

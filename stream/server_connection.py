@@ -143,7 +143,8 @@ class Connection:
         request = self._socket.request
         assert request is not None
         offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).split(",")
-        found = [name.strip().removeprefix(TOKEN_SUBPROTOCOL) for name in offered if TOKEN_SUBPROTOCOL in name]
+        names = [name.strip() for name in offered]
+        found = [name.removeprefix(TOKEN_SUBPROTOCOL) for name in names if name.startswith(TOKEN_SUBPROTOCOL)]
         kind, _, token = (request.headers.get("Authorization") or "").partition(" ")
         return [*found, token.strip()] if kind.lower() == "bearer" else found
 

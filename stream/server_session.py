@@ -1,6 +1,6 @@
 """One stream on the server: audio in, messages out, however often its connection is lost and comes back.
 
-Everything here runs on the event loop but `_Worker`, whose methods run in the thread pool, one at a time.
+Everything here runs on the event loop; the engine runs in the thread pool, behind a `Worker`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any
 
 from stream.audio import MAX_GAP_S, SAMPLE_BYTES
@@ -21,7 +20,8 @@ from stream.batcher import Lane
 from stream.diarizer import Session
 from stream.journal import Journal
 from stream.protocol import VERSION, Config, Final, Limits, Model, Name, ServerMessage, Started, Status
-from stream.server_messages import Teller, statistics
+from stream.server_messages import Teller
+from stream.server_worker import End, Gap, Item, Worker, cut, samples_of
 from stream.wire import ProtocolError
 
 LOG = logging.getLogger(__name__)
@@ -34,23 +34,6 @@ PACE = 1.25  # times real time; above 1, so that a live stream that sent what it
 
 class Replaced(Exception):
     """The session belongs to another connection now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Samples that were lost."""
-
-    samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """No more audio, and why."""
-
-    reason: str
-
-
-Item = bytes | Gap | Name | End
 
 
 class ServerSession:
@@ -71,7 +54,7 @@ class ServerSession:
         self.ended: str | None = None  # why no more audio is taken
         self.finished = False  # the final result is in the journal
         self.failed = False  # by a defect of the server
-        self._worker: _Worker | None = _Worker(self.id, config, engine, Teller(config.provisional))
+        self._worker: Worker | None = Worker(self.id, config, engine, Teller(config.provisional))
         self._lane, self._pool, self._model, self._limits = lane, pool, model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
         self._partial = b""
@@ -133,6 +116,8 @@ class ServerSession:
         """The audio is over; `final` follows. Only the first reason counts."""
         if self.ended is None:
             self.ended = reason
+            if self._partial:
+                self._push(self._partial, 0)  # the engine counts what was cut off
             self._push(End(reason), 0)
             self._space.set()
 
@@ -203,7 +188,7 @@ class ServerSession:
             items = self._take()
             assert self._worker is not None
             messages = await self.in_pool(self._worker.take, items)
-            samples = sum(_samples(item, self._frame_bytes) for item in items)
+            samples = sum(samples_of(item, self._frame_bytes) for item in items)
             self._queued_samples -= samples
             self.processed_samples += samples
             self._space.set()
@@ -233,11 +218,11 @@ class ServerSession:
         taken: list[Item] = []
         while self._items and (not taken or most > 0):
             item = self._items.popleft()
-            samples = _samples(item, self._frame_bytes)
+            samples = samples_of(item, self._frame_bytes)
             if samples > most:
-                item, rest = _cut(item, max(1, int(most)), self._frame_bytes)
+                item, rest = cut(item, max(1, int(most)), self._frame_bytes)
                 self._items.appendleft(rest)
-                samples = _samples(item, self._frame_bytes)
+                samples = samples_of(item, self._frame_bytes)
             if isinstance(item, bytes) and taken and isinstance(taken[-1], bytes):
                 item = taken.pop() + item  # type: ignore[operator]
             taken.append(item)
@@ -254,56 +239,3 @@ class ServerSession:
             self._worker = None
         if messages:
             self.changed.set()
-
-
-class _Worker:
-    """The engine's side of a session; called by one thread at a time."""
-
-    def __init__(self, file_id: str, config: Config, engine: Session, teller: Teller):
-        self.engine, self.teller = engine, teller
-        self.processing_s = 0.0
-        self.silent_s = 0.0
-        self.resumes = 0
-        self._file_id, self._config = file_id, config
-
-    def take(self, items: list[Item]) -> list[ServerMessage]:
-        """What becomes known by these items."""
-        begun_s = time.perf_counter()
-        messages = [message for item in items for message in self._take(item)]
-        self.processing_s += time.perf_counter() - begun_s
-        return messages
-
-    def _take(self, item: Item) -> list[ServerMessage]:
-        match item:
-            case bytes():
-                if not item.strip(b"\0"):
-                    frame_bytes = SAMPLE_BYTES[self._config.encoding] * self._config.channels
-                    self.silent_s += len(item) / frame_bytes / self._config.sample_rate_hz
-                return self.teller.tell(self.engine.feed(item))
-            case Gap():
-                return self.teller.tell(self.engine.gap(item.samples))
-            case Name():
-                return [self.teller.name(item.speaker, item.name, self.engine.position_s)]
-            case End():
-                return self._end(item.reason)
-
-    def _end(self, reason: str) -> list[ServerMessage]:
-        begun_s = time.perf_counter()
-        rest = self.teller.tell(self.engine.flush())
-        final = self.engine.close()
-        processing_s = self.processing_s + time.perf_counter() - begun_s
-        counts, rate_hz = self.engine.audio.counts, self._config.sample_rate_hz
-        numbers = statistics(counts, rate_hz, processing_s, self.silent_s, self.teller.revisions, self.resumes)
-        return [*rest, self.teller.final(final, reason, self.engine.position_s, self._file_id, numbers)]
-
-
-def _samples(item: Item, frame_bytes: int) -> int:
-    return len(item) // frame_bytes if isinstance(item, bytes) else item.samples if isinstance(item, Gap) else 0
-
-
-def _cut(item: Item, samples: int, frame_bytes: int) -> tuple[Item, Item]:
-    """The first `samples` of audio or of a gap, and the rest of it."""
-    if isinstance(item, bytes):
-        return item[: samples * frame_bytes], item[samples * frame_bytes :]
-    assert isinstance(item, Gap)
-    return Gap(samples), Gap(item.samples - samples)

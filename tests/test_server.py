@@ -223,9 +223,9 @@ def test_a_named_speaker_has_the_name_from_then_on(diarizer: Diarizer, speech: n
 def test_the_first_message_may_be_audio_a_start_a_query_or_the_end(diarizer: Diarizer) -> None:
     async def client() -> None:
         async with serving(diarizer) as (_, url):
-            listener = await talk(url, b"\0" * 9_600, Start(), query="?sample_rate=48000&latency=2&provisional=0")
+            listener = await talk(url, b"\0" * 9_601, Start(), query="?sample_rate=48000&latency=2&provisional=0")
             assert (listener.started.config.sample_rate_hz, listener.started.config.latency_s) == (48_000, 2.0)
-            assert listener.final.duration_s == 0.1
+            assert (listener.final.duration_s, listener.final.statistics.dropped_bytes) == (0.1, 1)
             assert (await closed_with(url, b""))[0] == 1000
             code, last = await closed_with(url, '{"type":"KeepAlive"}', '{"type":"end_of_stream"}')
             assert (code, last["type"], last["turns"]) == (1000, "final", [])
