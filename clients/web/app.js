@@ -11,7 +11,9 @@ import { sentence } from "./words.js";
 const stage = new Stage();
 let session = null;
 
-byId("host").textContent = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname) ? "this machine" : location.host;
+byId("host").textContent = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
+  ? "this machine"
+  : location.host;
 byId("listen").addEventListener("click", () => attempt(listen));
 byId("open").addEventListener("click", () => byId("file").click());
 byId("file").addEventListener("change", ({ target }) => {
@@ -19,9 +21,11 @@ byId("file").addEventListener("change", ({ target }) => {
   if (file) attempt(() => read(file));
   target.value = "";
 });
-byId("stop").addEventListener("click", () => session.stop());
+byId("stop").addEventListener("click", () => session?.stop());
 byId("again").addEventListener("click", welcome);
-byId("save-rttm").addEventListener("click", () => save(`${stem()}.rttm`, rttm(session.transcript, stem()), "text/plain"));
+byId("save-rttm").addEventListener("click", () =>
+  save(`${stem()}.rttm`, rttm(session.transcript, stem()), "text/plain"),
+);
 byId("save-json").addEventListener("click", () => {
   save(`${stem()}.json`, json(session.transcript, session.source.title, session.started), "application/json");
 });
@@ -34,10 +38,16 @@ async function listen() {
   let take = () => {}; // what is heard before the session is there is not part of it
   const gone = () => {
     notice("The microphone is gone: was it unplugged?");
-    session.stop();
+    session?.stop();
   };
   const microphone = await Microphone.open(byId("device").value, (bytes, peak) => take(bytes, peak), gone);
-  const source = { title: "microphone", live: true, rate: microphone.rate, total: null, close: () => microphone.close() };
+  const source = {
+    title: "microphone",
+    live: true,
+    rate: microphone.rate,
+    total: null,
+    close: () => microphone.close(),
+  };
   const mine = begin(source);
   take = (bytes, peak) => mine.take(bytes, peak);
 }

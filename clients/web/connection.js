@@ -62,7 +62,8 @@ export class Connection {
 
   /** Resolves when there is little left to send, or when it is over. */
   async drained() {
-    while (!this.over && (this.buffer.unsent > 0 || !this.greeted)) await new Promise((done) => setTimeout(done, POLL_MS));
+    while (!this.over && (this.buffer.unsent > 0 || !this.greeted))
+      await new Promise((done) => setTimeout(done, POLL_MS));
   }
 
   name(speaker, name) {
@@ -108,7 +109,8 @@ export class Connection {
     if (message.type === "status") {
       this.buffer.acknowledge(Math.floor(Math.max(message.received - ROUNDED_S, 0) * this.start.sample_rate));
     }
-    if (message.type === "speaker" && this.names.get(message.speaker) === message.name) this.names.delete(message.speaker);
+    if (message.type === "speaker" && this.names.get(message.speaker) === message.name)
+      this.names.delete(message.speaker);
     if (message.type === "error") this.failure = message.message;
     this.on.message(message);
     if (message.type === "final") {

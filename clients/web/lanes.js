@@ -53,7 +53,10 @@ export class Lanes {
 
   /** The turn at a point of the canvas, or null. */
   at(x, y) {
-    return this.drawn.findLast((box) => x >= box.x - 2 && x <= box.x + box.width + 2 && Math.abs(y - box.y) < BLOCK_PX / 2)?.id ?? null;
+    return (
+      this.drawn.findLast((box) => x >= box.x - 2 && x <= box.x + box.width + 2 && Math.abs(y - box.y) < BLOCK_PX / 2)
+        ?.id ?? null
+    );
   }
 
   /** Everything from `start` to `end` seconds; `now` is the newest time, or null where the audio has ended. */

@@ -11,7 +11,9 @@ export class Microphone {
   /** Opens it; onPiece(Uint8Array, peak 0-1), onEnd() when it is unplugged. Throws an Error, one sentence. */
   static async open(deviceId, onPiece, onEnd) {
     if (!navigator.mediaDevices?.getUserMedia || !globalThis.AudioWorkletNode) {
-      throw new Error("Browsers give the microphone only to pages from https or from this machine: open this page that way.");
+      throw new Error(
+        "Browsers give the microphone only to pages from https or from this machine: open this page that way.",
+      );
     }
     const microphone = new Microphone();
     try {

@@ -8,7 +8,8 @@ export class Recording {
   /** Decodes it. Throws an Error, one sentence. */
   static async open(file) {
     if (file.size === 0) throw new Error(`${file.name} is empty.`);
-    if (file.size > MOST_BYTES) throw new Error(`${file.name} is too large for the browser: use turnstream connect --file.`);
+    if (file.size > MOST_BYTES)
+      throw new Error(`${file.name} is too large for the browser: use turnstream connect --file.`);
     try {
       const context = new OfflineAudioContext(1, 1, RATE);
       return new Recording(file.name, await context.decodeAudioData(await file.arrayBuffer()));

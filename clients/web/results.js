@@ -14,21 +14,45 @@ function line(file, turn, transcript) {
   const [start, end] = [Math.round(turn.start * 1000), Math.round(turn.end * 1000)];
   if (end <= start) return "";
   const speaker = turn.speaker === null ? "unknown" : transcript.label(turn.speaker).replace(/\s+/g, "_");
-  return `SPEAKER ${file} 1 ${(start / 1000).toFixed(3)} ${((end - start) / 1000).toFixed(3)} <NA> <NA> ${speaker} <NA> <NA>\n`;
+  const times = `${(start / 1000).toFixed(3)} ${((end - start) / 1000).toFixed(3)}`;
+  return `SPEAKER ${file} 1 ${times} <NA> <NA> ${speaker} <NA> <NA>\n`;
 }
 
 /** Everything that is known, as JSON text. */
 export function json(transcript, title, started) {
-  const turns = transcript.inOrder().map(({ id, speaker, start, end, committed, state }) => (
-    { id, speaker, name: nameOf(transcript, speaker), start, end, committed, state }
-  ));
-  const speakers = transcript.talkers().map((speaker) => (
-    { speaker, name: nameOf(transcript, speaker), talk: Math.round(1000 * transcript.talkOf(speaker)) / 1000 }
-  ));
+  const turns = transcript
+    .inOrder()
+    .map(({ id, speaker, start, end, committed, state }) => ({
+      id,
+      speaker,
+      name: nameOf(transcript, speaker),
+      start,
+      end,
+      committed,
+      state,
+    }));
+  const speakers = transcript
+    .talkers()
+    .map((speaker) => ({
+      speaker,
+      name: nameOf(transcript, speaker),
+      talk: Math.round(1000 * transcript.talkOf(speaker)) / 1000,
+    }));
   const { config, model } = started ?? {};
   const { duration, reason, statistics } = transcript.final ?? {};
   const complete = transcript.final !== null;
-  const all = { source: title, complete, duration, reason, config, model, speakers, turns, revisions: transcript.revisions, statistics };
+  const all = {
+    source: title,
+    complete,
+    duration,
+    reason,
+    config,
+    model,
+    speakers,
+    turns,
+    revisions: transcript.revisions,
+    statistics,
+  };
   return `${JSON.stringify(all, null, 2)}\n`;
 }
 

@@ -26,7 +26,14 @@ export class Session {
     this.grew = new Map(); // turn id -> when it grew last, in ms
     this.speech = false; // as the activity path hears it
     this.shown = 0; // the time on the page, which follows the newest smoothly
-    const start = { encoding: "pcm_s16le", sample_rate: source.rate, channels: 1, provisional: true, activity: true, ...wishes };
+    const start = {
+      encoding: "pcm_s16le",
+      sample_rate: source.rate,
+      channels: 1,
+      provisional: true,
+      activity: true,
+      ...wishes,
+    };
     this.connection = new Connection(url, start, {
       message: (message) => this.#took(message),
       state: (state, sentence) => this.#became(state, sentence),

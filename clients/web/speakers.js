@@ -112,5 +112,8 @@ export class Speakers {
 
 /** What the server takes as a name: no control characters, no blanks at the ends. */
 function printable(text) {
-  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "").replace(/\p{Zs}/gu, " ").trim();
+  return text
+    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "")
+    .replace(/\p{Zs}/gu, " ")
+    .trim();
 }

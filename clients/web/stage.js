@@ -16,8 +16,12 @@ export class Stage {
     this.session = null;
     this.speakers = new Speakers(byId("speakers"), (speaker, name) => this.session.name(speaker, name));
     this.lanes = new Lanes(byId("canvas"), (speaker) => this.speakers.middle(speaker));
-    this.view = new View(byId("spans"), byId("scrub"), byId("position"), byId("live"), byId("canvas"), () => this.draw());
-    this.turns = new Turns(byId("turns"), byId("turns-scroll"), (id) => this.view.show(this.session.transcript.turns.get(id)));
+    this.view = new View(byId("spans"), byId("scrub"), byId("position"), byId("live"), byId("canvas"), () =>
+      this.draw(),
+    );
+    this.turns = new Turns(byId("turns"), byId("turns-scroll"), (id) =>
+      this.view.show(this.session.transcript.turns.get(id)),
+    );
     this.announcer = new Announcer(byId("announce"));
     byId("canvas").addEventListener("click", (event) => {
       const id = this.lanes.at(event.offsetX, event.offsetY);

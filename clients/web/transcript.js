@@ -17,13 +17,22 @@ export class Transcript {
   apply(message) {
     this.heard += 1;
     switch (message.type) {
-      case "turn": return this.#turn(message);
-      case "revision": return this.#revision(message);
-      case "speaker": return this.#speaker(message);
-      case "activity": this.#reach(message.end); return [];
-      case "status": this.#reach(message.processed); return [];
-      case "final": return this.#final(message);
-      default: return [];
+      case "turn":
+        return this.#turn(message);
+      case "revision":
+        return this.#revision(message);
+      case "speaker":
+        return this.#speaker(message);
+      case "activity":
+        this.#reach(message.end);
+        return [];
+      case "status":
+        this.#reach(message.processed);
+        return [];
+      case "final":
+        return this.#final(message);
+      default:
+        return [];
     }
   }
 
@@ -65,7 +74,13 @@ export class Transcript {
 
   #revision(message) {
     const known = message.turns.filter((id) => this.turns.has(id));
-    this.revisions.push({ turns: message.turns, from: message.from, to: message.to, reason: message.reason, at: message.at });
+    this.revisions.push({
+      turns: message.turns,
+      from: message.from,
+      to: message.to,
+      reason: message.reason,
+      at: message.at,
+    });
     for (const id of known) {
       const turn = this.turns.get(id);
       this.#count(turn, -1);

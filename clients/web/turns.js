@@ -52,7 +52,9 @@ export class Turns {
     setText(parts.name, transcript.label(turn.speaker));
     setText(parts.length, duration(turn.end - turn.start));
     const others = [...new Set(turn.was)].filter((speaker) => speaker !== turn.speaker);
-    const was = others.length ? `was ${others.map((s) => (s === null ? "not known" : transcript.label(s))).join(", ")}` : "";
+    const was = others.length
+      ? `was ${others.map((s) => (s === null ? "not known" : transcript.label(s))).join(", ")}`
+      : "";
     setText(parts.note, turn.state === "provisional" ? "provisional" : was);
     parts.row.classList.toggle("provisional", turn.state === "provisional");
     if (revised) restart(parts.row, "revised");
@@ -61,8 +63,11 @@ export class Turns {
   #make(id) {
     const part = (tag, className) => element(tag, { className });
     const parts = {
-      mark: part("i", "swatch"), time: part("span", "time"), name: part("span", "turn-name"),
-      length: part("span", "length"), note: part("span", "note"),
+      mark: part("i", "swatch"),
+      time: part("span", "time"),
+      name: part("span", "turn-name"),
+      length: part("span", "length"),
+      note: part("span", "note"),
     };
     parts.row = element("li", {}, parts.time, parts.mark, parts.name, parts.note, parts.length);
     parts.row.dataset.id = id;
@@ -75,7 +80,8 @@ export class Turns {
     if (parts.start === turn.start && parts.row.parentNode) return;
     parts.start = turn.start;
     let after = this.list.lastElementChild;
-    while (after && (after === parts.row || this.rows.get(after.dataset.id).start > turn.start)) after = after.previousElementSibling;
+    while (after && (after === parts.row || this.rows.get(after.dataset.id).start > turn.start))
+      after = after.previousElementSibling;
     const next = after ? after.nextElementSibling : this.list.firstElementChild;
     if (next !== parts.row) this.list.insertBefore(parts.row, next);
   }

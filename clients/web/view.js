@@ -87,6 +87,9 @@ export class View {
     this.canvas.addEventListener("pointermove", (event) => {
       if (from) this.#look(from.end - (event.clientX - from.x) * from.perPx);
     });
-    for (const name of ["pointerup", "pointercancel"]) this.canvas.addEventListener(name, () => { from = null; });
+    for (const name of ["pointerup", "pointercancel"])
+      this.canvas.addEventListener(name, () => {
+        from = null;
+      });
   }
 }

@@ -32,7 +32,10 @@ export function numberOf(speaker) {
 export function look(speaker) {
   const number = numberOf(speaker);
   if (number === 0) return { colour: UNKNOWN, striped: false };
-  return { colour: PALETTE[(number - 1) % PALETTE.length], striped: Math.floor((number - 1) / PALETTE.length) % 2 === 1 };
+  return {
+    colour: PALETTE[(number - 1) % PALETTE.length],
+    striped: Math.floor((number - 1) / PALETTE.length) % 2 === 1,
+  };
 }
 
 /** `Anna`, `Anna and S2`, `Anna, S2 and S3`. */
