@@ -82,7 +82,7 @@ def window_end_s(turn: Turn) -> float | None:
 async def session(url: str, audio: bytes, wait_s: float, measured: Measured) -> None:
     """One client at real time."""
     await asyncio.sleep(wait_s)
-    async with connect(url + "/v1", max_size=None) as socket:
+    async with connect(url + "/v1", max_size=None, ping_timeout=None) as socket:
         begun_s = time.monotonic()
         listening = asyncio.create_task(listen(socket, begun_s, measured))
         chunk_bytes = round(CHUNK_S * SAMPLE_RATE_HZ) * 2

@@ -28,7 +28,6 @@ from stream.diarizer import Diarizer
 from stream.protocol import Final, Start, Started, Turn, decode_server, encode
 from stream.server_messages import Teller, statistics
 
-LENGTHS_S = (6, 11, 17, 26)
 VARIANTS = 3  # parts of the recordings by length; each is diarized once to compare with
 CUT_SHARE, LEAVE_SHARE = 0.5, 0.1
 
@@ -68,7 +67,7 @@ class Client:
 
     async def _connection(self, url: str) -> None:
         start = Start(session=self.started.session, seq=self.seq) if self.started else Start()
-        async with connect(url + "/v1", max_size=None) as socket:
+        async with connect(url + "/v1", max_size=None, ping_timeout=None) as socket:
             await socket.send(encode(start))
             self._hear(await socket.recv())
             listening = asyncio.create_task(self._listen(socket))
@@ -167,12 +166,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[6, 11, 17, 26], metavar="S", help="of sessions")
     parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
     args = parser.parse_args()
     speech = speech_of(args.paths)
     pieces = [
         np.resize(np.roll(speech, -variant * 100_000), length_s * 16_000).astype("<i2").tobytes()
-        for length_s in LENGTHS_S
+        for length_s in args.lengths
         for variant in range(VARIANTS)
     ]
     with running_server(4 * args.clients, "--resume", "10") as (process, url):

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from clients.devices import MicrophoneError, choose_device, input_devices
-from clients.file import AudioFile, paced
-from clients.microphone import SILENCE_DBFS, Gap, Microphone
+from clients.devices import choose_device, input_devices
+from clients.file import AudioFile
+from clients.microphone import Microphone
 from clients.outputs import Outputs, Stdout, complain
 from clients.people import Names
 from clients.run import choose_display, conclude, engine, follow, open_session, stitcher_config
-from clients.screen import Status
+from clients.steps import ctrl_c_stops, engine_channel, microphone_steps, quiet_libraries, recording_steps
 from stream.errors import AudioError
-from stream.events import Event
 from stream.person import Person
 from stream.weights import demo_recording, models_list, models_pull, models_remove, models_where
 
 if TYPE_CHECKING:
-    from stream.diarizer import Diarizer, Session
-
-PACED_BLOCK_S, FAST_BLOCK_S = 0.1, 1.0
-METER_FALL_DB_PER_S = 20.0
+    from stream.diarizer import Diarizer
 
 
 def run_file(args: Namespace) -> int:
@@ -53,18 +46,18 @@ def run_mic(args: Namespace) -> int:
     record = Path(args.record) if args.record else None
     with (
         engine(args) as diarizer,
-        _quiet_libraries(),
+        quiet_libraries(),
         Microphone(device.number, args.channel or 1, record) as microphone,
-        _ctrl_c_stops(microphone),
+        ctrl_c_stops(microphone),
     ):
-        channel = _channel(args.channel, microphone.channels, device.name)
+        channel = engine_channel(args.channel, microphone.channels, device.name)
         session = open_session(
             diarizer, args, microphone.rate_hz, microphone.channels, channel, names.known(diarizer.voice_model)
         )
         outputs.begin(source, device=device.name, latency_s=args.latency)
         display = choose_display(args, True, stdout, device.name, args.seconds)
-        steps = _heard_steps(session, microphone, args.seconds)
-        outcome = follow(session, steps, display, outputs, source, names.name)
+        steps = microphone_steps(session, microphone, args.seconds)
+        outcome = follow(session, steps, display, outputs, source, lambda: names.name(session))
         names.keep(session, diarizer.voice_model)
     conclude(outcome, device.name, args, stdout)
     names.check()
@@ -92,6 +85,13 @@ def run_serve(args: Namespace) -> int:
     config = config_of(args)  # before the weights are fetched
     with engine(args) as diarizer:
         return serve_until_stopped(diarizer, config, args)
+
+
+def run_connect(args: Namespace) -> int:
+    """A recording or a microphone, diarized by a server."""
+    from clients.connect import connect
+
+    return connect(args)
 
 
 def run_devices(args: Namespace) -> int:
@@ -172,7 +172,7 @@ def _run_recordings(paths: list[Path], realtime: bool, args: Namespace) -> int:
 def _opens(path: Path, channel: int | None) -> bool:
     try:
         with AudioFile(path) as recording:
-            _channel(channel, recording.channels, str(path))
+            engine_channel(channel, recording.channels, str(path))
     except AudioError as error:
         complain(str(error))
         return False
@@ -191,83 +191,15 @@ def _diarize(
 ) -> None:
     """One recording, start to end; raises AudioError where it cannot be read, after what could be."""
     with AudioFile(path) as recording:
-        channel = _channel(args.channel, recording.channels, str(path))
+        channel = engine_channel(args.channel, recording.channels, str(path))
         session = open_session(diarizer, args, recording.rate_hz, recording.channels, channel, known)
         display = choose_display(args, realtime, stdout, path.name, recording.duration_s)
         outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))
         begun_s = time.monotonic()
-        outcome = follow(session, _steps(session, recording, realtime), display, outputs, path, names.name)
+        outcome = follow(
+            session, recording_steps(session, recording, realtime), display, outputs, path, lambda: names.name(session)
+        )
         processing_s = None if realtime else time.monotonic() - begun_s
     names.keep(session, diarizer.voice_model)
     conclude(outcome, path.name, args, stdout, processing_s)
     names.check()
-
-
-def _steps(session: Session, recording: AudioFile, realtime: bool) -> Iterator[tuple[list[Event], Status]]:
-    blocks = recording.blocks(PACED_BLOCK_S if realtime else FAST_BLOCK_S)
-    samples, begun_s = 0, time.monotonic()
-    for block in paced(blocks, recording.rate_hz) if realtime else blocks:
-        events = session.feed(block)
-        samples += len(block)
-        position_s = samples / recording.rate_hz
-        backlog_s = max(time.monotonic() - begun_s - position_s, 0.0) if realtime else 0.0
-        yield events, Status(position_s, recording.duration_s, backlog_s)
-
-
-def _heard_steps(
-    session: Session, microphone: Microphone, limit_s: float | None
-) -> Iterator[tuple[list[Event], Status]]:
-    samples, level_db, begun_s = 0, SILENCE_DBFS, None
-    for heard in microphone:
-        begun_s = begun_s or time.monotonic()
-        if isinstance(heard, Gap):
-            events, length = session.gap(heard.samples), heard.samples
-        else:
-            events, length = session.feed(heard.samples), len(heard.samples)
-            level_db = max(heard.level.peak_dbfs, level_db - METER_FALL_DB_PER_S * length / microphone.rate_hz)
-        samples += length
-        position_s = samples / microphone.rate_hz
-        backlog_s = max(time.monotonic() - begun_s - position_s, 0.0)
-        yield events, Status(position_s, limit_s, backlog_s, level_db, microphone.recording_problem or "")
-        if limit_s is not None and position_s >= limit_s:
-            return
-    if microphone.ended:
-        raise MicrophoneError(microphone.ended)
-
-
-@contextlib.contextmanager
-def _ctrl_c_stops(microphone: Microphone) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the audio, and the final result still comes; the second one does not wait."""
-
-    def stop(number: int, frame: object) -> None:
-        microphone.stop()
-        signal.signal(number, before[number])
-
-    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """ALSA and PortAudio write to file descriptor 2, into the live screen; Python's stderr goes on as before."""
-    python_stderr, saved, nowhere = sys.stderr, os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    sys.stderr = os.fdopen(saved, "w", buffering=1, errors="replace", closefd=False)
-    try:
-        yield
-    finally:
-        sys.stderr = python_stderr
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
-
-
-def _channel(number: int | None, channels: int, source: str) -> int | None:
-    """The engine's channel, counted from 0, for the user's, counted from 1."""
-    if number is not None and number > channels:
-        raise AudioError(f"expected a channel of {source} from 1 to {channels}, got {number}")
-    return None if number is None else number - 1

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from rich.console import Console
 
@@ -15,6 +15,7 @@ from clients.screen import Status
 from clients.summary import print_summary
 from clients.terminal import Display, LiveDisplay, NoDisplay, PlainDisplay, ProgressDisplay
 from stream.artefacts import EMBEDDING, SEGMENTATION
+from stream.audio import AudioCounts
 from stream.errors import TurnstreamError
 from stream.events import Event, Final
 from stream.person import Person
@@ -25,7 +26,41 @@ if TYPE_CHECKING:
     from stream.diarizer import Diarizer, Session
 
 Steps = Iterable[tuple[list[Event], Status]]
-Rename = Callable[["Session"], list[Event]]
+Rename = Callable[[], list[Event]]
+
+
+class Told(Protocol):
+    """The turns of a stream as they were first committed."""
+
+    def live_rttm(self, file_id: str, /) -> str:
+        """As RTTM."""
+
+
+class Heard(Protocol):
+    """What went into a stream."""
+
+    rate_hz: int
+    counts: AudioCounts
+
+
+class Stream(Protocol):
+    """A session of the engine, here or on a server."""
+
+    @property
+    def timeline(self) -> Told: ...
+
+    @property
+    def audio(self) -> Heard: ...
+
+    @property
+    def position_s(self) -> float:
+        """Seconds of audio received."""
+
+    def flush(self) -> list[Event]:
+        """Ends the audio; what becomes known by its last samples."""
+
+    def close(self) -> Final:
+        """The final result."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +118,7 @@ def choose_display(args: Namespace, live: bool, stdout: Stdout, title: str, tota
 
 
 def follow(
-    session: Session, steps: Steps, display: Display, outputs: Outputs, source: Path, rename: Rename | None = None
+    session: Stream, steps: Steps, display: Display, outputs: Outputs, source: Path, rename: Rename | None = None
 ) -> Outcome:
     """Consume `steps`, end the session and hand out its final result; `source` names it in RTTM.
 
@@ -106,7 +141,7 @@ def follow(
         outputs.events(session.flush())
         session.close()
         if rename is not None:
-            outputs.events(rename(session))
+            outputs.events(rename())
         final = session.close()
     finally:
         display.close()
@@ -116,7 +151,7 @@ def follow(
     return Outcome(final, session.position_s, error)
 
 
-def _report_repairs(session: Session, source: Path) -> None:
+def _report_repairs(session: Stream, source: Path) -> None:
     """Say on stderr what was done to the input, where anything was."""
     counts = session.audio.counts
     if counts.repaired_values:

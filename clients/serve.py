@@ -16,6 +16,8 @@ from stream.diarizer import Diarizer
 from stream.server import Server, model_names
 from stream.server_config import ServerConfig, ServerError
 
+SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model thread needs it often and shortly
+
 
 def config_of(args: Namespace) -> ServerConfig:
     """The server's configuration from the options. Raises ServerError."""
@@ -44,6 +46,7 @@ def config_of(args: Namespace) -> ServerConfig:
 
 def serve_until_stopped(diarizer: Diarizer, config: ServerConfig, args: Namespace) -> int:
     """Listens until SIGINT or SIGTERM; 0 once every session has its final result. Raises ServerError."""
+    sys.setswitchinterval(SWITCH_S)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     server = Server(diarizer, config, model_names(_file(args.segmentation), _file(args.embedding)))
     asyncio.run(_serve(server))

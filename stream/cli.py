@@ -65,6 +65,7 @@ def parser() -> Parser:
     _add_mic(commands.add_parser("mic", help="diarize a microphone, live, until Ctrl-C"))
     commands.add_parser("devices", help="list the microphones")
     _add_serve(commands.add_parser("serve", help="diarize for others: the websocket server"))
+    _add_connect(commands.add_parser("connect", help="diarize on a server: a recording or the microphone"))
     _add_demo(commands.add_parser("demo", help="play the demo recording through the live engine"))
     _add_enroll(commands.add_parser("enroll", help="learn the voice of a person from recordings"))
     _add_people(commands.add_parser("people", help="the people whose voices are known: list, rename, delete, export"))
@@ -83,11 +84,29 @@ def _add_file(command: Parser) -> None:
 
 
 def _add_mic(command: Parser) -> None:
+    _add_microphone(command)
+    _add_engine(command)
+    _add_names(command)
+    _add_results(command)
+
+
+def _add_microphone(command: Parser) -> None:
     command.add_argument("--device", metavar="DEVICE", help="number or part of the name (see turnstream devices)")
     command.add_argument("--seconds", type=_seconds, metavar="S", help="stop after S seconds")
     command.add_argument("--record", metavar="PATH", help="keep the audio as a WAV file")
-    _add_engine(command)
-    _add_names(command)
+
+
+def _add_connect(command: Parser) -> None:
+    command.add_argument("url", metavar="URL", help="the server, such as ws://127.0.0.1:8765 or HOST:PORT")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--mic", action="store_true", help="the microphone, live, until Ctrl-C")
+    source.add_argument("--file", metavar="PATH", help="a recording in any format that libsndfile reads")
+    command.add_argument("--token-file", metavar="PATH", help="the server's token is in it (or $TURNSTREAM_TOKEN)")
+    command.add_argument("--realtime", action="store_true", help="a recording at the pace of the audio")
+    _add_microphone(command)
+    engine = command.add_argument_group("engine")
+    _add_hearing(engine)
+    engine.add_argument("--known", nargs="+", default=(), metavar="NAME", help="people whom the server knows by voice")
     _add_results(command)
 
 
@@ -164,18 +183,22 @@ def _add_store(command: argparse._ActionsContainer) -> None:
 
 def _add_engine(command: Parser) -> None:
     group = command.add_argument_group("engine")
-    latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
-    group.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
+    _add_hearing(group)
     group.add_argument("--force-speaker", action="store_true", help="guess who talks where it is not known yet")
     every = "at most one batch of revisions in S seconds of audio (default: 1)"
     group.add_argument("--revisions-every", type=_not_negative, default=1.0, metavar="S", help=every)
     reach = "revise no turn that ended more than S seconds ago (default: any turn)"
     group.add_argument("--revision-reach", type=_not_negative, default=float("inf"), metavar="S", help=reach)
-    group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
-    group.add_argument("--activity", action="store_true", help="tell every 0.1 s whether anyone speaks, and overlap")
     group.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
     group.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
     group.add_argument("--stitcher", metavar="PATH", help="constants as turnstream tune writes them")
+
+
+def _add_hearing(group: argparse._ArgumentGroup) -> None:
+    latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
+    group.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
+    group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
+    group.add_argument("--activity", action="store_true", help="tell every 0.1 s whether anyone speaks, and overlap")
 
 
 def _add_tune(command: Parser) -> None:

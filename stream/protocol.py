@@ -216,10 +216,11 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """How long one speaker talked; null is unknown."""
+    """How long one speaker talked; null is unknown. A name without a confidence was given by a person."""
 
     speaker: str | None = wire(optional(SPEAKER_ID))
     name: str | None = wire(optional(name_text(NAME_LETTERS)))
+    confidence: float | None = wire(optional(number(0, 1)))
     talk_s: float = wire(SECONDS, name="talk")
 
 

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +50,6 @@ LOG = logging.getLogger(__name__)
 BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
 MAX_FRAMES = 4  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
-SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model thread needs it often and shortly
 
 
 class Server:
@@ -72,7 +70,6 @@ class Server:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
         """Accepts connections; the port. Afterwards sessions are given time to finish. Raises ServerError."""
-        sys.setswitchinterval(SWITCH_S)
         quiet = logging.getLogger("turnstream.websockets")  # it would log what strangers send, with stack traces
         quiet.disabled = True
         listener = self._listener()

@@ -40,9 +40,10 @@ class Teller:
     ) -> protocol.Final:
         """The result; talk time by speaker in order of appearance, the unknown last."""
         self._names = {speaker: name for speaker, name, _ in final.names}
+        sure: dict[int | None, float | None] = {speaker: _told(confidence) for speaker, _, confidence in final.names}
         turns = tuple(self._turn(turn, turn.end_frame, "final") for turn in final.turns)
         talk = tuple(
-            protocol.Talk(speaker_name(speaker), self._name_of(speaker), _frames_s(frames))
+            protocol.Talk(speaker_name(speaker), self._name_of(speaker), sure.get(speaker), _frames_s(frames))
             for speaker, frames in final.talk_frames
         )
         return protocol.Final(reason, round(duration_s, 3), turns, talk, final.rttm(file_id), statistics)
@@ -69,8 +70,7 @@ class Teller:
         self._speakers[speaker] = None
         if event.state == "named":
             self._names[event.id] = event.name
-        confidence = None if event.confidence == 1 else event.confidence
-        return protocol.Speaker(speaker, event.state, event.name, confidence, into, at_s)
+        return protocol.Speaker(speaker, event.state, event.name, _told(event.confidence), into, at_s)
 
     def _told_turn(self, turn: events.Turn) -> protocol.Turn | None:
         if self._provisional:
@@ -111,6 +111,11 @@ def statistics(
         revisions,
         resumes,
     )
+
+
+def _told(confidence: float | None) -> float | None:
+    """The engine is certain only of what a person said; the protocol says nothing then."""
+    return None if confidence == 1 else confidence
 
 
 def _frames_s(frames: int) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from served import Served, served
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,3 +19,10 @@ def speech_data() -> Path:
     if not (path / "ami").is_dir():
         pytest.skip(f"no real-speech folder at {path}: set TURNSTREAM_DATA to run this")
     return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`turnstream serve` in a process of its own, for tests of what talks to it."""
+    with served(tmp_path_factory.mktemp("served")) as process:
+        yield process

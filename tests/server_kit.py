@@ -86,7 +86,7 @@ async def hear_out(socket: ClientConnection, listener: Listener) -> int | None:
 async def talk(url: str, audio: bytes, start: Start, chunk_bytes: int = 6_401, query: str = "") -> Listener:
     """A whole session over one connection."""
     listener = Listener()
-    async with connect(url + "/v1" + query, max_size=None) as socket:
+    async with connect(url + "/v1" + query, max_size=None, ping_timeout=None) as socket:
         if not query:
             await socket.send(encode(start))
         hearing = asyncio.create_task(hear_out(socket, listener))

@@ -65,7 +65,7 @@ def test_lost_connections_lose_and_double_nothing(diarizer: Diarizer, speech: np
 
     async def connection(url: str, first: Start) -> bool:
         """One connection up to a cut or the end; True at the end."""
-        async with connect(url + "/v1", max_size=None) as socket:
+        async with connect(url + "/v1", max_size=None, ping_timeout=None) as socket:
             await socket.send(encode(first))
             listener.hear(await socket.recv())
             hearing = asyncio.create_task(hear_out(socket, listener))

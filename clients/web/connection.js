@@ -1,0 +1,216 @@
+// One session over a websocket that may break: audio is kept until the server has it, and the session is resumed.
+
+import { SendBuffer } from "./send-buffer.js";
+import { sentence } from "./words.js";
+
+const PROTOCOL = "turnstream.v1";
+const PIECE_BYTES = 32768;
+const AHEAD_BYTES = 65536; // in the browser's own queue
+const MOST_KEPT_BYTES = 64 * 2 ** 20; // 11 minutes of 48 kHz, longer than a server waits for us
+const POLL_MS = 20;
+const FIRST_RETRY_MS = 200;
+const LAST_RETRY_MS = 5000;
+const SILENT_SERVER_MS = 25000; // a status comes every few seconds
+const CONNECT_MS = 30000;
+const ROUNDED_S = 0.1; // a status says what was received in seconds: believed up to here
+const RESUMABLE = [4408, 4425]; // no answer to a ping, too slow: the session waits for us, as after a broken connection
+
+export class Connection {
+  /**
+   * url of the websocket; start: fields of the `start` message; on.message(message), on.state(state, sentence) with
+   * state open, lost, ended or failed.
+   */
+  constructor(url, start, on) {
+    this.url = url;
+    this.start = start;
+    this.on = on;
+    this.buffer = new SendBuffer(2 * start.channels);
+    this.session = null;
+    this.seq = 0;
+    this.names = new Map(); // told, not confirmed
+    this.limits = { message_bytes: PIECE_BYTES, resume: 0 };
+    this.stopping = false;
+    this.over = false;
+    this.socket = null;
+    this.greeted = false;
+    this.lostSince = null;
+    this.retryMs = FIRST_RETRY_MS;
+    this.retryNow = () => this.lostSince !== null && this.#connect();
+    addEventListener("online", this.retryNow);
+    this.#connect();
+  }
+
+  /** Seconds of audio taken so far. */
+  get position() {
+    return this.buffer.end / this.#bytesPerSecond;
+  }
+
+  /** Seconds of audio that were not sent yet. */
+  get waiting() {
+    return this.buffer.unsent / this.#bytesPerSecond;
+  }
+
+  send(bytes) {
+    if (this.stopping || this.over) return;
+    if (this.buffer.kept > MOST_KEPT_BYTES) {
+      this.#fail("The server cannot keep up: too much audio waits to be sent.");
+      return;
+    }
+    this.buffer.append(bytes);
+    this.#pump();
+  }
+
+  /** Resolves when there is little left to send, or when it is over. */
+  async drained() {
+    while (!this.over && (this.buffer.unsent > 0 || !this.greeted))
+      await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+
+  name(speaker, name) {
+    this.names.set(speaker, name);
+    if (this.greeted) this.#tell({ type: "name", speaker, name });
+  }
+
+  /** The audio has ended; the final result follows. */
+  stop() {
+    this.stopping = true;
+    this.#pump();
+  }
+
+  get #bytesPerSecond() {
+    return this.buffer.frameBytes * this.start.sample_rate;
+  }
+
+  #connect() {
+    clearTimeout(this.timer);
+    this.#drop();
+    const socket = new WebSocket(this.url, PROTOCOL);
+    socket.binaryType = "arraybuffer";
+    this.socket = socket;
+    this.heardAt = Date.now();
+    socket.onopen = () => socket.send(JSON.stringify(this.#hello()));
+    socket.onmessage = (event) => socket === this.socket && this.#take(JSON.parse(event.data));
+    socket.onclose = (event) => socket === this.socket && this.#closed(event);
+    this.timer = setTimeout(() => this.#watch(), CONNECT_MS);
+  }
+
+  #hello() {
+    const start = { type: "start", version: 1, ...this.start };
+    return this.session === null ? start : { ...start, session: this.session, seq: this.seq };
+  }
+
+  #take(message) {
+    this.heardAt = Date.now();
+    if (message.seq !== undefined) {
+      if (message.seq <= this.seq) return;
+      this.seq = message.seq;
+    }
+    if (message.type === "started") this.#begin(message);
+    if (message.type === "status") {
+      this.buffer.acknowledge(Math.floor(Math.max(message.received - ROUNDED_S, 0) * this.start.sample_rate));
+    }
+    if (message.type === "speaker" && this.names.get(message.speaker) === message.name)
+      this.names.delete(message.speaker);
+    if (message.type === "error") this.failure = message.message;
+    this.on.message(message);
+    if (message.type === "final") {
+      this.on.state("ended", message.reason === "stop" ? "" : ENDINGS[message.reason]);
+      this.#finish();
+    }
+  }
+
+  #begin(message) {
+    if (!this.buffer.rewind(message.position)) {
+      this.#fail("The server wants audio that is not kept any longer.");
+      return;
+    }
+    this.session = message.session;
+    this.limits = message.limits;
+    this.greeted = true;
+    this.lostSince = null;
+    this.retryMs = FIRST_RETRY_MS;
+    this.failure = undefined;
+    this.stopTold = false;
+    for (const [speaker, name] of this.names) this.#tell({ type: "name", speaker, name });
+    this.on.state("open");
+    clearTimeout(this.timer);
+    this.#watch();
+    this.#pump();
+  }
+
+  #pump() {
+    clearTimeout(this.pumpTimer);
+    const socket = this.socket;
+    if (!this.greeted || this.over || socket.readyState !== WebSocket.OPEN) return;
+    while (this.buffer.unsent > 0 && socket.bufferedAmount < AHEAD_BYTES) {
+      socket.send(this.buffer.take(Math.min(PIECE_BYTES, this.limits.message_bytes)));
+    }
+    if (this.buffer.unsent > 0) {
+      this.pumpTimer = setTimeout(() => this.#pump(), POLL_MS);
+    } else if (this.stopping && !this.stopTold) {
+      this.#tell({ type: "stop" });
+      this.stopTold = true;
+    }
+  }
+
+  #tell(message) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  #watch() {
+    if (Date.now() - this.heardAt > SILENT_SERVER_MS) {
+      this.#lost("The server does not answer.");
+      return;
+    }
+    this.timer = setTimeout(() => this.#watch(), 2000);
+  }
+
+  #closed(event) {
+    const reason = sentence(this.failure ?? event.reason);
+    const forGood = event.code >= 4000 && !RESUMABLE.includes(event.code);
+    if (forGood) this.#fail(reason || `The server closed the session (${event.code}).`);
+    else if (this.session === null) this.#fail(reason || "The server cannot be reached, or does not let this page in.");
+    else this.#lost("The connection was lost.");
+  }
+
+  #lost(reason) {
+    clearTimeout(this.timer);
+    this.#drop();
+    this.lostSince ??= Date.now();
+    if (this.session === null || Date.now() - this.lostSince > 1000 * this.limits.resume) {
+      this.#fail(this.session === null ? reason : "The connection was lost and did not come back in time.");
+      return;
+    }
+    this.on.state("lost", reason);
+    this.timer = setTimeout(() => this.#connect(), this.retryMs);
+    this.retryMs = Math.min(2 * this.retryMs, LAST_RETRY_MS);
+  }
+
+  #fail(reason) {
+    if (this.over) return;
+    this.#finish();
+    this.on.state("failed", reason);
+  }
+
+  #finish() {
+    this.over = true;
+    clearTimeout(this.timer);
+    clearTimeout(this.pumpTimer);
+    removeEventListener("online", this.retryNow);
+    this.#drop();
+  }
+
+  /** Leave the socket, whatever its state; it is not listened to any longer. */
+  #drop() {
+    this.greeted = false;
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+  }
+}
+
+const ENDINGS = {
+  idle: "The server heard nothing for too long and ended the session.",
+  session_too_long: "The session reached the longest time that the server allows.",
+  shutdown: "The server was stopped; this is its result so far.",
+};

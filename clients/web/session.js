@@ -1,0 +1,137 @@
+// One session: from the audio of a source through the connection to what is known of it. Knows no page.
+
+import { Connection } from "./connection.js";
+import { Transcript } from "./transcript.js";
+
+const GROWS_MS = 1200; // a turn that grew this lately goes on
+export const QUIETEST_DB = -60;
+const METER_FALL_DB_PER_S = 24;
+const EASE_MS = 150;
+
+export class Session {
+  /**
+   * source: {title, live, rate, total, close()}, total in seconds or null where the end is open; url of the websocket;
+   * wishes: fields of `start`; on.change({message, ids, moved}) and on.state(), as the connection's.
+   */
+  constructor(source, url, wishes, on) {
+    this.source = source;
+    this.on = on;
+    this.transcript = new Transcript();
+    this.started = null;
+    this.status = null;
+    this.state = "connecting";
+    this.stopping = false;
+    this.levelDb = QUIETEST_DB;
+    this.delay = null; // seconds by which labels are behind the audio
+    this.grew = new Map(); // turn id -> when it grew last, in ms
+    this.speech = false; // as the activity path hears it
+    this.shown = 0; // the time on the page, which follows the newest smoothly
+    const start = {
+      encoding: "pcm_s16le",
+      sample_rate: source.rate,
+      channels: 1,
+      provisional: true,
+      activity: true,
+      ...wishes,
+    };
+    this.connection = new Connection(url, start, {
+      message: (message) => this.#took(message),
+      state: (state, sentence) => this.#became(state, sentence),
+    });
+  }
+
+  get ended() {
+    return this.state === "ended" || this.state === "failed";
+  }
+
+  /** Whether somebody speaks, as far as is known. */
+  get speaks() {
+    return this.state === "open" && (this.speech || this.grew.size > 0);
+  }
+
+  /** Audio as Uint8Array of 16-bit samples, with its peak (0 to 1). */
+  take(bytes, peak) {
+    this.connection.send(bytes);
+    const fallen = this.levelDb - (METER_FALL_DB_PER_S * bytes.length) / (2 * this.source.rate);
+    this.levelDb = Math.max(QUIETEST_DB, peak > 0 ? 20 * Math.log10(peak) : QUIETEST_DB, fallen);
+  }
+
+  /** No more audio; the final result follows. */
+  stop() {
+    if (this.stopping) return;
+    this.stopping = true;
+    this.source.close();
+    this.connection.stop();
+  }
+
+  /** Says who a speaker is; null takes the name away. */
+  name(speaker, name) {
+    if (!this.ended) {
+      this.connection.name(speaker, name);
+      return;
+    }
+    const message = { type: "speaker", state: "named", speaker, name, confidence: null };
+    this.on.change({ message, ids: this.transcript.apply(message), moved: new Map() });
+  }
+
+  /** Speakers who talk now. */
+  talking() {
+    const now = performance.now();
+    for (const [id, at] of this.grew) if (now - at > GROWS_MS) this.grew.delete(id);
+    const turns = [...this.grew.keys()].map((id) => this.transcript.turns.get(id));
+    return new Set(turns.filter(Boolean).map((turn) => turn.speaker));
+  }
+
+  /** The time to show, `passed` ms after it was asked for last. */
+  time(passed) {
+    const newest = this.source.live && !this.ended ? this.connection.position : this.transcript.horizon;
+    if (this.ended) this.shown = newest;
+    else this.shown += (newest - this.shown) * (1 - Math.exp(-Math.max(0, passed) / EASE_MS));
+    return this.shown;
+  }
+
+  #took(message) {
+    const { transcript } = this;
+    if (message.type === "started") this.started = message;
+    if (message.type === "status") this.status = message;
+    if (message.type === "activity") this.speech = message.speech;
+    if (message.type === "turn") this.#growing(message);
+    const before = new Map([...affected(message, transcript)].map((id) => [id, transcript.turns.get(id)?.speaker]));
+    const ids = transcript.apply(message);
+    const moved = new Map(); // turn id -> the speaker it had
+    for (const id of ids) {
+      const [was, is] = [before.get(id), transcript.turns.get(id)?.speaker];
+      if (was !== undefined && is !== undefined && was !== is) moved.set(id, was);
+    }
+    this.on.change({ message, ids, moved });
+  }
+
+  /** A turn that is longer than before: its speaker talks now, and its end says how far labels are behind. */
+  #growing(message) {
+    const before = this.transcript.turns.get(message.id);
+    if (message.state !== "provisional") {
+      this.grew.delete(message.id);
+    } else if (!before || message.end > before.end + 1e-6) {
+      this.grew.set(message.id, performance.now());
+      const delay = Math.max(0, this.connection.position - message.end);
+      this.delay = this.delay === null ? delay : 0.7 * this.delay + 0.3 * delay;
+    }
+  }
+
+  #became(state, sentence) {
+    this.state = state;
+    if (this.ended) {
+      this.stopping = true;
+      this.source.close();
+      this.grew.clear();
+      this.levelDb = QUIETEST_DB;
+    }
+    this.on.state(state, sentence);
+  }
+}
+
+function affected(message, transcript) {
+  if (message.type === "turn") return [message.id];
+  if (message.type === "revision") return message.turns;
+  return message.type === "final" ? transcript.turns.keys() : [];
+}

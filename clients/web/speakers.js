@@ -1,0 +1,119 @@
+// The speakers beside their lanes: who, how long, and the way to give them a name.
+
+import { element, paint, setText } from "./elements.js";
+import { duration, look } from "./words.js";
+
+const LONGEST_NAME = 64;
+
+export class Speakers {
+  /** list: the <ol>; onName(speaker, name or null). */
+  constructor(list, onName) {
+    this.list = list;
+    this.onName = onName;
+    this.rows = new Map(); // speaker -> {row, name, talk, bar, mark}
+  }
+
+  clear() {
+    this.list.replaceChildren();
+    this.rows.clear();
+  }
+
+  /** The middle of a speaker's row, in pixels from the top of what holds the list; the last row for one without. */
+  middle(speaker) {
+    const row = (this.rows.get(speaker) ?? [...this.rows.values()].at(-1))?.row;
+    return row ? row.offsetTop + row.offsetHeight / 2 : 0;
+  }
+
+  /** Shows the speakers who have turns; `talking` is a set of those who speak now. True where the rows changed. */
+  update(transcript, talking) {
+    const wanted = transcript.talkers();
+    const changed = this.#arrange(wanted);
+    const most = Math.max(...wanted.map((speaker) => transcript.talkOf(speaker)), 1e-6);
+    const all = wanted.reduce((sum, speaker) => sum + transcript.talkOf(speaker), 0) || 1;
+    for (const speaker of wanted) this.#show(speaker, transcript, talking.has(speaker), most, all);
+    return changed;
+  }
+
+  #arrange(wanted) {
+    const shown = [...this.rows.keys()];
+    if (shown.length === wanted.length && wanted.every((speaker, i) => speaker === shown[i])) return false;
+    const before = this.rows;
+    this.rows = new Map(wanted.map((speaker) => [speaker, before.get(speaker) ?? this.#make(speaker)]));
+    for (const [speaker, { row }] of before) if (!this.rows.has(speaker)) row.remove();
+    wanted.forEach((speaker, i) => {
+      const { row } = this.rows.get(speaker);
+      if (this.list.children[i] !== row) this.list.insertBefore(row, this.list.children[i] ?? null);
+    });
+    return true;
+  }
+
+  #make(speaker) {
+    const mark = element("i", { className: "swatch" });
+    paint(mark, look(speaker));
+    const name = element(speaker === null ? "span" : "button", { className: "name" });
+    if (speaker !== null) {
+      name.type = "button";
+      name.addEventListener("click", () => this.#edit(speaker));
+    }
+    const talk = element("span", { className: "talk" });
+    const bar = element("i", { className: "share" });
+    paint(bar, look(speaker));
+    const who = element("div", { className: "who" }, name, talk, bar);
+    const row = element("li", { className: "speaker" }, mark, who);
+    row.dataset.speaker = speaker ?? "";
+    return { row, name, talk, bar };
+  }
+
+  #show(speaker, transcript, talks, most, all) {
+    const { row, name, talk, bar } = this.rows.get(speaker);
+    const label = transcript.label(speaker);
+    setText(name, label);
+    if (speaker !== null) name.setAttribute("aria-label", `${label}: name this speaker`);
+    const seconds = transcript.talkOf(speaker);
+    setText(talk, `${duration(seconds)} · ${Math.round((100 * seconds) / all)} %`);
+    bar.style.setProperty("--share", String(seconds / most));
+    row.classList.toggle("talking", talks);
+    row.classList.toggle("named", label !== speaker);
+  }
+
+  #edit(speaker) {
+    const { row, name } = this.rows.get(speaker);
+    const given = name.textContent === speaker ? "" : name.textContent;
+    const field = element("input", { value: given, maxLength: LONGEST_NAME, placeholder: `Name of ${speaker}` });
+    field.setAttribute("aria-label", `Name of ${speaker}`);
+    field.autocomplete = "off";
+    const form = element("form", { className: "rename" }, field, element("button", { textContent: "Save" }));
+    let open = true;
+    const close = (save) => {
+      if (!open) return;
+      open = false;
+      const text = printable(field.value);
+      form.replaceWith(name);
+      row.classList.remove("editing");
+      if (save && text !== given) this.onName(speaker, text || null);
+    };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      close(true);
+      name.focus();
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      close(false);
+      name.focus();
+    });
+    form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || close(true));
+    name.replaceWith(form);
+    row.classList.add("editing");
+    field.focus();
+    field.select();
+  }
+}
+
+/** What the server takes as a name: no control characters, no blanks at the ends. */
+function printable(text) {
+  return text
+    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "")
+    .replace(/\p{Zs}/gu, " ")
+    .trim();
+}

@@ -1,0 +1,142 @@
+// What is known of a session so far, built from the server's messages alone: no page, no clock, no socket.
+
+import { numberOf } from "./words.js";
+
+export class Transcript {
+  constructor() {
+    this.turns = new Map(); // id -> {id, speaker, start, end, committed, state, was: [speakers it had], heard}
+    this.speakers = new Map(); // id -> {id, name, confidence, into}
+    this.revisions = [];
+    this.final = null;
+    this.horizon = 0; // newest time that any message speaks of, in seconds
+    this.heard = 0; // messages taken, to tell what is new
+    this.talk = new Map(); // speaker -> seconds
+  }
+
+  /** Takes one message; gives the ids of the turns that it changed. */
+  apply(message) {
+    this.heard += 1;
+    switch (message.type) {
+      case "turn":
+        return this.#turn(message);
+      case "revision":
+        return this.#revision(message);
+      case "speaker":
+        return this.#speaker(message);
+      case "activity":
+        this.#reach(message.end);
+        return [];
+      case "status":
+        this.#reach(message.processed);
+        return [];
+      case "final":
+        return this.#final(message);
+      default:
+        return [];
+    }
+  }
+
+  /** What to call a speaker: the name, else its id, else words for the unknown one. */
+  label(speaker) {
+    if (speaker === null) return this.final ? "Not known" : "Not known yet";
+    return this.speakers.get(speaker)?.name ?? speaker;
+  }
+
+  /** Speakers who have turns now, in order of appearance; the unknown one (null) last. */
+  talkers() {
+    const found = [...this.talk].filter(([, seconds]) => seconds > 1e-6).map(([speaker]) => speaker);
+    return found.sort((a, b) => (numberOf(a) || Infinity) - (numberOf(b) || Infinity));
+  }
+
+  talkOf(speaker) {
+    return this.talk.get(speaker) ?? 0;
+  }
+
+  /** Turns by time. */
+  inOrder() {
+    return [...this.turns.values()].sort((a, b) => a.start - b.start || numberOf(a.id) - numberOf(b.id));
+  }
+
+  #turn(message) {
+    const before = this.turns.get(message.id);
+    if (before) this.#count(before, -1);
+    if (message.state === "retracted") {
+      this.turns.delete(message.id);
+      return before ? [message.id] : [];
+    }
+    const turn = { ...before, ...fieldsOf(message), was: before?.was ?? [], heard: this.heard };
+    this.turns.set(turn.id, turn);
+    this.#count(turn, 1);
+    if (turn.speaker !== null) this.#meet(turn.speaker, message.name);
+    this.#reach(turn.end);
+    return [turn.id];
+  }
+
+  #revision(message) {
+    const known = message.turns.filter((id) => this.turns.has(id));
+    this.revisions.push({
+      turns: message.turns,
+      from: message.from,
+      to: message.to,
+      reason: message.reason,
+      at: message.at,
+    });
+    for (const id of known) {
+      const turn = this.turns.get(id);
+      this.#count(turn, -1);
+      this.turns.set(id, { ...turn, speaker: message.to, was: [...turn.was, message.from], heard: this.heard });
+      this.#count(turn, 1, message.to);
+    }
+    if (message.to !== null) this.#meet(message.to);
+    this.#reach(message.at);
+    return known;
+  }
+
+  #speaker(message) {
+    const speaker = this.#meet(message.speaker);
+    if (message.state === "named") Object.assign(speaker, { name: message.name, confidence: message.confidence });
+    if (message.state === "appeared") speaker.name = message.name ?? speaker.name;
+    if (message.state === "merged") speaker.into = message.into;
+    return [];
+  }
+
+  #final(message) {
+    const changed = new Set(this.turns.keys());
+    const before = this.turns;
+    this.final = message;
+    this.turns = new Map();
+    this.talk = new Map();
+    for (const given of message.turns) {
+      const was = before.get(given.id)?.was ?? [];
+      const turn = { ...fieldsOf(given), was, heard: this.heard };
+      this.turns.set(turn.id, turn);
+      changed.add(turn.id);
+      if (turn.speaker !== null) this.#meet(turn.speaker, given.name);
+    }
+    for (const { speaker, name, talk } of message.speakers) {
+      this.talk.set(speaker, talk);
+      if (speaker !== null) this.#meet(speaker, name);
+    }
+    this.horizon = message.duration;
+    return [...changed];
+  }
+
+  #meet(id, name = null) {
+    if (!this.speakers.has(id)) this.speakers.set(id, { id, name: null, confidence: null, into: null });
+    const speaker = this.speakers.get(id);
+    if (name) speaker.name = name;
+    return speaker;
+  }
+
+  #count(turn, sign, speaker = turn.speaker) {
+    this.talk.set(speaker, this.talkOf(speaker) + sign * (turn.end - turn.start));
+  }
+
+  #reach(seconds) {
+    this.horizon = Math.max(this.horizon, seconds);
+  }
+}
+
+function fieldsOf({ id, speaker, start, end, committed, state }) {
+  return { id, speaker, start, end, committed, state };
+}

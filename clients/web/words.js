@@ -1,0 +1,49 @@
+// Times, names and colours as people read them.
+
+// Okabe and Ito's colour-blind-safe palette as in the terminal; from the seventh speaker on it comes again, striped.
+const PALETTE = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#F0E442"];
+const UNKNOWN = "#8A8F99";
+
+/** `0:06.7` for 6.7 seconds, `1:02:03.4` from one hour on; `tenths` false leaves the fraction out. */
+export function clock(seconds, tenths = true) {
+  const total = tenths ? Math.round(seconds * 10) : Math.floor(seconds + 1e-6) * 10;
+  const pad = (value) => String(value).padStart(2, "0");
+  const minutes = Math.floor(total / 600);
+  const rest = pad(Math.floor((total % 600) / 10)) + (tenths ? `.${total % 10}` : "");
+  return minutes < 60 ? `${minutes}:${rest}` : `${Math.floor(minutes / 60)}:${pad(minutes % 60)}:${rest}`;
+}
+
+/** `12.3 s`, and minutes from two minutes on. */
+export function duration(seconds) {
+  return seconds < 120 ? `${seconds.toFixed(1)} s` : `${clock(seconds, false)} min`;
+}
+
+/** `1 turn`, `2 turns`. */
+export function count(number, noun) {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** Number of a speaker, 3 for `S3`; 0 for the unknown one (null). */
+export function numberOf(speaker) {
+  return speaker === null ? 0 : Number(speaker.slice(1));
+}
+
+/** {colour, striped}: how a speaker is drawn for as long as the session lasts. */
+export function look(speaker) {
+  const number = numberOf(speaker);
+  if (number === 0) return { colour: UNKNOWN, striped: false };
+  return {
+    colour: PALETTE[(number - 1) % PALETTE.length],
+    striped: Math.floor((number - 1) / PALETTE.length) % 2 === 1,
+  };
+}
+
+/** `Anna`, `Anna and S2`, `Anna, S2 and S3`. */
+export function listed(names) {
+  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
+/** What a server says, as a sentence: `Expected a token.` for `expected a token`. */
+export function sentence(text) {
+  return text && text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
+}
