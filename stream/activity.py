@@ -26,8 +26,7 @@ CHUNK_FRAMES = 6
 AHEAD_FRAMES = 10
 CHUNK_SAMPLES = CHUNK_FRAMES * FRAME_SAMPLES
 FIRST_SAMPLES = (CHUNK_FRAMES + AHEAD_FRAMES - 1) * FRAME_SAMPLES + RECEPTIVE_FIELD_SAMPLES  # of the first chunk
-ONSET_FRAMES = 3  # speech shorter than this is not told as an onset yet
-ONSET_REACH_FRAMES = 6  # an onset that the windows have seen for longer is theirs to tell
+ONSET_REACH_FRAMES = 12  # an onset that the windows have seen for longer (0.2 s) is theirs to tell
 
 F32 = NDArray[np.float32]
 
@@ -87,7 +86,7 @@ class ActivityPath:
         Given once for each stretch of speech.
         """
         start = self._run_start
-        if start is None or self._run_told or self.end_frame - start < ONSET_FRAMES:
+        if start is None or self._run_told:
             return None
         self._run_told = True
         return (start, self.end_frame) if start >= horizon_frame - ONSET_REACH_FRAMES else None
