@@ -234,13 +234,16 @@ class Server:
         return listener
 
     async def _reap(self) -> None:
-        """Forgets sessions whose client did not come back in time."""
         while True:
             await asyncio.sleep(min(1.0, self.config.resume_s / 4))
-            now_s = time.monotonic()
-            for session in list(self.sessions.values()):
-                if session.detached_s is not None and now_s - session.detached_s > self.config.resume_s:
-                    await self.close(session)
+            await self._forget_lost()
+
+    async def _forget_lost(self) -> None:
+        """Sessions whose client did not come back in time."""
+        now_s = time.monotonic()
+        for session in list(self.sessions.values()):
+            if session.detached_s is not None and now_s - session.detached_s > self.config.resume_s:
+                await self.close(session)
 
     async def _stop(self, server: SocketServer) -> None:
         """No new connections; sessions with a client get their final result, within the grace time."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import time
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -307,3 +309,29 @@ def test_the_server_goes_on_after_a_defect_of_one_session(
 
     asyncio.run(client())
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_nothing_is_kept_of_a_session_that_is_over(diarizer: Diarizer, speech: np.ndarray) -> None:
+    """Neither of one that ended as it should, nor of one whose client left and did not come back."""
+    kept: list[weakref.ref[object]] = []
+
+    async def client() -> None:
+        async with serving(diarizer, resume_s=0.5) as (server, url):
+            for ends in (True, False):
+                async with connect(url) as socket:
+                    await socket.send(pcm(speech[:24_000], "pcm_s16le"))
+                    await socket.recv()
+                    session = next(iter(server.sessions.values()))
+                    assert session._worker
+                    kept.extend([weakref.ref(session), weakref.ref(session._worker.engine)])
+                    del session
+                    if ends:
+                        await socket.send(b"")
+                        assert await hear_out(socket, Listener()) == 1000
+            while server.sessions:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
+            gc.collect()
+            assert [reference() for reference in kept] == [None] * 4
+
+    asyncio.run(asyncio.wait_for(client(), 60))
