@@ -38,7 +38,7 @@ from stream.carried import CELL_MEMORY_S, NORM_MEMORY_S, CarriedState, Sums
 from stream.segmentation import PyanNet
 from stream.voice import voice_like
 from stream.weights import segmentation_weights
-from stream.windows import FRAME_SAMPLES, HOP_FRAMES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from stream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 TEN_SECONDS_CHUNKS = 99
 SILENT_CHUNKS = 3
@@ -200,22 +200,16 @@ def cost(network: PyanNet, recordings: list[Recording]) -> None:
             step_ms.append(1e3 * (time.perf_counter() - began))
             if number % 5 == 0:
                 began = time.perf_counter()
-                starts = [number // 5 * HOP_FRAMES * FRAME_SAMPLES] * batch
+                starts = [number // 5 * HOP_SAMPLES] * batch
                 logp, _ = network.window_step(windows, starts, kept)
                 np.array(logp)
                 window_ms.append(1e3 * (time.perf_counter() - began))
-        step, window = float(np.median(step_ms)), float(np.median(window_ms[1:]))
-        chunk_ms = 1e3 * CHUNK_SAMPLES / SAMPLE_RATE_HZ
-        print(
-            f"batch {batch}: step {step:.2f} ms (p95 {np.percentile(step_ms, 95):.2f}), hop of windows {window:.1f} ms:"
-        )
-        print(
-            f"  a step is {step / window:.2f} of a window; a second of audio costs {1e3 * step / chunk_ms / batch:.0f}",
-            end="",
-        )
-        print(
-            f" ms a stream beside {1e3 * window / (1e3 * HOP_FRAMES * FRAME_SAMPLES / SAMPLE_RATE_HZ) / batch:.0f} ms"
-        )
+        print(f"batch {batch}, ms: ", end="")
+        for name, times in (("step", step_ms), ("hop of the windows", window_ms[1:])):
+            print(f"{name} median {np.median(times):.2f}, least {min(times):.2f}, ", end="")
+        per_s = [SAMPLE_RATE_HZ / size / batch for size in (CHUNK_SAMPLES, HOP_SAMPLES)]
+        least = [min(times) * rate for times, rate in zip((step_ms, window_ms[1:]), per_s, strict=True)]
+        print(f"a second of one stream at least {least[0]:.0f} ms beside {least[1]:.0f}")
 
 
 def main() -> None:

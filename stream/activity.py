@@ -26,7 +26,7 @@ CHUNK_FRAMES = 6
 AHEAD_FRAMES = 10
 CHUNK_SAMPLES = CHUNK_FRAMES * FRAME_SAMPLES
 FIRST_SAMPLES = (CHUNK_FRAMES + AHEAD_FRAMES - 1) * FRAME_SAMPLES + RECEPTIVE_FIELD_SAMPLES  # of the first chunk
-ONSET_REACH_FRAMES = 12  # an onset that the windows have seen for longer (0.2 s) is theirs to tell
+ONSET_REACH_FRAMES = 6  # an onset that the windows have seen for longer (0.1 s) is theirs to tell
 
 F32 = NDArray[np.float32]
 
