@@ -13,6 +13,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_whole_engine(benchmark: Any, diarizer: Diarizer, recording: np.ndarray)
 
 def test_memory(recording: np.ndarray) -> None:
     """Peak resident memory of a fresh process that diarizes the recording through the command line."""
-    command = [sys.executable, "-m", "stream.cli", "file", str(demo_recording()[0])]
+    command = [str(Path(sys.executable).with_name("turnstream")), "file", str(demo_recording()[0])]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     mib = peak / 1024 if sys.platform == "linux" else peak / 1024**2

@@ -22,7 +22,7 @@ from stream.batcher import Batcher, Lane
 from stream.embedding import FbankStream
 from stream.enrolment import sole_voice
 from stream.errors import EnrolmentError, TurnstreamError
-from stream.events import Event, Final
+from stream.events import Event, Final, Speaker
 from stream.labels import Labels
 from stream.naming import Known, Naming
 from stream.person import Person, weights_id
@@ -191,6 +191,8 @@ class Session:
             labels = self._stitcher.finish()
             end_frame = self._horizon(labels.end_frame)
             final = self.timeline.finish(labels, end_frame)
+            for old, into in self.timeline.heirs.items():
+                self._naming.merge(old, into, end_frame)
             self._naming.finish(self.voices, end_frame)
             self._final = replace(final, names=self.names)
         return self._final
@@ -315,6 +317,9 @@ class Session:
         """The events of the newest window's labels."""
         self._named_frame = self._horizon(end_frame)
         events = self.timeline.update(labels, self._named_frame)
+        for event in [event for event in events if isinstance(event, Speaker)]:
+            if event.into is not None:
+                events += self._naming.merge(event.id, event.into, self._named_frame)
         return [*events, *self._naming.update(self.voices, self._named_frame)]
 
     def _drop(self, end_frame: int) -> None:

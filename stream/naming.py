@@ -165,6 +165,17 @@ class Naming:
             bound = set(self._given)
             self._settle(self._match(profiles, bound), bound, profiles, frame)
 
+    def merge(self, old: int, into: int, frame: int) -> list[Speaker]:
+        """`old` was the speaker `into` all along, who gets the name that the user gave, if he has none from him."""
+        given, heir = self._given.pop(old, None), self._given.get(into)
+        if given is None or given.name is None:
+            return []
+        events = [_event(old, None, frame)]
+        if given.told and not (heir and heir.told):
+            self._given[into] = Given(given.name, 1.0, frame, told=True)
+            events.append(_event(into, self._given[into], frame))
+        return events
+
     def tell(self, speaker: int, name: str | None, frame: int) -> list[Speaker]:
         """The user says who a speaker is (None: nobody known); another speaker who had the name loses it."""
         name = None if name is None else check_name(name)

@@ -16,7 +16,7 @@ from stream.events import Event, Final, Revision, Speaker, Turn, TurnState, turn
 from stream.labels import Labels, runs_of, smooth_runs
 from stream.matching import Run, final_ids, map_speakers, match_turns
 from stream.revisions import Candidate, Reviser, Verdict
-from stream.turns import TurnTable
+from stream.turns import TurnTable, heirs
 from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 MIN_LATENCY_S, MAX_LATENCY_S = 0.5, 5.0
@@ -50,6 +50,7 @@ class Timeline:
         self._stitcher_ids: dict[int | None, int | None] = {None: None}  # and back
         self._merged: set[int] = set()  # public speakers who have been told as merged
         self._final_numbers: dict[int | None, int | None] | None = None
+        self.heirs: dict[int, int] = {}  # live speakers without a final turn, and who has most of their speech then
         self._turn_ids = itertools.count(1)
         self._live: list[Run] = []  # what was committed, as it was then
         self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
@@ -133,9 +134,10 @@ class Timeline:
         self._final_numbers = numbers
         public = [replace(run, speaker=numbers[run.speaker]) for run in runs]
         turns = final_ids(public, self.turns, lambda: next(self._turn_ids))
-        self._table = TurnTable()
+        before, self._table = self.turns, TurnTable()
         for turn in sorted(turns, key=lambda turn: turn.id):
             self._table.put(turn)
+        self.heirs = heirs(before, self._table)
         return Final(turns, _talk_frames(turns))
 
     def _check(self, labels: Labels, horizon_frame: int) -> None:

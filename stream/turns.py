@@ -48,5 +48,17 @@ class TurnTable:
             self._by_place[place].discard(turn.id)
 
 
+def heirs(before: Iterable[Turn], after: TurnTable) -> dict[int, int]:
+    """Speakers of the turns `before` who have none `after`, and the speaker who then talks most at their places."""
+    shared: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    for turn in before:
+        if turn.speaker is not None and not after.holds(turn.speaker):
+            for other in after.near([(turn.start_frame, turn.end_frame)]):
+                overlap = min(turn.end_frame, other.end_frame) - max(turn.start_frame, other.start_frame)
+                if other.speaker is not None and overlap > 0:
+                    shared[turn.speaker][other.speaker] += overlap
+    return {old: frames.most_common(1)[0][0] for old, frames in shared.items()}
+
+
 def _places(start_frame: int, end_frame: int) -> range:
     return range(start_frame // PLACE_FRAMES, end_frame // PLACE_FRAMES + 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -204,10 +203,8 @@ def test_a_held_window_waits_until_its_last_frame_is_known(models: Hearing) -> N
 
 def test_skipped_windows_change_no_final_turn(models: Hearing, paused: np.ndarray) -> None:
     with_gate, without = (run(open_session(models, activity), [paused])[-1] for activity in (True, False))
-    assert json.loads(to_json(with_gate))["speakers"] == json.loads(to_json(without))["speakers"]
-    assert [(t.start_frame, t.end_frame, t.speaker) for t in with_gate.turns] == [
-        (t.start_frame, t.end_frame, t.speaker) for t in without.turns
-    ]
+    assert spans(with_gate) == spans(without)
+    assert len({turn.speaker for turn in with_gate.turns}) > 1
 
 
 def test_final_with_windows_left_out_is_offline_with_them_left_out(models: Hearing, paused: np.ndarray) -> None:

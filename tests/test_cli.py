@@ -12,13 +12,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import soundfile
 
 from clients.outputs import RttmOutput
+from clients.run import open_session
+from stream.cli import parser
 from stream.rttm import RttmSegment, parse_rttm
+from stream.stitcher_config import StitcherConfig
 from stream.weights import demo_recording
 
 COMMAND = Path(sys.executable).with_name("turnstream")
@@ -146,14 +149,28 @@ def test_live_rttm_is_what_was_committed_when_it_was(results: Results):
     assert len(live) >= 5
 
 
-def test_revisions_can_be_kept_back(folder: Path, results: Results):
-    process = turnstream("file", folder / "talk.wav", "--json", "--revision-reach", "0", "--latency", "0.8")
-    told = [
-        {json.loads(line)["event"] for line in process.stdout.splitlines()},
-        {line["event"] for line in results.lines},
-    ]
-    assert told[0] == {"recording", "speaker", "turn", "final"}
-    assert told[1] == {*told[0], "revision"}
+def test_options_of_the_engine_reach_the_session(tmp_path: Path):
+    (tmp_path / "constants.json").write_text('{"cluster_distance": 0.5}')
+    asked: dict[str, Any] = {}
+
+    class Engine:
+        def session(self, **options: Any) -> None:
+            asked.update(options)
+
+    line = "file x.wav --revisions-every 2 --revision-reach 30 --force-speaker --activity --latency 3 --stitcher"
+    args = parser().parse_args([*line.split(), str(tmp_path / "constants.json")])
+    open_session(cast(Any, Engine()), args, 8_000, 2, 1, [])
+    assert asked == {
+        "sample_rate_hz": 8_000,
+        "channels": 2,
+        "channel": 1,
+        "latency_s": 3.0,
+        "revision_interval_s": 2.0,
+        "revision_reach_s": 30.0,
+        "stitcher": StitcherConfig(cluster_distance=0.5, force_speaker=True),
+        "known": [],
+        "activity": True,
+    }
 
 
 def test_many_files_one_of_them_bad(folder: Path, short: Path, speech_data: Path):

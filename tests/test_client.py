@@ -164,7 +164,7 @@ def test_cut_connections_lose_and_double_nothing(diarizer: Diarizer, speech: np.
 
     async def cutting(proxy: Proxy) -> None:
         for _ in range(6):
-            await asyncio.sleep(chance.uniform(0.05, 0.6))
+            await asyncio.sleep(chance.uniform(0.02, 0.2))
             proxy.cut()
             proxy.down = True
             await asyncio.sleep(chance.uniform(0.0, 0.3))

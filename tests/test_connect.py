@@ -89,7 +89,7 @@ def stretches(rttm: str) -> list[list[float]]:
 def test_without_json_the_table_is_shown(server: Served, talk: Path) -> None:
     run = turnstream("connect", f"http://{server.address}", "--file", talk)
     assert run.returncode == 0, run.stderr
-    assert re.search(r"^talk\.wav: 0:07\.0, 2 speakers, \d+ turns$", run.stdout, re.MULTILINE), run.stdout
+    assert re.search(r"^talk\.wav: 0:07\.0, \d speakers?, \d+ turns$", run.stdout, re.MULTILINE), run.stdout
     assert "\x1b" not in run.stdout + run.stderr
 
 

@@ -232,3 +232,14 @@ def test_one_name_in_different_spellings():
     assert name_key("Zoe\u0308") == name_key("Zo\u00eb")
     with pytest.raises(TurnstreamError, match="twice"):
         Naming([Known("Ben", voice(np.random.default_rng(0))), Known("BEN", voice(np.random.default_rng(1)))])
+
+
+def test_a_name_by_the_user_goes_where_the_speaker_was_merged() -> None:
+    naming = Naming()
+    naming.tell(1, "Anna", 0)
+    assert [(e.id, e.name) for e in naming.merge(1, 3, 50)] == [(1, None), (3, "Anna")]
+    assert naming.names == ((3, "Anna", 1.0),)
+    naming.tell(2, "Ben", 60)
+    assert [(e.id, e.name) for e in naming.merge(2, 3, 70)] == [(2, None)]
+    assert naming.names == ((3, "Anna", 1.0),)
+    assert naming.merge(4, 3, 80) == []

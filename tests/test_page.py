@@ -25,6 +25,7 @@ from stream.protocol import Final, Start, encode
 from stream.rttm import parse_rttm
 from stream.weights import demo_recording
 
+ASKED = Start(activity=True)  # as the page asks
 ARTEFACTS = Path(__file__).parent / "artefacts"
 PHONE = {"viewport": {"width": 390, "height": 844}}
 DROP = """async ({name, data}) => {
@@ -72,7 +73,7 @@ def heard(server: Served, speech: Path) -> Listener:
     """What another client is told about the same audio."""
     audio = soundfile.read(speech, dtype="int16")[0].tobytes()
     found: list[Listener] = []
-    asking = threading.Thread(target=lambda: found.append(asyncio.run(talk(f"ws://{server.address}", audio, Start()))))
+    asking = threading.Thread(target=lambda: found.append(asyncio.run(talk(f"ws://{server.address}", audio, ASKED))))
     asking.start()  # the browser's own event loop may run in this thread
     asking.join()
     return found[0]

@@ -44,7 +44,7 @@ def closing(diarizer: Diarizer, *frames: str | bytes, path: str = "/v1", **chang
     [
         ("{", "expected a JSON object, got '{'"),
         ('{"type":"start","sample_rate":44}', "sample_rate: expected a whole number of 8000 to 192000, got 44"),
-        ('{"type":"start","speakers":["Anna"]}', "speakers: expected names from the server's store (it has none), got"),
+        ('{"type":"start","speakers":["Anna"]}', "speakers: expected names of people that the server knows, got Anna"),
         ('{"type":"name","speaker":"S1","name":"A"}', "expected start before anything else, got name"),
     ],
 )

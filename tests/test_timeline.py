@@ -276,6 +276,13 @@ def test_final_keeps_live_numbers_and_ids():
     assert final.rttm("x").count("SPEAKER x 1 ") == 3
 
 
+def test_who_has_no_final_turn_has_an_heir():
+    timeline = Timeline(0.5)
+    timeline.update(labels_of([(0, 60)], [(100, 250)], [(300, 330)], frames=450), 450)
+    timeline.finish(labels_of([(0, 60)], [(100, 250), (300, 330)], frames=450))
+    assert timeline.heirs == {3: 2}
+
+
 def test_short_gaps_are_closed_and_short_turns_left_out():
     assert smooth_runs(runs_of(np.array([1, 0, 1, 0, 0, 0, 1], bool)), 2, 2) == [(0, 3)]
     assert runs_of(np.zeros(3, bool)) == []

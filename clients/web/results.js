@@ -36,6 +36,7 @@ export function json(transcript, title, started) {
     .map((speaker) => ({
       speaker,
       name: nameOf(transcript, speaker),
+      confidence: transcript.speakers.get(speaker)?.confidence ?? null,
       talk: Math.round(1000 * transcript.talkOf(speaker)) / 1000,
     }));
   const { config, model } = started ?? {};
