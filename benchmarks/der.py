@@ -9,6 +9,8 @@ the recordings, by pyannote.metrics. Rows:
     oracle   what the windows give when each local speaker is one reference speaker, the one with whom he shares most
              frames; only taking local speakers apart, as the stitcher does where the model changes speakers inside
              one, can go below it
+    voices   the engine's final result with the true speakers' own segments in place of clustering: what is above it is
+             for better clustering, what is below for better windows
     first    what is said of every frame when it is first in reach, before anything is committed
     live     what was committed at that latency, unrevised
     revised  the same with every revision of the stream applied
@@ -33,7 +35,7 @@ from pathlib import Path
 
 from benchmarks.accuracy.engine import Outcome, run
 from benchmarks.accuracy.locals import locals_of
-from benchmarks.accuracy.oracle import oracle
+from benchmarks.accuracy.oracle import known_voices, oracle
 from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled, simulated_seed
 from benchmarks.accuracy.report import Report, print_report, write_json
 from benchmarks.accuracy.stability import Stability, stability
@@ -80,7 +82,7 @@ def measure(job: Job, models: LazyModels | None = None) -> Measured:
     latencies = list(job.latencies_s)
     outcome = run(recording, latencies, job.config)
     embedded = recording.embedded
-    rows = {**outcome.turns, **oracle(recording, latencies, job.config)}
+    rows = {**outcome.turns, **oracle(recording, latencies, job.config), **known_voices(recording, job.config)}
     if job.baselines:
         rows |= baseline_rows(recording, latencies)
     return Measured(

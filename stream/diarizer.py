@@ -320,7 +320,9 @@ class Session:
         for event in [event for event in events if isinstance(event, Speaker)]:
             if event.into is not None:
                 events += self._naming.merge(event.id, event.into, self._named_frame)
-        return [*events, *self._naming.update(self.voices, self._named_frame)]
+        if self._naming.listens:
+            events += self._naming.update(self.voices, self._named_frame)
+        return events
 
     def _drop(self, end_frame: int) -> None:
         """Forget what lies before anything that a window or an embedding can still ask for."""

@@ -146,6 +146,11 @@ class Naming:
                 raise TurnstreamError(f"expected known speakers of different names, got {person.name} twice")
 
     @property
+    def listens(self) -> bool:
+        """Whether there is anybody whose voice could be recognised."""
+        return bool(self._known)
+
+    @property
     def names(self) -> tuple[tuple[int, str, float], ...]:
         """(speaker, name, confidence) of every speaker who has a name now, in order of speaker."""
         named = sorted(self._given.items())
@@ -153,8 +158,6 @@ class Naming:
 
     def update(self, profiles: Mapping[int, Profile], frame: int) -> list[Speaker]:
         """Take the voices of the live speakers, by public number, as they are at `frame`; tell what changed."""
-        if not self._known:
-            return []
         bound = {s for s, given in self._given.items() if given.told or self._fresh(given, frame)}
         return self._settle(self._match(profiles, bound), bound, profiles, frame)
 

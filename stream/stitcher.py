@@ -40,7 +40,7 @@ class Stitcher:
         self.config = config or StitcherConfig()
         self.speakers = Speakers(self.config)
         self.store = SegmentStore(self.config)
-        self._windows: list[Window] = []
+        self.windows: list[Window] = []
         self._settled = Aggregator(self.config, 0)
         self._settled_windows = 0
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
@@ -62,13 +62,13 @@ class Stitcher:
             raise ValueError(f"expected a window of {WINDOW_FRAMES} frames, got {len(active)}")
         if self._asked:
             raise ValueError(f"expected embeddings of {len(self._asked)} crops before the next window, got none")
-        if self._windows and first_frame <= self._windows[-1].first_frame:
-            raise ValueError(f"expected a window after frame {self._windows[-1].first_frame}, got {first_frame}")
+        if self.windows and first_frame <= self.windows[-1].first_frame:
+            raise ValueError(f"expected a window after frame {self.windows[-1].first_frame}, got {first_frame}")
         active = active & (np.arange(first_frame, first_frame + len(active)) >= 0)[:, None]
         clean = active & (active.sum(axis=1) == 1)[:, None]
         runs = self.store.follow(find_runs(active, first_frame, self.config), clean, first_frame)
         window = Window(first_frame, active, runs)
-        self._windows.append(window)
+        self.windows.append(window)
         end = window.end_frame
         self._asked = [run.segment for found in runs for run in found if self.store.due(run.segment, end)]
         crops = map(self.store.crop, self._asked)
@@ -82,14 +82,14 @@ class Stitcher:
         if len(vectors) != len(self._asked):
             raise ValueError(f"expected {len(self._asked)} embeddings, got {len(vectors)}")
         for segment, vector in zip(self._asked, vectors, strict=True):
-            self.store.embedded(segment, vector, self._windows[-1].end_frame)
+            self.store.embedded(segment, vector, self.windows[-1].end_frame)
         self._asked = []
         self.store.condense(self._reach())
 
     def assign(self, vectors: Floats) -> Labels:
         """`remember`, and give the labels: they reach over the windows that are decided again at every hop."""
         self.remember(vectors)
-        window = self._windows[-1]
+        window = self.windows[-1]
         changes = self._cluster(window.end_frame)
         self._open_speakers(window)
         return replace(self._labels(), changes=changes)
@@ -102,16 +102,16 @@ class Stitcher:
         config = self.config
         self._found = found = find_speakers(self.store.segments, config, CosineTable())
         votes, blocks = Aggregator(config, 0), []
-        for start in range(0, len(self._windows), FINAL_BLOCK_WINDOWS):
-            block = self._windows[start : start + FINAL_BLOCK_WINDOWS]
+        for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
+            block = self.windows[start : start + FINAL_BLOCK_WINDOWS]
             self._add(votes, block, found.ids, found.centroids, config.override_final_margin)
-            following = self._windows[start + FINAL_BLOCK_WINDOWS :][:1]
+            following = self.windows[start + FINAL_BLOCK_WINDOWS :][:1]
             blocks.append(votes.settle(max(0, following[0].first_frame) if following else block[-1].end_frame))
         return joined(blocks)
 
     def _reach(self) -> int:
         """First frame of the oldest window that is still decided again at every hop."""
-        return self._windows[-self.config.assign_windows :][0].first_frame
+        return self.windows[-self.config.assign_windows :][0].first_frame
 
     def profiles(self) -> dict[int, Profile]:
         """The voices of the speakers now believed in, by id; those opened since the last clustering are left out.
@@ -171,8 +171,8 @@ class Stitcher:
     def _labels(self) -> Labels:
         """Decide the newest windows again, on top of what older ones were last decided to say."""
         ids, vectors, margin = self.speakers.ids, self.speakers.vectors, self.config.override_margin
-        recent = self._windows[-self.config.assign_windows :]
-        settled = self._windows[self._settled_windows : -self.config.assign_windows]
+        recent = self.windows[-self.config.assign_windows :]
+        settled = self.windows[self._settled_windows : -self.config.assign_windows]
         self._add(self._settled, settled, ids, vectors, margin)
         self._settled_windows += len(settled)
         self._settled.forget(max(0, recent[0].first_frame))

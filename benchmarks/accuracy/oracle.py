@@ -7,12 +7,15 @@ from numpy.typing import NDArray
 
 from clients.labelled import Recording, Turns
 from stream.aggregation import Aggregator, Said, edge_trust
-from stream.clustering import best_pairs
+from stream.assignment import decide
+from stream.clustering import best_pairs, centroids
 from stream.events import frame_seconds
 from stream.labels import Labels, runs_of, smooth_runs
 from stream.rttm import RttmSegment
+from stream.stitcher import Stitcher
 from stream.stitcher_config import StitcherConfig
 from stream.timeline import DROP_FRAMES, FILL_FRAMES, Timeline
+from stream.windows import WINDOW_FRAMES
 
 Bools = NDArray[np.bool_]
 
@@ -55,6 +58,23 @@ def oracle(recording: Recording, latencies_s: list[float], config: StitcherConfi
     live.finish(labels)
     rows = {**{f"oracle {latency:g} s": decided for latency, decided in live.decided.items()}, "oracle final": labels}
     return {row: turns_from(active, recording.end_frame) for row, active in rows.items()}
+
+
+def known_voices(recording: Recording, config: StitcherConfig) -> dict[str, Turns]:
+    """The engine's final result if clustering were perfect: its centroids are of the true speakers' own segments."""
+    stitcher, truth = Stitcher(config), recording.reference_frames()
+    for first_frame, active in recording.windows():
+        crops = stitcher.observe(first_frame, active)
+        stitcher.remember(np.array([recording.embed(crop) for crop in crops], np.float32))
+    members = [s for s in stitcher.store.segments if s.shapes_clusters(config) and truth[s.start : s.end].any()]
+    speakers = np.array([truth[s.start : s.end].sum(axis=0).argmax() for s in members], np.int64)
+    names, clusters = np.unique(speakers, return_inverse=True)
+    vectors = np.stack([s.vector for s in members if s.vector is not None])
+    found = centroids(vectors, np.array([s.clean_frames for s in members], np.float32), clusters)
+    votes, trust = Aggregator(config, 0), edge_trust(WINDOW_FRAMES, config)
+    for window, said in decide(stitcher.windows, names.tolist(), found, config.override_final_margin, config):
+        votes.add(window.first_frame, trust, [(who, mask) for who, mask in said if who is not None])
+    return {"voices final": turns_from(columns(votes.labels(), truth.shape), recording.end_frame)}
 
 
 def _said(first_frame: int, active: Bools, truth: Bools) -> Said:

@@ -21,7 +21,7 @@ from stream.stitcher_config import StitcherConfig
 if TYPE_CHECKING:
     from benchmarks.der import Measured
 
-ROWS = ("oracle", "first", "live", "revised", "final", "diart", "ahc")
+ROWS = ("oracle", "voices", "first", "live", "revised", "final", "diart", "ahc")
 LIBRARIES = ("turnstream", "mlx", "numpy", "scipy", "numba", "pyannote.metrics")
 
 
