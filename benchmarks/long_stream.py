@@ -2,9 +2,10 @@
 
     python -m benchmarks.long_stream RECORDING.flac... [--hours 8] [--seed 0]
 
-The stream is the recordings again and again, in a new order each time, each followed by silence up to a whole hop.
-Their windows and crops are then the same bytes every time, and the models answer them from memory after the first time:
-what is timed is everything else, which is what could grow (the models' own cost a hop does not depend on the past).
+The stream is the recordings again and again, in a new order each time, each followed by silence up to a whole minute
+(of windows and of pieces of runs). Their windows and crops are then the same bytes every time, and the models answer
+them from memory after the first time: what is timed is everything else, which is what could grow (the models' own cost
+a hop does not depend on the past), as processor time of its thread, which other programs do not disturb.
 Printed for each hour: mean, 95th and 99.9th percentile and maximum of a hop without the models, resident memory,
 segments kept and speakers; at the end, the time for the final result, and its DER where the recordings have references
 beside them (`.rttm`; speakers of one name in several recordings are one person).
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,8 +34,12 @@ from stream.audio import AudioInput
 from stream.diarizer import Diarizer, Models, Session
 from stream.rttm import parse_rttm
 from stream.stitcher import Stitcher
+from stream.stitcher_config import StitcherConfig, frames
 from stream.timeline import Timeline
-from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+from stream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ
+
+# After this, windows and the places where runs are cut are where they were: about a minute.
+PERIOD_SAMPLES = math.lcm(HOP_FRAMES, frames(StitcherConfig().run_piece_s)) * FRAME_SAMPLES
 
 F32 = NDArray[np.float32]
 
@@ -52,21 +58,21 @@ class FromMemory:
 
     def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
         """See `Models`."""
-        began = time.perf_counter()
+        began = time.thread_time()
         key = hashlib.blake2b(window.data, digest_size=16).digest()
         if key not in self._answers:
             self._answers[key], state = self._models.segment(window, start_sample, state)
-        self.seconds += time.perf_counter() - began
+        self.seconds += time.thread_time() - began
         return self._answers[key], state
 
     def embed(self, crops: list[F32]) -> F32:
         """See `Models`."""
-        began = time.perf_counter()
+        began = time.thread_time()
         keys = [hashlib.blake2b(np.ascontiguousarray(crop).data, digest_size=16).digest() for crop in crops]
         for key, crop in zip(keys, crops, strict=True):
             if key not in self._answers:
                 self._answers[key] = self._models.embed([crop])[0]
-        self.seconds += time.perf_counter() - began
+        self.seconds += time.thread_time() - began
         return np.stack([self._answers[key] for key in keys]) if keys else self._models.embed([])
 
 
@@ -88,14 +94,14 @@ class Hour:
 
 
 def play(paths: list[Path], hours: float, seed: int) -> Iterator[tuple[Path, F32]]:
-    """The recordings in random order, again and again, each a whole number of hops long."""
+    """The recordings in random order, again and again, each a whole number of periods long."""
     rng = np.random.default_rng(seed)
     sounds = {}
     for path in paths:
         samples, rate_hz = soundfile.read(path, dtype="float32")
         if rate_hz != SAMPLE_RATE_HZ or samples.ndim != 1:
             raise SystemExit(f"{path}: expected mono audio of {SAMPLE_RATE_HZ} Hz, got {samples.shape} of {rate_hz} Hz")
-        sounds[path] = np.pad(samples, (0, -len(samples) % HOP_SAMPLES))
+        sounds[path] = np.pad(samples, (0, -len(samples) % PERIOD_SAMPLES))
     left = round(hours * 3600 * SAMPLE_RATE_HZ)
     while left > 0:
         for number in rng.permutation(len(paths)).tolist():
@@ -110,9 +116,9 @@ def measure(session: Session, models: FromMemory, stitcher: Stitcher, samples: F
         hour = int(session.position_s // 3600)
         if hour == len(hours):
             hours.append(Hour())
-        models.seconds, began = 0.0, time.perf_counter()
+        models.seconds, began = 0.0, time.thread_time()
         session.feed(samples[start : start + HOP_SAMPLES])
-        hours[hour].hop_ms.append(1000 * (time.perf_counter() - began - models.seconds))
+        hours[hour].hop_ms.append(1000 * (time.thread_time() - began - models.seconds))
     hours[-1].memory_mib = psutil.Process().memory_info().rss / 2**20
     hours[-1].segments = len(stitcher.store.segments)
     hours[-1].speakers = len(session.timeline.speakers)
