@@ -18,7 +18,7 @@ from stream.stitcher_config import StitcherConfig
 from tests.tone_speakers import ToneModels, conversation, write_recording
 
 ROWS = {f"{kind} {at}" for kind in ("oracle", "live", "revised", "diart") for at in ("0.5 s", "1 s")}
-ROWS |= {"oracle final", "first", "final", "diart final", "ahc average", "ahc centroid"}
+ROWS |= {"oracle final", "voices final", "first", "final", "diart final", "ahc average", "ahc centroid"}
 
 
 @pytest.fixture(scope="module")
