@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.aggregation import Said
-from stream.clustering import best_pairs, unit
+from stream.clustering import best_pairs, product, unit
 from stream.labels import Bools
 from stream.segments import Run
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
@@ -76,7 +76,7 @@ def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
     embedded = {key: segment.vector for key, segment in segments.items() if segment.vector is not None}
     if not embedded or not len(vectors):
         return {}
-    return dict(zip(embedded, np.stack(list(embedded.values())) @ vectors.T, strict=True))
+    return dict(zip(embedded, product(np.stack(list(embedded.values())), vectors.T), strict=True))
 
 
 class _Decision:
@@ -133,7 +133,7 @@ class _Decision:
         clean = np.array([run.evidence_frames(self._config) for run in known], np.float32)
         clean_frames = float(clean.sum())
         trust = min(1.0, self._config.assign_trust_floor + clean_frames * FRAME_S / self._config.assign_trust_s)
-        mean: Floats = clean @ np.array([self._cosines[id(run.segment)] for run in known])
+        mean: Floats = product(clean, np.array([self._cosines[id(run.segment)] for run in known]))
         return mean * np.float32(trust / clean_frames)
 
     def _moved(self, margin: float) -> list[tuple[int, Run, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,17 @@ from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+
+def product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """`a @ b` of finite numbers, without a warning about numbers that are not there.
+
+    OpenBLAS's kernels for a few rows compute whole registers, and what happens to lie beside the data may raise the
+    processor's flag for invalid operations; NumPy reads the flag, not the result (numpy/numpy#24067).
+    """
+    with np.errstate(invalid="ignore"):
+        result: NDArray[Any] = a @ b
+    return result
 
 
 def average_linkage(cosines: NDArray[np.floating], weights: Floats, distance: float) -> Ints:
@@ -81,7 +93,7 @@ class CosineTable:
         self._slot_of[id(vector)] = slot
         self._held[slot] = self._rows[slot] = vector
         blocks = np.split(self._rows, len(self._rows) // self.BLOCK_ROWS)
-        self._cosines[slot] = self._cosines[:, slot] = np.concatenate([block @ vector for block in blocks])
+        self._cosines[slot] = self._cosines[:, slot] = np.concatenate([product(block, vector) for block in blocks])
 
 
 def centroids(vectors: Floats, weights: Floats, clusters: Ints) -> Floats:
@@ -111,11 +123,11 @@ def join_clusters(
     """
     count = int(clusters.max(initial=-1)) + 1
     held = np.arange(count)[:, None] == clusters  # (K, n)
-    sums, mass = held @ (vectors * weights[:, None]), held @ weights
+    sums, mass = product(held, vectors * weights[:, None]), product(held, weights)
     name = np.arange(count)
     while len(mass) > 1:
         means = unit(sums) * np.sqrt((mass + noise_s) / mass)[:, None]
-        alike = np.where(np.minimum.outer(mass, mass) <= light_s, means @ means.T, -np.inf)
+        alike = np.where(np.minimum.outer(mass, mass) <= light_s, product(means, means.T), -np.inf)
         np.fill_diagonal(alike, -np.inf)
         into, gone = sorted(np.unravel_index(int(alike.argmax()), alike.shape))
         if alike[into, gone] < cosine:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.clustering import CosineTable, average_linkage, centroids, join_clusters, name_clusters
+from stream.clustering import CosineTable, average_linkage, centroids, join_clusters, name_clusters, product
 from stream.segments import Segment
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
 
@@ -135,7 +135,7 @@ class Speakers:
         if not self.ids:
             return True
         relief = config.new_cosine_relief * float(np.exp(-clean_s / config.new_cosine_decay_s))
-        return float((self.vectors @ vector).max()) < config.new_cosine - relief
+        return float(product(self.vectors, vector).max()) < config.new_cosine - relief
 
     def _new_id(self) -> int:
         self._next_id += 1
@@ -163,6 +163,7 @@ class Speakers:
     def _place(self, segments: list[Segment]) -> None:
         """Give segments that shape no speaker to the nearest one."""
         if segments:
-            nearest = (np.stack([s.vector for s in segments if s.vector is not None]) @ self.vectors.T).argmax(axis=1)
+            vectors = np.stack([s.vector for s in segments if s.vector is not None])
+            nearest = product(vectors, self.vectors.T).argmax(axis=1)
             for segment, column in zip(segments, nearest.tolist(), strict=True):
                 segment.speaker = self.ids[column]

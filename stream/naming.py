@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.clustering import best_pairs
+from stream.clustering import best_pairs, product
 from stream.errors import TurnstreamError
 from stream.events import Speaker, speaker_number
 from stream.profiles import Profile
@@ -105,7 +105,7 @@ def log_odds(live: Sequence[Profile], known: Sequence[Profile], config: NamingCo
 
     Shapes: L and K profiles -> (L, K)
     """
-    cosines = np.stack([p.vector for p in live]).astype(np.float64) @ np.stack([p.vector for p in known]).T
+    cosines = product(np.stack([p.vector for p in live]).astype(np.float64), np.stack([p.vector for p in known]).T)
     trust = np.outer(*(_trust(np.array([p.clean_s for p in side]), config) for side in (live, known)))
     result: Doubles = (
         config.odds_offset

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.clustering import average_linkage
+from stream.clustering import average_linkage, product
 from stream.labels import Bools, runs_of
 from stream.stitcher_config import StitcherConfig, frames
 
@@ -222,7 +222,7 @@ def _alike(segments: list[Segment], distance: float) -> list[list[Segment]]:
     """Groups of average linkage cut at `distance`."""
     vectors = np.stack([s.vector for s in segments if s.vector is not None])
     weights = np.array([s.clean_frames for s in segments], np.float32)
-    clusters = average_linkage(vectors @ vectors.T, weights, distance)
+    clusters = average_linkage(product(vectors, vectors.T), weights, distance)
     return [[segments[n] for n in np.flatnonzero(clusters == c).tolist()] for c in range(clusters.max() + 1)]
 
 

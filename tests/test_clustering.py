@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from stream.clustering import CosineTable, average_linkage, best_pairs, centroids, join_clusters, name_clusters
+from stream.clustering import CosineTable, average_linkage, best_pairs, centroids, join_clusters, name_clusters, product
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -139,3 +139,9 @@ def test_table_gives_the_products_of_any_vectors_asked_about(seed: int, asked: l
         chosen = [vectors[n] for n in numbers]
         expected = np.array(chosen).reshape(-1, 24) @ np.array(chosen).reshape(-1, 24).T
         assert np.allclose(table.among(chosen), expected, atol=1e-6)
+
+
+def test_a_processors_flag_is_no_warning():
+    # 0 times infinity raises the flag that BLAS may raise by registers filled beyond the data.
+    with np.errstate(all="raise"):
+        assert product(np.array([[np.inf, 1]]), np.array([0.0, 1])).shape == (1,)
