@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +19,18 @@ Floats = NDArray[np.float32]
 BLOCK_WINDOWS = 64  # decided at once: enough to spare calls, few enough to keep products small
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Window:
     """What is kept of a window to the end of the stream: its place, its activity in bits, its local speakers' runs."""
 
-    __slots__ = ("_bits", "first_frame", "runs")
-
-    def __init__(self, first_frame: int, active: Bools, runs: list[list[Run]]):
-        self.first_frame = first_frame
-        self.runs = runs
-        self._bits = np.packbits(active)
+    first_frame: int
+    bits: NDArray[np.uint8]
+    runs: list[list[Run]]
 
     @property
     def active(self) -> Bools:
         """Binary activity, (589, S) bool."""
-        bits = np.unpackbits(self._bits, count=WINDOW_FRAMES * len(self.runs))
+        bits = np.unpackbits(self.bits, count=WINDOW_FRAMES * len(self.runs))
         return bits.view(np.bool_).reshape(WINDOW_FRAMES, len(self.runs))
 
     @property

@@ -19,6 +19,7 @@ from stream.assignment import Window, clean_seconds, decide, mean_vector, owners
 from stream.clustering import CosineTable
 from stream.identity import Found, Speakers, find_speakers
 from stream.labels import Bools, Change, Labels, Reason, joined
+from stream.past import Windows
 from stream.profiles import Profile
 from stream.segments import Segment, SegmentStore, find_runs
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
@@ -40,7 +41,7 @@ class Stitcher:
         self.config = config or StitcherConfig()
         self.speakers = Speakers(self.config)
         self.store = SegmentStore(self.config)
-        self.windows: list[Window] = []
+        self.windows = Windows()
         self._settled = Aggregator(self.config, 0)
         self._settled_windows = 0
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
@@ -62,12 +63,13 @@ class Stitcher:
             raise ValueError(f"expected a window of {WINDOW_FRAMES} frames, got {len(active)}")
         if self._asked:
             raise ValueError(f"expected embeddings of {len(self._asked)} crops before the next window, got none")
-        if self.windows and first_frame <= self.windows[-1].first_frame:
-            raise ValueError(f"expected a window after frame {self.windows[-1].first_frame}, got {first_frame}")
+        for newest in self.windows.newest(1):
+            if first_frame <= newest.first_frame:
+                raise ValueError(f"expected a window after frame {newest.first_frame}, got {first_frame}")
         active = active & (np.arange(first_frame, first_frame + len(active)) >= 0)[:, None]
         clean = active & (active.sum(axis=1) == 1)[:, None]
         runs = self.store.follow(find_runs(active, first_frame, self.config), clean, first_frame)
-        window = Window(first_frame, active, runs)
+        window = Window(first_frame, np.packbits(active), runs)
         self.windows.append(window)
         end = window.end_frame
         self._asked = [run.segment for found in runs for run in found if self.store.due(run.segment, end)]
@@ -81,15 +83,17 @@ class Stitcher:
         """
         if len(vectors) != len(self._asked):
             raise ValueError(f"expected {len(self._asked)} embeddings, got {len(vectors)}")
+        [window] = self.windows.newest(1)
         for segment, vector in zip(self._asked, vectors, strict=True):
-            self.store.embedded(segment, vector, self.windows[-1].end_frame)
+            self.store.embedded(segment, vector, window.end_frame)
         self._asked = []
         self.store.condense(self._reach())
+        self.windows.pack(self.config.assign_windows, self.store.near)
 
     def assign(self, vectors: Floats) -> Labels:
         """`remember`, and give the labels: they reach over the windows that are decided again at every hop."""
         self.remember(vectors)
-        window = self.windows[-1]
+        [window] = self.windows.newest(1)
         changes = self._cluster(window.end_frame)
         self._open_speakers(window)
         return replace(self._labels(), changes=changes)
@@ -103,15 +107,15 @@ class Stitcher:
         self._found = found = find_speakers(self.store.segments, config, CosineTable())
         votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
-            block = self.windows[start : start + FINAL_BLOCK_WINDOWS]
+            block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)
             self._add(votes, block, found.ids, found.centroids, config.override_final_margin)
-            following = self.windows[start + FINAL_BLOCK_WINDOWS :][:1]
+            following = self.windows.between(start + FINAL_BLOCK_WINDOWS, start + FINAL_BLOCK_WINDOWS + 1)
             blocks.append(votes.settle(max(0, following[0].first_frame) if following else block[-1].end_frame))
         return joined(blocks)
 
     def _reach(self) -> int:
         """First frame of the oldest window that is still decided again at every hop."""
-        return self.windows[-self.config.assign_windows :][0].first_frame
+        return self.windows.newest(self.config.assign_windows)[0].first_frame
 
     def profiles(self) -> dict[int, Profile]:
         """The voices of the speakers now believed in, by id; those opened since the last clustering are left out.
@@ -171,8 +175,8 @@ class Stitcher:
     def _labels(self) -> Labels:
         """Decide the newest windows again, on top of what older ones were last decided to say."""
         ids, vectors, margin = self.speakers.ids, self.speakers.vectors, self.config.override_margin
-        recent = self.windows[-self.config.assign_windows :]
-        settled = self.windows[self._settled_windows : -self.config.assign_windows]
+        recent = self.windows.newest(self.config.assign_windows)
+        settled = self.windows.between(self._settled_windows, len(self.windows) - len(recent))
         self._add(self._settled, settled, ids, vectors, margin)
         self._settled_windows += len(settled)
         self._settled.forget(max(0, recent[0].first_frame))
