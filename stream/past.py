@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.assignment import Window
-from stream.segments import Run, Segment
+from stream.segments import NOTHING, Run, Segment
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 Packed = tuple[int, NDArray[np.uint8], int, Ints]  # first frame, activity in bits, local speakers, (runs, 5) numbers
 
 
@@ -24,8 +25,8 @@ class Windows:
 
     def __init__(self) -> None:
         self._packed: list[Packed] = []
-        self._segments: list[Segment] = []  # of packed windows, in order of first use
-        self._places: dict[int, int] = {}  # id of a segment -> its place there
+        self._vectors: list[Floats | None] = []  # of their segments, in order of first use
+        self._mixed: list[bool] = []
         self._open: list[Window] = []
 
     def __len__(self) -> int:
@@ -49,7 +50,8 @@ class Windows:
     def between(self, start: int, stop: int) -> list[Window]:
         """Windows [start, stop), counted from 0, as far as there are so many; packed ones are made anew."""
         packed = len(self._packed)
-        old = [self._unpack(*self._packed[number]) for number in range(max(0, start), min(stop, packed))]
+        segments: dict[int, Segment] = {}
+        old = [self._unpack(*self._packed[number], segments) for number in range(max(0, start), min(stop, packed))]
         return old + self._open[max(0, start - packed) : max(0, stop - packed)]
 
     def newest(self, count: int) -> list[Window]:
@@ -64,14 +66,21 @@ class Windows:
         ]
         return window.first_frame, window.bits, len(window.runs), np.array(runs, np.int64).reshape(-1, 5)
 
-    def _unpack(self, first_frame: int, bits: NDArray[np.uint8], locals_: int, packed: Ints) -> Window:
+    def _place(self, segment: Segment) -> int:
+        if segment.place is None:
+            segment.place = len(self._vectors)
+            self._vectors.append(segment.vector)
+            self._mixed.append(segment.mixed)
+        return segment.place
+
+    def _unpack(
+        self, first_frame: int, bits: NDArray[np.uint8], locals_: int, packed: Ints, segments: dict[int, Segment]
+    ) -> Window:
+        """A packed window; of its segments, kept by place in `segments`, what deciding asks for."""
         runs: list[list[Run]] = [[] for _ in range(locals_)]
         for local, start, end, clean_frames, place in packed.tolist():
-            runs[local].append(Run(start, end, clean_frames, self._segments[place]))
+            if place not in segments:
+                vector, mixed = self._vectors[place], self._mixed[place]
+                segments[place] = Segment(start, end, NOTHING, vector=vector, mixed=mixed, place=place)
+            runs[local].append(Run(start, end, clean_frames, segments[place]))
         return Window(first_frame, bits, runs)
-
-    def _place(self, segment: Segment) -> int:
-        place = self._places.setdefault(id(segment), len(self._segments))
-        if place == len(self._segments):
-            self._segments.append(segment)
-        return place

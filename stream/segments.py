@@ -40,6 +40,7 @@ class Segment:
     speaker: int | None = None
     told: dict[int | None, list[Span]] = field(default_factory=dict)
     parts: int = 1  # segments that it stands for
+    place: int | None = None  # among those of packed windows
 
     def renew(self, start: int, end: int, clean: Ints, first_frame: int) -> None:
         """Take what a window from `first_frame` on says of it; what lies before stays as it was."""

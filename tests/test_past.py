@@ -20,6 +20,8 @@ def made(count: int, seed: int) -> tuple[list[Window], list[Segment]]:
     """Windows of random runs, whose segments several of them share."""
     rng = np.random.default_rng(seed)
     segments = [Segment(10 * n, 10 * n + 9, NOTHING, 9, rng.normal(size=4).astype(np.float32)) for n in range(count)]
+    for segment in segments:
+        segment.mixed = bool(rng.random() < 0.5)
     windows = []
     for number in range(count):
         runs = [
@@ -33,7 +35,10 @@ def made(count: int, seed: int) -> tuple[list[Window], list[Segment]]:
 
 
 def told(window: Window) -> tuple[object, ...]:
-    runs = [[(r.start, r.end, r.clean_frames, id(r.segment)) for r in found] for found in window.runs]
+    runs = [
+        [(r.start, r.end, r.clean_frames, id(r.segment.vector), r.segment.mixed) for r in found]
+        for found in window.runs
+    ]
     return window.first_frame, window.active.tobytes(), window.end_frame, runs
 
 
@@ -49,6 +54,9 @@ def test_packed_windows_come_back_as_they_were(count: int, keep: int, seed: int,
     start, stop = data.draw(st.integers(0, count)), data.draw(st.integers(0, count + 2))
     assert [told(w) for w in kept.between(start, stop)] == [told(w) for w in windows[start:stop]]
     assert [told(w) for w in kept.newest(start)] == [told(w) for w in windows[count - start :]]
+    kept.pack(0, [])
+    seen = {id(run.segment): run.segment for w in kept.between(0, count) for runs in w.runs for run in runs}
+    assert len({id(segment.vector) for segment in seen.values()}) == len(seen), "a segment is one object in a block"
 
 
 def test_a_window_is_open_while_its_segments_may_change():

@@ -52,7 +52,7 @@ def oracle(recording: Recording, latencies_s: list[float], config: StitcherConfi
     votes, live = Aggregator(config, 0), Live(latencies_s, truth.shape)
     labels = np.zeros_like(truth)
     for first_frame, active in recording.windows():
-        votes.add(first_frame, edge_trust(len(active), config), _said(first_frame, active, truth))
+        votes.add(first_frame, edge_trust(len(active), config), said_by(first_frame, active, truth))
         labels = columns(votes.labels(), truth.shape)
         live.update(labels, first_frame + len(active))
     live.finish(labels)
@@ -78,7 +78,8 @@ def known_voices(recording: Recording, config: StitcherConfig) -> dict[str, Turn
     return {"voices final": turns_from(columns(votes.labels(), truth.shape), recording.end_frame)}
 
 
-def _said(first_frame: int, active: Bools, truth: Bools) -> Said:
+def said_by(first_frame: int, active: Bools, truth: Bools) -> Said:
+    """A window's local speakers, (T, S) bool from `first_frame` on, as the true speakers whom they fit best."""
     place = slice(max(0, first_frame), max(0, first_frame + len(active)))
     here = active[place.start - first_frame :][: len(truth[place])]
     shared = here.T.astype(np.int64) @ truth[place].astype(np.int64)
