@@ -124,7 +124,11 @@ def through_microphone(found: Found, speech: Samples, plan: Plan) -> None:
     if reason := microphone.not_here():
         found.skip("microphone", reason)
         return
-    lags, playout_ms = microphone.measure(looped(speech, plan.live_s))
+    try:
+        lags, playout_ms = microphone.measure(looped(speech, plan.live_s))
+    except microphone.Disturbed as disturbed:
+        found.skip("microphone", str(disturbed))
+        return
     found.add(f"through a microphone, {len(lags)} windows", microphone.figures(lags, playout_ms))
     found.series["microphone_lag_ms"] = [round(lag, 1) for lag in lags]
 

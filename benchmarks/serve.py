@@ -231,9 +231,8 @@ def main() -> None:
         for sessions in sorted(args.sessions):
             for kind, (process, url) in servers.items():
                 row = measure(process, url, sessions, args.seconds, speech)
-                assert kind == "batched" or row.windows == row.batches, (
-                    "expected one window a call of the single server"
-                )
+                each_alone = row.windows == row.batches
+                assert kind == "batched" or each_alone, "expected a server that computes one window a call"
                 rows[kind].append(row)
                 print(f"{kind:8} {table_line(row)}", flush=True)
         wired = asyncio.run(wire(servers["batched"][1], speech[: WIRE_S * SAMPLE_RATE_HZ]))
