@@ -186,6 +186,7 @@ async def wire(url: str, speech: np.ndarray) -> dict[str, Measured]:
     queries = {"provisional": "?provisional=true", "committed": "?provisional=false"}
     seen, audio = {name: Measured() for name in queries}, speech.astype("<i2").tobytes()
     await asyncio.gather(*(session(url, audio, 0.0, seen[name], query) for name, query in queries.items()))
+    assert all(measured.finals == 1 for measured in seen.values()), "expected a final result of each session"
     return seen
 
 
