@@ -1,6 +1,6 @@
 """Hours of one stream: does a hop stay as cheap, the memory as small and the speakers as true as in the first hour?
 
-    python -m benchmarks.long_stream RECORDING.flac... [--hours 8] [--seed 0]
+    python -m benchmarks.long_stream RECORDING.flac... [--hours 8] [--seed 0] [--json FOLDER]
 
 The stream is the recordings again and again, in a new order each time, each followed by silence up to a whole minute
 (of windows and of pieces of runs). Their windows and crops are then the same bytes every time, and the models answer
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from pyannote.core import Annotation, Segment
 from pyannote.core import Timeline as Extent
 from pyannote.metrics.diarization import DiarizationErrorRate
 
+from benchmarks.results import Figure, Result, recording
 from stream.audio import AudioInput
 from stream.diarizer import Diarizer, Models, Session
 from stream.rttm import parse_rttm
@@ -146,7 +148,9 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("--hours", type=float, default=8.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="write long_stream.json there")
     arguments = parser.parse_args()
+    load = os.getloadavg()[0]
     hours: list[Hour] = []
     truth = Annotation()
     with Diarizer() as diarizer:
@@ -163,10 +167,41 @@ def main() -> None:
         final = session.close()
         finish_s = time.perf_counter() - began
     report(hours, finish_s)
+    found = figures(hours, finish_s)
     if len(truth):
         live_der, final_der = (der(truth, rttm, session.position_s) for rttm in (live, final.rttm("x")))
         print(f"DER, collar 0: live at 1 s {live_der:.1f} %, final {final_der:.1f} %;", end=" ")
         print(f"speakers: {len(final.talk_frames)} at the end, {len(truth.labels())} true")
+        found["der.live_1s"], found["der.final"] = (Figure(each, "%", "error") for each in (live_der, final_der))
+    if arguments.json:
+        paths, asked = arguments.recordings, f"--hours {arguments.hours:g} --seed {arguments.seed}"
+        Result(
+            "long_stream",
+            f"python -m benchmarks.long_stream RECORDING... {asked}",
+            found,
+            parameters={"hours": arguments.hours},
+            series={"hours": [hour.row() for hour in hours]},
+            data=[recording(path) for path in paths],
+            seed=arguments.seed,
+            load=load,
+        ).write(arguments.json)
+
+
+def figures(hours: list[Hour], finish_s: float) -> dict[str, Figure]:
+    """`hop.first_hour.mean` and so on, processor time without the models; the first hour fills the models' memory."""
+    rows = {"first_hour": hours[0].row(), "last_hour": hours[-1].row()}
+    found = {
+        f"hop.{name}.{part}": Figure(row[f"hop_ms_{part}"], "ms", "time")
+        for name, row in rows.items()
+        for part in ("mean", "p95", "p99.9", "max")
+    }
+    first, last = (row["hop_ms_mean"] for row in rows.values())
+    found["hop.last_over_first"] = Figure(last / first, "ratio", "ratio")
+    if len(hours) > 2:
+        growth = (hours[-1].memory_mib - hours[0].memory_mib) / (len(hours) - 1)
+        found["memory_growth"] = Figure(growth, "MiB/h", "time")
+    found["final"] = Figure(finish_s, "s", "time")
+    return found
 
 
 def report(hours: list[Hour], finish_s: float) -> None:

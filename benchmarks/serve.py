@@ -1,12 +1,14 @@
 """How many live sessions one server holds: emission lag through real loopback websockets, clients in this process.
 
-    python -m benchmarks.serve --sessions 1 8 16 20 --seconds 20
+    python -m benchmarks.serve --sessions 1 8 16 20 --seconds 20 [--single] [--json FOLDER] [RECORDING...]
 
 A session is fed speech at real time, in messages of 100 ms. A window is complete with a known sample, and a turn that
 goes on at its end is told with the time of the window's last frame, so the message names its window. Emission lag is
 the time from when that sample was due to be sent (not when a late client sent it) to when the message arrived; what
 the algorithm must wait for lies before that. Checked before it is timed: every session ends with its final result.
-Processor time is told beside it, for a lag means little on a machine that is busy with other things.
+Processor time is told beside it, for a lag means little on a machine that is busy with other things; memory is that of
+the server process. With --single a second server, which gives the model one window a call, takes turns with the first.
+At the end one recording is sent twice, with and without provisional turns, and the bytes on the wire are counted.
 """
 
 from __future__ import annotations
@@ -21,15 +23,19 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import psutil
 import soundfile
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from benchmarks.results import Result, recording
+from benchmarks.speed.server import Row, ratios, row_figures, series, table_line, wire_figures
 from stream.protocol import Final, Turn, decode_server
 from stream.weights import demo_recording
 from stream.windows import (
@@ -45,22 +51,40 @@ from stream.windows import (
 CHUNK_S = 0.1
 WARM_S = 3.0  # at the start of each session, not counted: all begin within it
 BEHIND_S = (WINDOW_SAMPLES - WINDOW_FRAMES * FRAME_SAMPLES - FRAME_OFFSET_SAMPLES) / SAMPLE_RATE_HZ
+WIRE_S = 300  # most audio of which the bytes on the wire are counted
 FIRST_END_S = WindowSchedule().next_end / SAMPLE_RATE_HZ
 HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ
+MASK_BYTES = 4  # of every frame that a client sends
+SINGLE = """
+import sys
+from stream import batcher
+from stream.cli import main
+batcher.MAX_LIVE_BATCH = batcher.MAX_BULK_BATCH = 1
+sys.exit(main())
+"""
 
 
 @dataclass
 class Measured:
-    """What the clients of one run saw."""
+    """What the clients of one run saw.
+
+    lags_s, behind_s: from when a window's last sample was due to be sent, and from when its last frame was spoken, to
+        when what it tells arrived
+    down, up_bytes: bytes on the wire, frame headers included; down by type of message
+    """
 
     lags_s: list[float] = field(default_factory=list)
+    behind_s: list[float] = field(default_factory=list)
     finals: int = 0
+    down: Counter[str] = field(default_factory=Counter)
+    up_bytes: int = 0
 
 
 @contextlib.contextmanager
-def running_server(sessions: int, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`turnstream serve` in a process of its own, and its address."""
-    command = [str(Path(sys.executable).with_name("turnstream")), "serve", "--port", "0"]
+def running_server(sessions: int, *options: str, single: bool = False) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`turnstream serve` in a process of its own, and its address; `single`: one window a call of the model."""
+    program = [sys.executable, "-c", SINGLE] if single else [str(Path(sys.executable).with_name("turnstream"))]
+    command = [*program, "serve", "--port", "0"]
     command += ["--sessions", str(sessions), "--sessions-per-address", str(sessions), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
@@ -72,17 +96,22 @@ def running_server(sessions: int, *options: str) -> Iterator[tuple[subprocess.Po
             process.terminate()
 
 
-def window_end_s(turn: Turn) -> float | None:
-    """End of the window that told this turn, if somebody talks up to its last frame; else None."""
-    end_s = turn.end_s + BEHIND_S
+def window_end_s(turn_end_s: float, state: str) -> float | None:
+    """End of the window that told a turn like this, if somebody talks up to its last frame; else None."""
+    end_s = turn_end_s + BEHIND_S
     number = round((end_s - FIRST_END_S) / HOP_S)
-    return end_s if abs(end_s - FIRST_END_S - number * HOP_S) < 0.0015 and turn.state == "provisional" else None
+    return end_s if abs(end_s - FIRST_END_S - number * HOP_S) < 0.0015 and state == "provisional" else None
 
 
-async def session(url: str, audio: bytes, wait_s: float, measured: Measured) -> None:
+def frame_bytes(payload: int) -> int:
+    """Bytes of an unmasked websocket frame (RFC 6455, 5.2)."""
+    return payload + (2 if payload < 126 else 4 if payload < 1 << 16 else 10)
+
+
+async def session(url: str, audio: bytes, wait_s: float, measured: Measured, query: str = "") -> None:
     """One client at real time."""
     await asyncio.sleep(wait_s)
-    async with connect(url + "/v1", max_size=None, ping_timeout=None) as socket:
+    async with connect(f"{url}/v1{query}", max_size=None, ping_timeout=None) as socket:
         begun_s = time.monotonic()
         listening = asyncio.create_task(listen(socket, begun_s, measured))
         chunk_bytes = round(CHUNK_S * SAMPLE_RATE_HZ) * 2
@@ -91,6 +120,7 @@ async def session(url: str, audio: bytes, wait_s: float, measured: Measured) -> 
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             with contextlib.suppress(ConnectionClosed):
                 await socket.send(audio[number * chunk_bytes : (number + 1) * chunk_bytes])
+                measured.up_bytes += frame_bytes(chunk_bytes) + MASK_BYTES
         with contextlib.suppress(ConnectionClosed):
             await socket.send('{"type":"stop"}')
         await listening
@@ -103,11 +133,14 @@ async def listen(socket: ClientConnection, begun_s: float, measured: Measured) -
         async for text in socket:
             now_s = time.monotonic() - begun_s
             message = decode_server(text)[1]
-            if isinstance(message, Turn) and (end_s := window_end_s(message)) is not None and end_s not in seen:
+            measured.down[type(message).__name__.lower()] += frame_bytes(len(str(text).encode()))
+            end_s = window_end_s(message.end_s, message.state) if isinstance(message, Turn) else None
+            if end_s is not None and end_s not in seen:
                 seen.add(end_s)
                 due_s = -(-round(end_s * SAMPLE_RATE_HZ) // round(CHUNK_S * SAMPLE_RATE_HZ)) * CHUNK_S
                 if end_s > WARM_S:
                     measured.lags_s.append(now_s - due_s)
+                    measured.behind_s.append(now_s - end_s + BEHIND_S)
             measured.finals += isinstance(message, Final)
 
 
@@ -148,35 +181,81 @@ async def run(url: str, sessions: int, seconds: float, speech: np.ndarray) -> Me
     return measured
 
 
-def main() -> None:
-    """Prints one line for each number of sessions."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 8, 16, 20, 24])
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
-    args = parser.parse_args()
-    speech = speech_of(args.paths)
-    print(f"{os.cpu_count()} cores, load average at the start {os.getloadavg()[0]:.1f}")
-    print("sessions  lag p50   p95   p99 (ms)  over 0.3 s  windows  a batch  server CPU ms a hop  cores used")
-    with running_server(max(args.sessions) + 1) as (process, url):
-        for sessions in args.sessions:
-            print(measure(process, url, sessions, args.seconds, speech), flush=True)
+async def wire(url: str, speech: np.ndarray) -> dict[str, Measured]:
+    """What one session with provisional turns and one without sends and gets; their windows share calls."""
+    queries = {"provisional": "?provisional=true", "committed": "?provisional=false"}
+    seen, audio = {name: Measured() for name in queries}, speech.astype("<i2").tobytes()
+    await asyncio.gather(*(session(url, audio, 0.0, seen[name], query) for name, query in queries.items()))
+    assert all(measured.finals == 1 for measured in seen.values()), "expected a final result of each session"
+    return seen
 
 
-def measure(process: subprocess.Popen[str], url: str, sessions: int, seconds: float, speech: np.ndarray) -> str:
-    """One line of the table."""
+async def with_memory(process: subprocess.Popen[str], running: Awaitable[Measured]) -> tuple[Measured, float]:
+    """What the clients saw, and the most MiB that the server process had meanwhile."""
+    most, server = 0.0, psutil.Process(process.pid)
+    task = asyncio.ensure_future(running)
+    while not task.done():
+        most = max(most, server.memory_info().rss / 2**20)
+        await asyncio.wait([task], timeout=0.5)
+    return await task, most
+
+
+def measure(process: subprocess.Popen[str], url: str, sessions: int, seconds: float, speech: np.ndarray) -> Row:
+    """One run. Raises AssertionError where a session does not end with its final result."""
     cpu, windows, batches = cpu_s(process), metric(url, "windows_total"), metric(url, "window_batches_total")
     begun_s = time.monotonic()
-    measured = asyncio.run(run(url, sessions, seconds, speech))
+    measured, memory_mib = asyncio.run(with_memory(process, run(url, sessions, seconds, speech)))
     cpu, lasted_s = cpu_s(process) - cpu, time.monotonic() - begun_s
     windows, batches = metric(url, "windows_total") - windows, metric(url, "window_batches_total") - batches
     assert measured.finals == sessions, f"expected {sessions} final results, got {measured.finals}"
-    p50, p95, p99 = np.percentile(np.array(measured.lags_s) * 1e3, [50, 95, 99])
-    over = np.mean(np.array(measured.lags_s) > 0.3)
-    return (
-        f"{sessions:8d}  {p50:7.0f} {p95:5.0f} {p99:5.0f}       {over:8.1%}  {windows:7.0f}  {windows / batches:7.2f}"
-        f"  {cpu / windows * 1e3:19.1f}  {cpu / lasted_s:10.2f}"
-    )
+    lags_ms = [1e3 * lag_s for lag_s in measured.lags_s]
+    return Row(sessions, lags_ms, int(windows), int(batches), 1e3 * cpu / windows, cpu / lasted_s, memory_mib)
+
+
+def main() -> None:
+    """Prints one line for each number of sessions and server, then the bytes on the wire."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 8, 16, 20, 24])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--single", action="store_true", help="also a server that computes one window a call")
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="write serve.json there")
+    parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
+    args = parser.parse_args()
+    speech, load = speech_of(args.paths), os.getloadavg()[0]
+    rows: dict[str, list[Row]] = {"batched": [], **({"single": []} if args.single else {})}
+    print(f"{os.cpu_count()} cores, load average at the start {load:.1f}")
+    print("         sessions  lag p50   p95   p99 (ms)  over 0.3 s  windows  a batch  CPU ms a hop  cores used  MiB")
+    with contextlib.ExitStack() as stack:
+        servers = {
+            kind: stack.enter_context(running_server(max(args.sessions) + 2, single=kind == "single")) for kind in rows
+        }
+        for sessions in sorted(args.sessions):
+            for kind, (process, url) in servers.items():
+                row = measure(process, url, sessions, args.seconds, speech)
+                each_alone = row.windows == row.batches
+                assert kind == "batched" or each_alone, "expected a server that computes one window a call"
+                rows[kind].append(row)
+                print(f"{kind:8} {table_line(row)}", flush=True)
+        wired = asyncio.run(wire(servers["batched"][1], speech[: WIRE_S * SAMPLE_RATE_HZ]))
+    sent = {name: (dict(seen.down), seen.up_bytes) for name, seen in wired.items()}
+    figures = wire_figures(sent, min(len(speech) / SAMPLE_RATE_HZ, WIRE_S)) | ratios(rows)
+    for name, figure in figures.items():
+        print(f"{name:44} {figure.value:12.1f} {figure.unit}")
+    if args.json:
+        figures = {**row_figures(rows), **figures}
+        command = (
+            f"python -m benchmarks.serve --sessions {' '.join(map(str, args.sessions))} --seconds {args.seconds:g}"
+        )
+        parameters = {"sessions": args.sessions, "seconds": args.seconds, "single": args.single, "wire_s": WIRE_S}
+        Result(
+            "serve",
+            command + (" --single" if args.single else ""),
+            figures,
+            parameters,
+            series(rows),
+            [recording(Path(path)) for path in args.paths or [demo_recording()[0]]],
+            load=load,
+        ).write(args.json)
 
 
 if __name__ == "__main__":
