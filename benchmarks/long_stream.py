@@ -32,6 +32,7 @@ from pyannote.core import Timeline as Extent
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.results import Figure, Result, recording
+from clients.run import keep_loaded
 from stream.audio import AudioInput
 from stream.diarizer import Diarizer, Models, Session
 from stream.rttm import parse_rttm
@@ -154,6 +155,7 @@ def main() -> None:
     hours: list[Hour] = []
     truth = Annotation()
     with Diarizer() as diarizer:
+        keep_loaded()  # as the commands do
         models, stitcher = FromMemory(diarizer.models), Stitcher()
         session = Session(models, AudioInput(), stitcher, Timeline(1.0))
         for path, samples in play(arguments.recordings, arguments.hours, arguments.seed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -81,7 +82,15 @@ def engine(args: Namespace) -> Diarizer:
     if missing := [name for name, path in own.items() if path is None]:
         models_pull(missing)  # shows its own progress, where there is anything to fetch
     with Console(stderr=True).status("loading the models (the first time they are compiled, about half a minute)"):
-        return Diarizer(args.segmentation, args.embedding)
+        diarizer = Diarizer(args.segmentation, args.embedding)
+    keep_loaded()
+    return diarizer
+
+
+def keep_loaded() -> None:
+    """Spare what is loaded now the garbage collector: it lives to the end, and a full pass is a pause in live audio."""
+    gc.collect()
+    gc.freeze()
 
 
 def open_session(
