@@ -15,7 +15,7 @@ from benchmarks.results import Figure, Result
 
 @dataclass
 class Found:
-    """What the tests of one module measured; they fill it."""
+    """What the tests of one module measured; they fill it, and nothing is written where one of them failed."""
 
     figures: dict[str, Figure] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -30,11 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="module")
 def found(request: pytest.FixtureRequest) -> Iterator[Found]:
     """Written when the module is done; `bench_engine.py` makes `engine.json`."""
-    load, filled = os.getloadavg()[0], Found()
+    load, filled, failed = os.getloadavg()[0], Found(), request.session.testsfailed
     yield filled
     folder = request.config.getoption("--results")
     module = Path(request.module.__file__).name
-    if folder and filled.figures:
+    if folder and filled.figures and request.session.testsfailed == failed:
         name = module.removeprefix("bench_").removesuffix(".py")
         libraries = ("torch", "onnxruntime")
         Result(
