@@ -1,9 +1,11 @@
 """Runs the benchmarks one after another, each as a process of its own, and makes summary and pictures of the results.
 
     python -m benchmarks [--quick] [--data DATA] [--sim SIM] [--only NAME...] [--results FOLDER]
+                         [--peers 'WORDS']
 
 DATA has the labelled recordings (sim_dev/, ami/, speakers/, rir/, noise/); what needs it is not run where there is
 none. The conversations of benchmarks/README.md, "Conversations made anew", are made into SIM where they are missing.
+The interpreters of other systems are named by --peers '--diart PYTHON ...', words for benchmarks.peers.
 With --quick a representative part, in less than five minutes on two quiet cores, into a folder that is not kept.
 A benchmark that fails does not stop the others; exit status 1 says that one did. README is not touched: see
 benchmarks/readme.py.
@@ -12,10 +14,12 @@ benchmarks/readme.py.
 from __future__ import annotations
 
 import argparse
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import plan, summary
@@ -32,6 +36,11 @@ def chosen(steps: Sequence[plan.Step], only: Sequence[str]) -> list[plan.Step]:
     if unknown := [name for name in only if name not in names]:
         raise ValueError(f"expected names of {', '.join(names)}, got {', '.join(unknown)}")
     return [step for step in steps if not only or step.name in only]
+
+
+def asked_more(steps: Sequence[plan.Step], name: str, words: Sequence[str]) -> list[plan.Step]:
+    """With more words for one of them."""
+    return [replace(step, words=(*step.words, *words)) if step.name == name else step for step in steps]
 
 
 def folders_for(steps: Sequence[plan.Step], data: Path | None, sim: Path) -> dict[str, Path]:
@@ -91,10 +100,12 @@ def main() -> None:
     parser.add_argument("--sim", type=Path, default=cache_dir() / "sim", help="where conversations are made anew")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these benchmarks alone")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="(default: benchmarks/results; quick/ in it)")
+    parser.add_argument("--peers", default="", metavar="WORDS", help="options of benchmarks.peers, in one word")
     arguments = parser.parse_args()
     results = (arguments.results or (FOLDER / "quick" if arguments.quick else FOLDER)).resolve()
     try:
         steps = chosen(plan.QUICK if arguments.quick else plan.FULL, arguments.only)
+        steps = asked_more(steps, "peers", shlex.split(arguments.peers))
         data = arguments.data.resolve() if arguments.data else None
         folders = folders_for(steps, data, arguments.sim.resolve())
     except ValueError as error:

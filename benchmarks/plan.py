@@ -72,7 +72,7 @@ FULL = (
     _activity("gate", "activity_gate", SIM_DEV + "/*.flac"),
     Step("identify", "benchmarks.identify", ("{data}",), ("identify",)),
     Step("identify_streams", "benchmarks.identify_streams", ("{data}",), ("identify_streams",)),
-    Step("drift", "benchmarks.drift", ("all",), DRIFT),
+    Step("drift", "benchmarks.drift", ("all", SIM_DEV), DRIFT),
     Step("peers", "benchmarks.peers", (), ("peers",)),
     Step("timeline", "benchmarks.timeline_picture", (SIM_DEV + "/d00.flac",), ("timeline",)),
     Step("long_stream", "benchmarks.long_stream", (SIM_DEV + "/*.flac", "--hours", "8"), ("long_stream",)),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import plan
-from benchmarks.__main__ import chosen, clock, run_all
+from benchmarks.__main__ import asked_more, chosen, clock, run_all
 from benchmarks.plan import Step
 
 
@@ -39,6 +39,13 @@ def test_names_are_chosen_in_the_order_of_the_plan() -> None:
     assert chosen(plan.QUICK, []) == list(plan.QUICK)
     with pytest.raises(ValueError, match=r"expected names of engine, .*, got nothing"):
         chosen(plan.FULL, ["nothing"])
+
+
+def test_words_for_the_peers_go_to_them_alone() -> None:
+    steps = asked_more(plan.QUICK, "peers", ["--diart", "python3"])
+    more = {step.name: step.words[len(old.words) :] for step, old in zip(steps, plan.QUICK, strict=True)}
+    assert {name for name, words in more.items() if words} == {"peers"}
+    assert more["peers"] == ("--diart", "python3")
 
 
 def test_a_failure_stops_nothing_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
