@@ -14,6 +14,7 @@ benchmarks/readme.py.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def folders_for(steps: Sequence[plan.Step], data: Path | None, sim: Path) -> dic
 def run_all(steps: Sequence[plan.Step], folders: dict[str, Path], results: Path) -> tuple[list[str], list[str]]:
     """Names that failed, and names that were not run for want of data."""
     began, failed, left_out = time.monotonic(), [], []
+    environment = {**os.environ, **({"TURNSTREAM_DATA": str(folders["data"])} if "data" in folders else {})}
     for number, step in enumerate(steps, 1):
         at = time.monotonic() - began
         if step.instead and step.needs - set(folders):
@@ -70,7 +72,7 @@ def run_all(steps: Sequence[plan.Step], folders: dict[str, Path], results: Path)
             continue
         command = step.command(folders, results)
         print(f"\n{clock(at)}  {number}/{len(steps)} {step.name}: {' '.join(command[1:])}", flush=True)
-        status = subprocess.run(command, cwd=ROOT).returncode
+        status = subprocess.run(command, cwd=ROOT, env=environment).returncode
         missing = [name for name in step.results if not (results / f"{name}.json").exists()]
         if status or missing:
             failed.append(step.name)
