@@ -64,7 +64,7 @@ def measure(path: Path, seconds: float) -> tuple[dict[str, Figure], dict[str, An
         told += [(duration_s, event) for event in session.flush()]
         final, live = session.close(), turns_of(session.timeline.live_rttm("x"))
     found = revisions(told)
-    series = {
+    series: dict[str, Any] = {
         "duration_s": duration_s,
         "reference": rows_of(read_reference(path.with_suffix(".rttm")), duration_s),
         "offline": rows_of(turns_of(final.rttm("x")), duration_s),
