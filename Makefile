@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 KERNEL_TESTS := $(wildcard tests/test_backend.py tests/test_lstm.py tests/test_sincnet.py tests/test_convpool.py \
 	tests/test_camplusplus_kernels.py tests/test_metal_kernels.py)
 
-.PHONY: demo test bench lint metal-check clean
+.PHONY: demo test bench bench-quick lint metal-check clean
 
 demo: $(STAMP)
 	@$(BIN)/turnstream demo
@@ -21,8 +21,13 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Every benchmark, one after another, for hours: results, summary and pictures. Options: make bench BENCH='--only engine'
 bench: $(STAMP)
-	$(BIN)/python -m pytest $(wildcard benchmarks/bench_*.py) --benchmark-only
+	$(BIN)/python -m benchmarks $(BENCH)
+
+# A representative part in under 5 minutes.
+bench-quick: $(STAMP)
+	$(BIN)/python -m benchmarks --quick $(BENCH)
 
 # On a Mac: the kernel tests with a missing Metal device counted as a failure, then the kernel benchmark's table.
 metal-check: $(STAMP)

@@ -10,7 +10,8 @@
 
 Each recording needs its reference beside it (`.rttm`, `.uem` where only a part is labelled). A frame counts as speech
 where the reference has a speaker at its middle; `speech error` is the share of frames said wrongly, `overlap F1` is of
-the frames with two speakers or more. What the windows say is kept in the cache of `benchmarks.der`.
+the frames with two speakers or more. What the windows say is kept in the cache of `benchmarks.der`. With --json
+FOLDER the tables accuracy, cost and gate are written as results too (--name; default: activity_TABLE).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +32,9 @@ from numpy.typing import NDArray
 
 from benchmarks import activity_gate, activity_state
 from benchmarks.activity_path import Errors, Policy, Row, Talkers, errors_between, hear, truth_of, windows_say
-from benchmarks.der import LazyModels, Recording
+from benchmarks.results import Figure, Result, add_json, asked, median, ratio
+from benchmarks.results import recording as data_of
+from clients.labelled import LazyModels, Recording
 from kernels.backend import describe
 from stream.activity import AHEAD_FRAMES, CHUNK_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
 from stream.cache import cache_dir
@@ -107,25 +111,34 @@ class LastSums:
         return sum(part[2] for part in self.parts)
 
 
-def accuracy(network: PyanNet, recordings: list[Recording]) -> None:
+def accuracy(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]:
     """Speech error and overlap F1 at several latencies, beside the windows."""
     truths = [truth_of(recording) for recording in recordings]
+    found: dict[str, Figure] = {}
 
-    def line(name: str, said: Sequence[Talkers]) -> None:
+    def line(key: str, name: str, said: Sequence[Talkers]) -> None:
         errors = Errors()
         for talkers, (truth, scored) in zip(said, truths, strict=True):
             errors.add(talkers, truth, scored)
         print(f"{name:40}  {errors.cells()}", flush=True)
+        for part, value in errors.percent.items():
+            found[f"{key}.{part}"] = Figure(value, "%", "error", "higher" if part == "overlap_f1" else "lower")
 
     print(HEADER)
-    for name, latency in (("newest window, 0.06-0.56 s", 0), ("windows committed at 0.5 s", HOP_FRAMES)):
-        line(name, [windows_say(recording, latency) for recording in recordings])
-    line("windows at 1 s", [windows_say(recording, 2 * HOP_FRAMES) for recording in recordings])
-    line("windows, at the end", [windows_say(recording, None) for recording in recordings])
+    windows: dict[str, tuple[str, int | None]] = {
+        "newest_window": ("newest window, 0.06-0.56 s", 0),
+        "windows_0.5s": ("windows committed at 0.5 s", HOP_FRAMES),
+        "windows_1s": ("windows at 1 s", 2 * HOP_FRAMES),
+        "windows_end": ("windows, at the end", None),
+    }
+    for key, (name, latency) in windows.items():
+        line(key, name, [windows_say(recording, latency) for recording in recordings])
     start = network.expecting(voice_like())
     for name, chunk, ahead in (("0.1 s", 6, 0), ("0.3 s", CHUNK_FRAMES, AHEAD_FRAMES), ("0.5 s", 6, 22)):
         rows = [row(recording, start, fading(CELL_MEMORY_S, chunk * FRAME_SAMPLES)) for recording in recordings]
-        line(f"activity path, {chunk} frames + {ahead}, {name}", hear(network, rows, chunk, ahead))
+        key = f"path_{name.replace(' ', '')}"
+        line(key, f"activity path, {chunk} frames + {ahead}, {name}", hear(network, rows, chunk, ahead))
+    return found
 
 
 def row(recording: Recording, start: CarriedState, policy: Policy, hours: float = 0.0) -> Row:
@@ -183,8 +196,9 @@ def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str
         print(f"{statistic:14}{policy:26}  {'  '.join(cells)}", flush=True)
 
 
-def cost(network: PyanNet, recordings: list[Recording]) -> None:
+def cost(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]:
     """A step beside a window and a hop of the windows, of one stream and of eight."""
+    found: dict[str, Figure] = {}
     wave, _ = soundfile.read(recordings[0].path, dtype="float32")
     for batch in (1, 8):
         waves: NDArray[np.float32] = np.stack([wave[SAMPLE_RATE_HZ * i :][: 2 * WINDOW_SAMPLES] for i in range(batch)])
@@ -210,6 +224,10 @@ def cost(network: PyanNet, recordings: list[Recording]) -> None:
         per_s = [SAMPLE_RATE_HZ / size / batch for size in (CHUNK_SAMPLES, HOP_SAMPLES)]
         least = [min(times) * rate for times, rate in zip((step_ms, window_ms[1:]), per_s, strict=True)]
         print(f"a second of one stream at least {least[0]:.0f} ms beside {least[1]:.0f}")
+        found[f"batch_{batch}.step"] = median(step_ms, "ms", "time")
+        found[f"batch_{batch}.hop"] = median(window_ms[1:], "ms", "time")
+        found[f"batch_{batch}.step_over_hop"] = ratio(step_ms[5::5], window_ms[1:])
+    return found
 
 
 def main() -> None:
@@ -219,22 +237,32 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--only", default="", help="drift: only the rows whose names contain this")
+    parser.add_argument("--name", help="of the result written with --json (default: activity_TABLE)")
+    add_json(parser)
     parser.add_argument("--cache", type=Path, default=cache_dir() / "der", help="where model outputs are kept")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
     models = LazyModels()
     recordings = [Recording(path, arguments.cache, models) for path in arguments.recordings]
+    found, load = None, os.getloadavg()[0]
     print(describe())
     match arguments.table:
         case "gate":
-            activity_gate.gate(recordings)
+            found = activity_gate.gate(recordings)
         case "stretch":
             activity_gate.stretch(recordings)
         case "drift":
             drift(PyanNet(segmentation_weights()), recordings, arguments.hours, arguments.only)
         case table:
             tables = {"accuracy": accuracy, "start": start, "state": activity_state.state, "cost": cost}
-            tables[table](PyanNet(segmentation_weights()), recordings)
+            found = tables[table](PyanNet(segmentation_weights()), recordings)
+    if arguments.json and found is None:
+        parser.error(f"--json: expected accuracy, cost or gate, got {arguments.table}")
+    if arguments.json:
+        name, data = arguments.name or f"activity_{arguments.table}", [data_of(path) for path in arguments.recordings]
+        Result(name, asked("benchmarks.activity"), found, {"table": arguments.table}, data=data, load=load).write(
+            arguments.json
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from benchmarks.der import LazyModels, Recording, Score
+from benchmarks.results import Figure
+from clients.labelled import LazyModels, Recording, Turns
+from clients.scoring import COLLARS_S, Errors, pooled, score
 from stream.activity import ActivityPath
 from stream.audio import AudioInput
 from stream.diarizer import Session
@@ -30,7 +32,7 @@ STRETCH_S = 5.0
 
 @dataclass(frozen=True)
 class Labelled:
-    """A stream with its reference, as `Score` wants it."""
+    """A stream with its reference, as `score` wants it."""
 
     name: str
     wave: NDArray[np.float32]
@@ -89,35 +91,61 @@ class Onsets:
         return f"{len(delays)} onsets, first told {np.median(delays):.2f} s after they begin (median); {shares}"
 
 
-def gate(recordings: list[Recording]) -> None:
+@dataclass
+class Scores:
+    """Errors so far, one for each collar."""
+
+    errors: tuple[Errors, ...] = (Errors(),) * len(COLLARS_S)
+
+    def add(self, stream: Labelled | Recording, turns: Turns) -> None:
+        """Those of one more stream."""
+        self.errors = tuple(pooled(both) for both in zip(self.errors, score(stream, turns), strict=True))  # type: ignore[arg-type]
+
+    def cells(self) -> str:
+        """DER, false alarm, missed, confusion in %, by collar."""
+        return "   |  ".join("  ".join(f"{100 * share:5.1f}" for share in e.shares) for e in self.errors)
+
+
+def gate(recordings: list[Recording]) -> dict[str, Figure]:
     """Every recording with and without the activity path; then the first two of them with pauses between minutes."""
+    found: dict[str, Figure] = {}
     talks = [_labelled(recording) for recording in recordings]
     models = LazyModels()
     paused = [_with_pauses(talk) for talk in talks[:2]]
-    for name, streams in (("as they are", talks), (f"{TALK_S} s of talk, {PAUSE_S} s of pause", paused)):
+    titles = (("as_they_are", "as they are", talks), ("paused", f"{TALK_S} s of talk, {PAUSE_S} s of pause", paused))
+    for key, name, streams in titles:
         print(f"\n{name}: {sum(len(s.wave) for s in streams) / SAMPLE_RATE_HZ / 60:.0f} min")
         counts: dict[bool, tuple[int, int]] = {}
         for with_gate in (False, True):
-            live, final, windows, embeddings, onsets = Score(), Score(), 0, 0, Onsets([])
+            live, final, windows, embeddings, onsets = Scores(), Scores(), 0, 0, Onsets([])
             for stream in streams:
                 counting = Counting(models, stream)
                 session = _run(stream, counting, with_gate, onsets)
-                live.add(stream, _turns(session.timeline.live_rttm("x")))  # type: ignore[arg-type]
-                final.add(stream, _turns(session.close().rttm("x")))  # type: ignore[arg-type]
+                live.add(stream, _turns(session.timeline.live_rttm("x")))
+                final.add(stream, _turns(session.close().rttm("x")))
                 windows, embeddings = windows + counting.windows, embeddings + counting.embeddings
             counts[with_gate] = windows, embeddings
             label = "with the gate" if with_gate else "every window"
             print(f"{label:14} {windows} windows, {embeddings} embeddings; {onsets.report()}")
             print(f"  {'live 1 s':9} {live.cells()}\n  {'final':9} {final.cells()}", flush=True)
+            row = f"{key}.{'gate' if with_gate else 'every_window'}"
+            found[f"{row}.windows"] = Figure(windows, "windows", "count")
+            found[f"{row}.embeddings"] = Figure(embeddings, "embeddings", "count")
+            found[f"{row}.live_1s.collar_0.der"] = Figure(100 * live.errors[0].der, "%", "error")
+            found[f"{row}.final.collar_0.der"] = Figure(100 * final.errors[0].der, "%", "error")
+            if onsets.known_s:
+                found[f"{row}.onset.p50"] = Figure(float(np.median(onsets.known_s)), "s", "error")
         saved = 1 - counts[True][0] / counts[False][0]
         told = f"turns told without a speaker {onsets.told}, of them retracted {onsets.retracted}"
         print(f"windows saved: {100 * saved:.1f} %; {told}", flush=True)
+        found[f"{key}.windows_saved"] = Figure(100 * saved, "%", "error", "higher")
+    return found
 
 
 def stretch(recordings: list[Recording]) -> None:
     """Every second window left out while one speaker has been talking alone for 5 s; DER at the end."""
     for label, stretched in (("every window", False), ("stretched hop", True)):
-        score, taken, due = Score(), 0, 0
+        scores, taken, due = Scores(), 0, 0
         for recording in recordings:
             stitcher, timeline = Stitcher(), Timeline(LATENCY_S)
             alone = left_out = False
@@ -133,8 +161,8 @@ def stretch(recordings: list[Recording]) -> None:
                 newest = labels.active[-round(STRETCH_S * SAMPLE_RATE_HZ / FRAME_SAMPLES) :]
                 alone = bool((newest.any(axis=0).sum() == 1) and newest.any(axis=1).mean() > 0.8)
             recording.keep()
-            score.add(recording, _turns(timeline.finish(stitcher.finish(), recording.end_frame).rttm("x")))
-        print(f"{label:14} {taken} of {due} windows; final {score.cells()}", flush=True)
+            scores.add(recording, _turns(timeline.finish(stitcher.finish(), recording.end_frame).rttm("x")))
+        print(f"{label:14} {taken} of {due} windows; final {scores.cells()}", flush=True)
 
 
 def _run(stream: Labelled, models: Counting, with_gate: bool, onsets: Onsets) -> Session:

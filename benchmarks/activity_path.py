@@ -90,16 +90,17 @@ class Errors:
         counts["one"] += int((said > 1).sum() + (truth > 1).sum())
 
     @property
-    def speech_error(self) -> float:
-        """Percent of frames."""
-        return 100 * (self.counts["missed"] + self.counts["false"]) / max(1, self.counts["frames"])
-
-    def cells(self) -> str:
+    def percent(self) -> dict[str, float]:
         """Speech error and its two parts in percent of frames, and the F1 of overlap in percent."""
         frames = max(1, self.counts["frames"])
-        parts = (100 * self.counts[kind] / frames for kind in ("missed", "false"))
+        missed, false = (100 * self.counts[kind] / frames for kind in ("missed", "false"))
         overlap = 100 * self.counts["both"] / max(1, self.counts["one"])
-        return f"{self.speech_error:6.2f}  ({'  '.join(f'{part:5.2f}' for part in parts)})  {overlap:6.1f}"
+        return {"speech_error": missed + false, "missed": missed, "false_alarm": false, "overlap_f1": overlap}
+
+    def cells(self) -> str:
+        """The same for the table."""
+        error, missed, false, overlap = self.percent.values()
+        return f"{error:6.2f}  ({missed:5.2f}  {false:5.2f})  {overlap:6.1f}"
 
 
 def truth_of(recording: Recording) -> tuple[NDArray[Any], NDArray[np.bool_]]:

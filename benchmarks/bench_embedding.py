@@ -1,6 +1,6 @@
 """CAM++ on one crop: our kernels, the reference ops, PyTorch and ONNX Runtime, and Kaldi features.
 
-    pytest benchmarks/bench_embedding.py -s
+    pytest benchmarks/bench_embedding.py -s [--results FOLDER]
 
 Each system is checked against the reference ops before it is timed. The systems take turns, one call each, so that a
 busy machine slows all of them alike; printed are medians in ms and their ratio to ONNX Runtime's. PyTorch and ONNX
@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.conftest import Found
+from benchmarks.results import median, ratio
 from kernels.backend import cpu_threads, describe, mx
 from stream.embedding import CamPlusPlus, fbank
 from stream.fbank import ROW_STEP_SAMPLES
@@ -98,32 +100,41 @@ def systems(features: np.ndarray, network: CamPlusPlus, torch_network: Any, onnx
     return runs
 
 
-def medians_s(runs: dict[str, Run], rounds: int) -> dict[str, float]:
+def times_s(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             start_s = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start_s)
-    return {name: float(np.median(times)) for name, times in seconds.items()}
+    return seconds
 
 
 @pytest.mark.parametrize("seconds", CROPS_S)
-def test_crop(benchmark: Any, seconds: float, network: CamPlusPlus, torch_network: Any, onnx_session: Any) -> None:
+def test_crop(
+    benchmark: Any, seconds: float, network: CamPlusPlus, torch_network: Any, onnx_session: Any, found: Found
+) -> None:
     rows = int(seconds * 16000 - 400) // ROW_STEP_SAMPLES + 1
     features = np.random.default_rng(1).standard_normal((1, rows, 80)).astype(np.float32)
     runs = systems(features, network, torch_network, onnx_session)
     expected = runs["reference ops"]()
     for name, run in runs.items():
         assert np.abs(run() - expected).max() < MAX_DIFFERENCE, name
-    medians = medians_s({k: v for k, v in runs.items() if k != "reference ops"}, ROUNDS)
-    medians |= medians_s({"reference ops": runs["reference ops"]}, 3)  # on a CPU too slow to take turns with
+    times = times_s({k: v for k, v in runs.items() if k != "reference ops"}, ROUNDS)
+    crop = f"crop_{seconds:g}s"
+    for name in times:
+        key = name.replace(" ", "_").lower()
+        found.figures[f"{crop}.{key}"] = median([1e3 * s for s in times[name]], "ms", "time")
+        if name != "kernels":
+            found.figures[f"{crop}.kernels_over_{key}"] = ratio(times["kernels"], times[name])
+    times |= times_s({"reference ops": runs["reference ops"]}, 3)  # on a CPU too slow to take turns with
+    medians = {name: float(np.median(taken)) for name, taken in times.items()}
     peer_s = medians.get("ONNX Runtime")
     print(f"\n{seconds} s crop, {rows} rows")
     for name in ("kernels", "reference ops", "PyTorch", "ONNX Runtime"):
         if name in medians:
-            ratio = f"{medians[name] / peer_s:6.2f} x ONNX Runtime" if peer_s else ""
-            print(f"  {name:14}{medians[name] * 1e3:8.1f} ms {ratio}")
+            share = f"{medians[name] / peer_s:6.2f} x ONNX Runtime" if peer_s else ""
+            print(f"  {name:14}{medians[name] * 1e3:8.1f} ms {share}")
         else:
             print(f"  {name:14} not run")
     benchmark.pedantic(runs["kernels"], rounds=ROUNDS, warmup_rounds=1)

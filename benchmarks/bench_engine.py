@@ -1,6 +1,6 @@
 """The whole engine on the demo recording, as fast as it goes: real-time factor, where the time goes, memory.
 
-    pytest benchmarks/bench_engine.py
+    pytest benchmarks/bench_engine.py -s [--results FOLDER]
 
 Checked before it is timed: the result has the two speakers that the reference has.
 """
@@ -20,6 +20,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks.conftest import Found
+from benchmarks.results import Figure, median
+from benchmarks.results import recording as data_of
 from kernels.backend import describe, measure_gflops
 from stream.audio import AudioInput
 from stream.diarizer import Diarizer, Session
@@ -58,10 +61,12 @@ class Stopwatch:
 
 
 @pytest.fixture(scope="module")
-def diarizer() -> Iterator[Diarizer]:
+def diarizer(found: Found) -> Iterator[Diarizer]:
     with Diarizer() as engine:
-        backend = describe()
-        print(f"\n{backend}, {measure_gflops():.0f} GFLOP/s")
+        gflops = measure_gflops()
+        print(f"\n{describe()}, {gflops:.0f} GFLOP/s")
+        found.figures["machine"] = Figure(gflops, "GFLOP/s", "time", "higher")
+        found.data.append(data_of(demo_recording()[0]))
         yield engine
 
 
@@ -72,7 +77,7 @@ def recording() -> np.ndarray:
     return samples
 
 
-def test_whole_engine(benchmark: Any, diarizer: Diarizer, recording: np.ndarray) -> None:
+def test_whole_engine(benchmark: Any, diarizer: Diarizer, recording: np.ndarray, found: Found) -> None:
     """Audio in chunks of 20 ms to the final result, hop 0.506 s, latency 1 s."""
     models = Stopwatch(diarizer.models)
 
@@ -94,15 +99,21 @@ def test_whole_engine(benchmark: Any, diarizer: Diarizer, recording: np.ndarray)
     print(f"\n{duration_s:.0f} s of audio in {times.median:.2f} s (median of {rounds}): ", end="")
     print(f"{duration_s / times.median:.1f} times real time; {times.median / hops * 1e3:.1f} ms a hop of", end=" ")
     print(f"{HOP_SAMPLES / SAMPLE_RATE_HZ * 1e3:.0f} ms")
+    found.figures["times_real_time"] = median([duration_s / s for s in times.data], "times", "time", "higher")
+    found.figures["hop.whole"] = median([1e3 * s / hops for s in times.data], "ms", "time")
     for stage, seconds in [*models.seconds.items(), ("everything else", rest_s)]:
-        calls = models.calls.get(stage, 0) / rounds
-        print(f"  {stage:16} {seconds / rounds / hops * 1e3:6.2f} ms a hop, {calls / hops:.2f} calls a hop")
+        calls, ms = models.calls.get(stage, 0) / rounds, seconds / rounds / hops * 1e3
+        print(f"  {stage:16} {ms:6.2f} ms a hop, {calls / hops:.2f} calls a hop")
+        found.figures[f"hop.{stage.replace(' ', '_')}"] = Figure(ms, "ms", "time")
+    found.figures["windows"] = Figure(hops, "windows", "count")
+    found.figures["embeddings"] = Figure(models.calls["embedding"] / rounds, "embeddings", "count")
 
 
-def test_memory(recording: np.ndarray) -> None:
+def test_memory(recording: np.ndarray, found: Found) -> None:
     """Peak resident memory of a fresh process that diarizes the recording through the command line."""
     command = [str(Path(sys.executable).with_name("turnstream")), "file", str(demo_recording()[0])]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     mib = peak / 1024 if sys.platform == "linux" else peak / 1024**2
     print(f"\npeak memory of `turnstream file`: {mib:.0f} MiB")
+    found.figures["memory.peak"] = Figure(mib, "MiB", "time")

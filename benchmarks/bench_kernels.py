@@ -1,6 +1,6 @@
 """Segmentation kernels and the whole window: reference ops, compiled ops, our kernels, PyTorch and ONNX Runtime.
 
-    pytest benchmarks/bench_kernels.py -s
+    pytest benchmarks/bench_kernels.py -s [--results FOLDER]
     taskset -c 0 pytest benchmarks/bench_kernels.py -s      one core, where others keep the machine busy
 
 Everything is checked before it is timed. The systems take turns, one call each, so that a busy machine slows all of
@@ -23,6 +23,8 @@ import numba
 import numpy as np
 import pytest
 
+from benchmarks.conftest import Found
+from benchmarks.results import Figure, median, ratio
 from kernels.backend import cpu_threads, describe, measure_gflops, mx
 from kernels.convpool import conv_pool, conv_pool_ops
 from kernels.lstm import LSTMWeights, State, bilstm, bilstm_ops, zero_state
@@ -106,8 +108,8 @@ def check(runs: Runs, bound: float, relative: bool = True) -> None:
             assert np.abs(np.array(g) - np.array(e)).max() <= bound * size
 
 
-def report(title: str, runs: Runs, windows: int = 1, rounds: int = ROUNDS) -> None:
-    """The table of one operation, each system in turn."""
+def report(title: str, runs: Runs, windows: int = 1, rounds: int = ROUNDS) -> dict[str, Figure]:
+    """The table of one operation, each system in turn; its figures: ms of each, and the first's ratio to each other."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name, run in runs.items() if run is not NOT_RUN}
     for _ in range(rounds):
         for name, taken in times.items():
@@ -124,10 +126,24 @@ def report(title: str, runs: Runs, windows: int = 1, rounds: int = ROUNDS) -> No
         wall, cpu = medians[name]
         by_wall, by_cpu = medians[name] / medians[last]
         print(f"  {name:34}{wall:9.2f}{by_wall:7.2f}{cpu:10.2f}{by_cpu:7.2f}")
+    walls = {name: [1e3 * wall_s / windows for wall_s, _ in taken] for name, taken in times.items()}
+    ours, *others = walls
+    ratios = {f"{key(ours)}_over_{key(other)}": ratio(walls[ours], walls[other]) for other in others}
+    return {key(name): median(ms, "ms", "time") for name, ms in walls.items()} | ratios
+
+
+def key(system: str) -> str:
+    """A part of a figure's name."""
+    return system.partition(" (")[0].partition(",")[0].replace(" ", "_").lower()
+
+
+def keep(found: Found, name: str, figures: dict[str, Figure]) -> None:
+    """As `window.batch_1.kernels` and so on."""
+    found.figures |= {f"{name}.{part}": figure for part, figure in figures.items()}
 
 
 @pytest.mark.parametrize("batch", [1, 8])
-def test_filterbank(benchmark: Any, batch: int, network: PyanNet) -> None:
+def test_filterbank(benchmark: Any, batch: int, network: PyanNet, found: Found) -> None:
     waves = noise(batch, WINDOW_SAMPLES)
     on_mlx = mx.array(waves)
     runs: Runs = {
@@ -136,11 +152,11 @@ def test_filterbank(benchmark: Any, batch: int, network: PyanNet) -> None:
         "reference ops (conv1d and pool)": evaluated(sinc_pool_ops, on_mlx, network.filters.taps),
     }
     check(runs, BOUND)
-    report(f"filterbank and pool, batch {batch}", runs, batch)
+    keep(found, f"filterbank.batch_{batch}", report(f"filterbank and pool, batch {batch}", runs, batch))
     benchmark.pedantic(runs["kernel"], rounds=ROUNDS, warmup_rounds=1)
 
 
-def test_convolution(benchmark: Any, network: PyanNet) -> None:
+def test_convolution(benchmark: Any, network: PyanNet, found: Found) -> None:
     x, conv = mx.array(noise(1, 5325, 80)), network.convs[0]
     runs: Runs = {
         "kernel": evaluated(conv_pool, x, conv),
@@ -148,7 +164,7 @@ def test_convolution(benchmark: Any, network: PyanNet) -> None:
         "reference ops": evaluated(conv_pool_ops, x, conv),
     }
     check(runs, BOUND)
-    report("convolution 80 -> 60 and pool", runs)
+    keep(found, "convolution.batch_1", report("convolution 80 -> 60 and pool", runs))
     benchmark.pedantic(runs["kernel"], rounds=ROUNDS, warmup_rounds=1)
 
 
@@ -175,7 +191,7 @@ def bilstm_compiled(x: Any, weights: LSTMWeights) -> tuple[Any, State]:
 
 
 @pytest.mark.parametrize("batch", [1, 8])
-def test_lstm_layer(benchmark: Any, batch: int, network: PyanNet, torch_network: Any) -> None:
+def test_lstm_layer(benchmark: Any, batch: int, network: PyanNet, torch_network: Any, found: Found) -> None:
     weights, x = network.lstm[1], noise(batch, WINDOW_FRAMES, 256)
     on_mlx = mx.array(x)
     source = x if describe().device == "cpu" else on_mlx
@@ -185,7 +201,8 @@ def test_lstm_layer(benchmark: Any, batch: int, network: PyanNet, torch_network:
         "reference ops": evaluated(lambda: bilstm_ops(on_mlx, weights, zero_state(batch, weights.hidden))[:1]),
     }
     check(runs, BOUND)
-    report(f"LSTM layer 256 -> 2 x 128, 589 frames, batch {batch}", runs, batch, SLOW)
+    title = f"LSTM layer 256 -> 2 x 128, 589 frames, batch {batch}"
+    keep(found, f"lstm.batch_{batch}", report(title, runs, batch, SLOW))
     if batch == 1:
         report_roofline(weights)
     benchmark.pedantic(runs["kernel"], rounds=ROUNDS, warmup_rounds=1)
@@ -221,7 +238,9 @@ def read_often(values: np.ndarray, times: int) -> float:
 
 
 @pytest.mark.parametrize("batch", [1, 8])
-def test_window(benchmark: Any, batch: int, network: PyanNet, torch_network: Any, onnx_session: Any) -> None:
+def test_window(
+    benchmark: Any, batch: int, network: PyanNet, torch_network: Any, onnx_session: Any, found: Found
+) -> None:
     """A whole window, and one hop of a stream."""
     windows = noise(batch, WINDOW_SAMPLES)
     states, starts = [network.initial_window_state() for _ in range(batch)], [0] * batch
@@ -230,7 +249,7 @@ def test_window(benchmark: Any, batch: int, network: PyanNet, torch_network: Any
     def hop() -> Any:
         """The next hop's samples are the same ones: only their number counts."""
         starts[:] = [start + HOP_SAMPLES for start in starts]
-        return evaluated(network.step, windows, starts, states)()[0]
+        return evaluated(lambda: network.window_step(windows, starts, states)[0])()
 
     def run_torch() -> Any:
         import torch
@@ -245,5 +264,6 @@ def test_window(benchmark: Any, batch: int, network: PyanNet, torch_network: Any
     }
     check(runs, MAX_DIFFERENCE, relative=False)
     network.window_step(windows, starts, states)
-    report(f"10 s window, batch {batch}", {"kernels, one hop of a stream": hop} | runs, batch)
+    figures = report(f"10 s window, batch {batch}", {"kernels": runs["kernels"], "stream hop": hop} | runs, batch)
+    keep(found, f"window.batch_{batch}", figures)
     benchmark.pedantic(runs["kernels"], rounds=ROUNDS, warmup_rounds=1)

@@ -1,6 +1,6 @@
 """Diarization error and stability on labelled recordings: the engine, the floor under it, and other algorithms.
 
-    python -m benchmarks.der RECORDING_OR_FOLDER... [--cache FOLDER] [--latency 0.5 1 2 5] [--jobs N] [--json PATH]
+    python -m benchmarks.der RECORDING_OR_FOLDER... [--latency 0.5 1 2 5] [--jobs N] [--json FOLDER]
 
 Each recording needs its reference beside it (`.rttm`; `.uem` where only a part is labelled). Printed per row: DER and
 its parts (false alarm, missed, confusion), overlap scored, without a collar and with 0.25 s on either side, pooled over
@@ -26,21 +26,24 @@ changed.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.accuracy.engine import Outcome, run
+from benchmarks.accuracy.figures import figures, series
 from benchmarks.accuracy.locals import locals_of
 from benchmarks.accuracy.oracle import known_voices, oracle
 from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled, simulated_seed
-from benchmarks.accuracy.report import Report, print_report, write_json
+from benchmarks.accuracy.report import Report, print_report
 from benchmarks.accuracy.stability import Stability, stability
 from benchmarks.ahc_baseline import AVERAGE, CENTROID, ahc
 from benchmarks.diart_baseline import DiartConfig, diart
+from benchmarks.results import Result, add_json, asked
 from clients.labelled import LazyModels, Recording, Turns
 from clients.scoring import Errors, score
 from stream.errors import TurnstreamError
@@ -119,7 +122,7 @@ def measure_all(jobs: list[Job], processes: int) -> Iterator[Measured]:
 
 def main() -> None:
     """Run over the recordings and print the tables."""
-    arguments = _arguments()
+    arguments, load = _arguments(), os.getloadavg()[0]
     try:
         folder, latencies = cache_folder(arguments.cache), tuple(arguments.latency)
         config = StitcherConfig.from_json(arguments.stitcher) if arguments.stitcher else StitcherConfig()
@@ -130,9 +133,24 @@ def main() -> None:
             report.add(measured)
         print_report(report)
         if arguments.json:
-            write_json(report, arguments.json)
+            result(report, arguments, load).write(arguments.json)
     except TurnstreamError as error:
         sys.exit(f"der: {error}")
+
+
+def result(report: Report, arguments: argparse.Namespace, load: float) -> Result:
+    """What is written with --json. A conversation that was made anew has its seed beside its hash."""
+    data = [
+        {"name": m.name, "sha256": m.digest, "duration_s": round(m.duration_s, 3), "seed": m.seed}
+        for m in report.recordings
+    ]
+    parameters = {
+        "latency_s": arguments.latency,
+        "engine_only": arguments.engine_only,
+        "stitcher": asdict(report.config),
+    }
+    command = asked("benchmarks.der")
+    return Result(arguments.name, command, figures(report), parameters, series(report), data, load=load)
 
 
 def _arguments() -> argparse.Namespace:
@@ -144,7 +162,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--engine-only", action="store_true", help="without the other algorithms")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="recordings measured at once")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write everything measured")
+    parser.add_argument("--name", default="der", help="of the result written with --json (default: der)")
+    add_json(parser)
     arguments = parser.parse_args()
     if arguments.jobs < 1:
         parser.error(f"--jobs: expected 1 or more, got {arguments.jobs}")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from benchmarks.voices import CONDITIONS, Piece, Voice, load
+from benchmarks.results import Figure, Result, add_json, asked
+from benchmarks.voices import CONDITIONS, Piece, Voice, digests, load
 from stream.naming import Known, Naming, NamingConfig, confidences, log_odds
 from stream.profiles import Profile, mean_profile
 
@@ -86,8 +88,28 @@ def trials(voices: list[Voice], case: Case, config: NamingConfig) -> Iterator[Tr
             yield Trial(voice.name, voice in known, named.get(n), best, float(table[n].max()))
 
 
-def rate(errors: list[bool], speakers: list[str]) -> str:
-    """Share of errors in percent, their count, and the 95 % interval over speakers."""
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Errors of a number of trials, and the 95 % interval of their share over speakers."""
+
+    wrong: int
+    count: int
+    interval: tuple[float, float]
+
+    def cell(self) -> str:
+        """For the table: share in percent, interval, counts."""
+        low, high = self.interval
+        share = f"{100 * self.wrong / self.count:5.1f} ({100 * low:.0f}-{100 * high:.0f})"
+        return f"{share:>15} {self.wrong:4d}/{self.count:<4d}"
+
+    def figure(self) -> Figure:
+        """In percent of the trials."""
+        low, high = self.interval
+        return Figure(100 * self.wrong / self.count, "%", "error", spread=(100 * low, 100 * high))
+
+
+def rate(errors: list[bool], speakers: list[str]) -> Rate:
+    """Of which trials went wrong, and whose they were."""
     names = sorted(set(speakers))
     own = {name: [e for e, s in zip(errors, speakers, strict=True) if s == name] for name in names}
     wrong, count = np.array([sum(own[n]) for n in names]), np.array([len(own[n]) for n in names])
@@ -96,45 +118,55 @@ def rate(errors: list[bool], speakers: list[str]) -> str:
     else:
         draws = np.random.default_rng(SEED).integers(len(names), size=(2000, len(names)))
         low, high = np.percentile(wrong[draws].sum(axis=1) / count[draws].sum(axis=1), [2.5, 97.5])
-    share = f"{100 * wrong.sum() / count.sum():5.1f} ({100 * low:.0f}-{100 * high:.0f})"
-    return f"{share:>15} {wrong.sum():4d}/{count.sum():<4d}"
+    return Rate(int(wrong.sum()), int(count.sum()), (float(low), float(high)))
 
 
-def report(voices: list[Voice], config: NamingConfig) -> None:
-    """The table of rates, then how far confidences can be believed."""
+def report(voices: list[Voice], config: NamingConfig) -> dict[str, Figure]:
+    """The table of rates, then how far confidences can be believed; both as figures, `clean.15s_3s.false_accept`."""
     print(f"{len(voices)} speakers; a name is given from confidence {config.give:g} on; shares in %, 95 % interval\n")
     print("people  live     enrolled  heard   false accept              false reject              wrong name")
     cases = [Case(c, e, h) for c in CONDITIONS for e in ENROLLED_S for h in HEARD_S]
     alone = [Case(c, 15.0, h, people=1) for c in CONDITIONS for h in HEARD_S]
     everything: list[Trial] = []
+    figures: dict[str, Figure] = {"speakers": Figure(len(voices), "speakers", "count", "neither")}
     for case in [*cases, *alone]:
         found = list(trials(voices, case, config))
         everything += found
-        print(f"{case.people:6}  {case.condition:7} {case.enrolled_s:5g} s   {case.heard_s:4g} s  {_rates(found)}")
-    _calibration(everything)
+        rates = _rates(found)
+        cells = "  ".join(rate.cell() for rate in rates.values())
+        print(f"{case.people:6}  {case.condition:7} {case.enrolled_s:5g} s   {case.heard_s:4g} s  {cells}")
+        row = f"{'alone.' * (case.people == 1)}{case.condition}.{case.enrolled_s:g}s_{case.heard_s:g}s"
+        figures |= {f"{row}.{kind}": rate.figure() for kind, rate in rates.items()}
+    return figures | _calibration(everything)
 
 
-def _rates(found: list[Trial]) -> str:
+def _rates(found: list[Trial]) -> dict[str, Rate]:
     strangers, known = ([t for t in found if t.known == wanted] for wanted in (False, True))
-    accepts = rate([t.named is not None for t in strangers], [t.speaker for t in strangers])
     who = [t.speaker for t in known]
-    rejects = rate([t.named is None for t in known], who)
-    return "  ".join((accepts, rejects, rate([t.named not in (None, t.speaker) for t in known], who)))
+    return {
+        "false_accept": rate([t.named is not None for t in strangers], [t.speaker for t in strangers]),
+        "false_reject": rate([t.named is None for t in known], who),
+        "wrong_name": rate([t.named not in (None, t.speaker) for t in known], who),
+    }
 
 
-def _calibration(found: list[Trial]) -> None:
+def _calibration(found: list[Trial]) -> dict[str, Figure]:
     """Known and unknown speakers count alike, as the confidence assumes."""
     print("\nconfidence      trials   mean confidence   right, of them (known and strangers weighed alike)")
     right = np.array([t.known and t.best == t.speaker for t in found])
     share = np.mean([t.known for t in found])
     weight = np.array([0.5 / share if t.known else 0.5 / (1 - share) for t in found])
     confidence = np.array([t.confidence for t in found])
+    figures = {}
     edges = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1.0]
     for low, high in itertools.pairwise(edges):
         inside = (confidence >= low) & ((confidence < high) | (high == 1.0))
         if inside.any():
             mean, good = (np.average(values[inside], weights=weight[inside]) for values in (confidence, right))
             print(f"{low:4.2f} - {high:4.2f}  {inside.sum():8d}   {mean:15.3f}   {good:.3f}")
+            figures[f"confidence.{low:g}.right"] = Figure(100 * float(good), "%", "error", "neither")
+            figures[f"confidence.{low:g}.told"] = Figure(100 * float(mean), "%", "error", "neither")
+    return figures
 
 
 def fit(voices: list[Voice], config: NamingConfig) -> NamingConfig:
@@ -179,13 +211,19 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a folder with speakers/, rir/ and noise/")
     parser.add_argument("--fit", action="store_true", help="print constants instead of rates")
     parser.add_argument("--half", choices=("A", "B"), help="speakers (default: A for --fit, B for the report)")
-    arguments = parser.parse_args()
+    add_json(parser)
+    arguments, busy = parser.parse_args(), os.getloadavg()[0]
     half = arguments.half or ("A" if arguments.fit else "B")
     voices = load(arguments.data)[("A", "B").index(half) :: 2]
     if arguments.fit:
         print(fit(voices, NamingConfig()))
     else:
-        report(voices, replace(NamingConfig(), live_s=0.0))
+        figures = report(voices, replace(NamingConfig(), live_s=0.0))
+        if arguments.json:
+            data, parameters = digests(arguments.data), {"half": half, "draws": DRAWS, "enrolled": ENROLLED}
+            Result(
+                "identify", asked("benchmarks.identify"), figures, parameters, data=data, seed=SEED, load=busy
+            ).write(arguments.json)
 
 
 if __name__ == "__main__":

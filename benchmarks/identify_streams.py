@@ -13,6 +13,7 @@ than they would be on words never heard.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from benchmarks.voices import halves, in_a_room, read, speaker_folders
+from benchmarks.results import Figure, Result, add_json, asked, recording
+from benchmarks.voices import digests, halves, in_a_room, read, speaker_folders
 from stream.clustering import best_pairs
 from stream.diarizer import Diarizer
 from stream.errors import EnrolmentError
@@ -140,7 +142,8 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a folder with speakers/, rir/ and noise/")
     parser.add_argument("recordings", type=Path, nargs="*", help="labelled recordings of these speakers")
     parser.add_argument("--count", type=int, default=8, help="conversations to make (default: 8)")
-    arguments = parser.parse_args()
+    add_json(parser)
+    arguments, load = parser.parse_args(), os.getloadavg()[0]
     folders = speaker_folders(arguments.data)
     rng, heard = np.random.default_rng(SEED), Heard()
     with Diarizer() as diarizer:
@@ -160,6 +163,24 @@ def main() -> None:
                 f"{title}: enrolled {', '.join(here[::2])}; strangers {', '.join(here[1::2])}; told {told}", flush=True
             )
     _print(heard)
+    if arguments.json:
+        data = [*digests(arguments.data), *(recording(path) for path in arguments.recordings)]
+        parameters = {"count": arguments.count, "enrolled_s": ENROLLED_S, "absent": ABSENT}
+        command = asked("benchmarks.identify_streams")
+        result = Result("identify_streams", command, _figures(heard), parameters, data=data, seed=SEED, load=load)
+        result.write(arguments.json)
+
+
+def _figures(heard: Heard) -> dict[str, Figure]:
+    directions = {"known": "neither", "strangers": "neither", "right": "higher"}
+    counts = [name for name in Heard.__dataclass_fields__ if name != "delays_s"]
+    found = {
+        name: Figure(getattr(heard, name), "speakers", "error", directions.get(name, "lower"))  # type: ignore[arg-type]
+        for name in counts
+    }
+    for percent in (50, 90) if heard.delays_s else ():
+        found[f"delay.p{percent}"] = Figure(float(np.percentile(heard.delays_s, percent)), "s", "error")
+    return found
 
 
 def _print(heard: Heard) -> None:

@@ -25,11 +25,13 @@ A figure's kind says whether it may decide if the code got worse (`benchmarks/co
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +45,7 @@ import soundfile
 
 SCHEMA = 1
 FOLDER = Path(__file__).parent / "results"
+MADE = ("benchmarks/results", "docs/bench", "README.md")  # from results: no difference of the code measured
 LIBRARIES = ("turnstream", "mlx", "numpy", "scipy", "numba", "soxr", "websockets", "pyannote.metrics")
 
 Kind = Literal["time", "ratio", "count", "error"]
@@ -129,6 +132,11 @@ def read(path: Path) -> Stored:
     return Stored(figures, fields)
 
 
+def read_all(folder: Path) -> dict[str, Stored]:
+    """All result files of a folder, by name, in order of name; none where there is no such folder."""
+    return {path.stem: read(path) for path in sorted(folder.glob("*.json"))}
+
+
 def median(values: Sequence[float], unit: str, kind: Kind, better: Better = "lower") -> Figure:
     """The median of repetitions, with the lowest and highest as its spread."""
     return Figure(float(np.median(values)), unit, kind, better, (float(min(values)), float(max(values))))
@@ -137,6 +145,33 @@ def median(values: Sequence[float], unit: str, kind: Kind, better: Better = "low
 def quantiles(name: str, values: Sequence[float], unit: str, kind: Kind = "time") -> dict[str, Figure]:
     """`NAME.p50`, `.p95` and `.p99` of what is better when lower."""
     return {f"{name}.p{percent}": Figure(float(np.percentile(values, percent)), unit, kind) for percent in (50, 95, 99)}
+
+
+def ratio(ours: Sequence[float], others: Sequence[float], better: Better = "lower") -> Figure:
+    """Median over median of two that took turns, with the 95 % interval of it by bootstrap over the turns."""
+    pairs = np.array([ours, others], np.float64)
+    draws = np.random.default_rng(0).integers(pairs.shape[1], size=(1000, pairs.shape[1]))
+    drawn = np.median(pairs[:, draws], axis=2)
+    low, high = np.percentile(drawn[0] / drawn[1], [2.5, 97.5])
+    whole = np.median(pairs, axis=1)
+    return Figure(float(whole[0] / whole[1]), "ratio", "ratio", better, (float(low), float(high)))
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option that every benchmark has."""
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="write the figures there, as NAME.json")
+
+
+def asked(module: str, words: Sequence[str] | None = None) -> str:
+    """The command that was given, for `command`: folders of this machine left out, and what changes no figure."""
+    left, kept = list(sys.argv[1:] if words is None else words), []
+    while left:
+        word = left.pop(0)
+        if word in ("--json", "--cache", "--jobs"):
+            left = left[1:]
+        elif not word.startswith(("--json=", "--cache=", "--jobs=")):
+            kept.append(Path(word).name if os.sep in word else word)
+    return " ".join(["python -m", module, *kept])
 
 
 def recording(path: Path) -> dict[str, Any]:
@@ -171,13 +206,11 @@ def versions(libraries: Sequence[str]) -> dict[str, str | None]:
 
 
 def commit() -> str | None:
-    """The commit of this checkout; None outside of one. What is made from results is no difference."""
+    """The commit of this checkout; None outside of one."""
     here = Path(__file__).parent
     try:
         found = _git("rev-parse", "--short=12", "HEAD", at=here).strip()
-        changed = _git(
-            "status", "--porcelain", "--", ".", ":(exclude)benchmarks/results", ":(exclude)README.md", at=here.parent
-        )
+        changed = _git("status", "--porcelain", "--", ".", *(f":(exclude){path}" for path in MADE), at=here.parent)
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{found}-dirty" if changed else found

@@ -23,10 +23,12 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.serve import metric, running_server, speech_of
 from stream.diarizer import Diarizer
 from stream.protocol import Final, Start, Started, Turn, decode_server, encode
 from stream.server_messages import Teller, statistics
+from stream.weights import demo_recording
 
 VARIANTS = 3  # parts of the recordings by length; each is diarized once to compare with
 CUT_SHARE, LEAVE_SHARE = 0.5, 0.1
@@ -168,7 +170,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--lengths", type=int, nargs="+", default=[6, 11, 17, 26], metavar="S", help="of sessions")
     parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
-    args = parser.parse_args()
+    add_json(parser)
+    args, load = parser.parse_args(), os.getloadavg()[0]
     speech = speech_of(args.paths)
     pieces = [
         np.resize(np.roll(speech, -variant * 100_000), length_s * 16_000).astype("<i2").tobytes()
@@ -185,6 +188,23 @@ def main() -> None:
     print(
         f"second half: {slope:+.3f} MiB a minute; all gone: {mib:.1f} MiB, {descriptors} descriptors, {left:g} sessions"
     )
+    if args.json:
+        figures = {
+            "sessions": Figure(tally.sessions, "sessions", "time", "neither"),
+            "audio": Figure(tally.audio_s / 3600, "h", "time", "neither"),
+            "cuts": Figure(tally.cuts, "connections", "time", "neither"),
+            "left": Figure(tally.left, "sessions", "time", "neither"),
+            "wrong_results": Figure(tally.wrong, "sessions", "count"),
+            "sessions_at_the_end": Figure(left, "sessions", "count"),
+            "memory": Figure(mib, "MiB", "time"),
+            "memory_growth": Figure(float(slope), "MiB/min", "time"),
+            "descriptors": Figure(descriptors, "descriptors", "time"),
+        }
+        data = [recording(Path(path)) for path in args.paths or [demo_recording()[0]]]
+        parameters = {"minutes": args.minutes, "clients": args.clients, "lengths_s": args.lengths}
+        samples = [[round(number, 2) for number in sample] for sample in tally.samples]
+        series = {"minutes_mib_descriptors": samples}
+        Result("soak", asked("benchmarks.soak"), figures, parameters, series, data, load=load).write(args.json)
     assert tally.wrong == 0, f"expected no wrong result, got {tally.wrong}"
     assert left == 0, f"expected no session to be left, got {left:g}"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -52,6 +53,17 @@ class Voice:
 def speaker_folders(data: Path) -> list[Path]:
     """The speakers' folders in order of name."""
     return sorted(path for path in (data / "speakers").iterdir() if path.is_dir())
+
+
+def digests(data: Path) -> list[dict[str, Any]]:
+    """Entries of a result's `data`, one for each speaker: the hash of all files, one after another."""
+    found = []
+    for folder in speaker_folders(data):
+        files = sorted(folder.glob("*.flac"))
+        digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        length_s = sum(soundfile.info(file).duration for file in files)
+        found.append({"name": f"speakers/{folder.name}", "sha256": digest, "duration_s": round(length_s, 3)})
+    return found
 
 
 def load(data: Path, cache: Path | None = None) -> list[Voice]:

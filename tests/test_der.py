@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import argparse
 from pathlib import Path
 
 import pytest
 
+from benchmarks.accuracy.figures import figures, series
 from benchmarks.accuracy.recordings import labelled
-from benchmarks.accuracy.report import Report, print_report, write_json
-from benchmarks.der import Job, Measured, measure
+from benchmarks.accuracy.report import Report, print_report
+from benchmarks.der import Job, Measured, measure, result
+from benchmarks.results import read
 from clients.labelled import Recording, read_samples
 from clients.scoring import Errors, pooled, score
 from stream.errors import TurnstreamError
@@ -45,18 +47,36 @@ def test_every_row_is_measured_and_printed(measured: list[Measured], capsys: pyt
     assert list(report.rows)[:3] == ["oracle 0.5 s", "oracle 1 s", "oracle final"]
 
 
-def test_the_json_holds_what_is_needed_to_measure_again(measured: list[Measured], tmp_path: Path) -> None:
+def test_the_result_holds_what_is_needed_to_measure_again(measured: list[Measured], tmp_path: Path) -> None:
     report = Report(StitcherConfig(), list(measured))
-    write_json(report, tmp_path / "x.json")
-    told = json.loads((tmp_path / "x.json").read_text())
-    assert {"machine", "commit", "versions", "stitcher", "data", "rows", "stability", "recordings"} <= set(told)
+    asked = argparse.Namespace(name="der_x", latency=[0.5, 1.0], engine_only=False)
+    told = read(result(report, asked, 0.5).write(tmp_path)).fields
+    assert told["name"] == "der_x"
+    assert told["machine"]["load_at_start"] == 0.5
+    assert told["parameters"]["stitcher"]["cluster_distance"] == StitcherConfig().cluster_distance
     assert [entry["seed"] for entry in told["data"]] == [None, 7]
-    final = told["rows"]["final"]["collar_0_s"]
-    parts = [told["recordings"][str(n)]["rows"]["final"]["collar_0_s"] for n in range(2)]
-    for key in ("speech_s", "missed_s", "false_alarm_s", "confusion_s"):
-        assert final[key] == pytest.approx(sum(part[key] for part in parts))
-    errors = final["missed_s"] + final["false_alarm_s"] + final["confusion_s"]
-    assert final["der"] == pytest.approx(errors / final["speech_s"])
+    assert [len(entry["sha256"]) for entry in told["data"]] == [64, 64]
+
+
+def test_figures_are_the_rows_and_their_parts_add_up(measured: list[Measured]) -> None:
+    report = Report(StitcherConfig(), list(measured))
+    found = figures(report)
+    for row in ("live_0.5s", "live_1s", "revised_1s", "final", "oracle_final", "ahc_average", "diart_1s"):
+        for collar in ("0", "0.25"):
+            parts = [found[f"{row}.collar_{collar}.{part}"].value for part in ("false_alarm", "missed", "confusion")]
+            assert found[f"{row}.collar_{collar}.der"].value == pytest.approx(sum(parts))
+    assert found["final.collar_0.der"].value == pytest.approx(100 * report.rows["final"][0].der)
+    assert found["speakers.true"].value == sum(m.speakers_true for m in measured)
+    assert found["embeddings"].value == round(sum(m.embeddings_per_s * m.duration_s for m in measured))
+
+
+def test_curves_are_in_the_order_of_their_latencies(measured: list[Measured]) -> None:
+    report = Report(StitcherConfig(), list(measured))
+    curves = series(report)["latency"]
+    assert curves["latency_s"] == [0.5, 1.0]
+    live = [100 * report.rows[f"live {latency} s"][0].der for latency in ("0.5", "1")]
+    assert curves["live"] == pytest.approx(live, abs=0.001)
+    assert set(series(report)["recordings"]) == {"0", "1"}
 
 
 def test_errors_are_counted_in_the_labelled_part_alone(tmp_path: Path) -> None:

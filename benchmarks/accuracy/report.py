@@ -1,16 +1,10 @@
-"""The tables of benchmarks/der.py, and the same as JSON."""
+"""The tables of benchmarks/der.py; the same as figures: benchmarks/accuracy/figures.py."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import platform
-import subprocess
-from dataclasses import asdict, dataclass, field
-from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +16,6 @@ if TYPE_CHECKING:
     from benchmarks.der import Measured
 
 ROWS = ("oracle", "voices", "first", "live", "revised", "final", "diart", "ahc")
-LIBRARIES = ("turnstream", "mlx", "numpy", "scipy", "numba", "pyannote.metrics")
 
 
 @dataclass
@@ -73,7 +66,7 @@ def _order(row: str) -> tuple[int, float, str]:
 def print_report(report: Report) -> None:
     """The tables for a person."""
     minutes = sum(m.duration_s for m in report.recordings) / 60
-    print(f"\n{len(report.recordings)} recordings, {minutes:.1f} minutes; {_machine()}")
+    print(f"\n{len(report.recordings)} recordings, {minutes:.1f} minutes")
     print(f"\n{'':14}  collar 0: DER, false alarm, missed, confusion |  collar 0.25")
     for row, errors in report.rows.items():
         cells = ["  ".join(f"{100 * share:5.1f}" for share in e.shares) for e in errors]
@@ -100,65 +93,3 @@ def _print_stability(report: Report) -> None:
         end=" ",
     )
     print(f"mean difference {np.abs(found - true).mean():.2f}")
-
-
-def write_json(report: Report, path: Path) -> None:
-    """Everything measured, with what is needed to measure it again."""
-    path.write_text(json.dumps(_fields(report), indent=1) + "\n")
-
-
-def _fields(report: Report) -> dict[str, Any]:
-    return {
-        "command": "python -m benchmarks.der",
-        "machine": _machine(),
-        "commit": _commit(),
-        "versions": {name: _version(name) for name in LIBRARIES},
-        "stitcher": asdict(report.config),
-        "data": [
-            {"name": m.name, "sha256": m.digest, "duration_s": round(m.duration_s, 3), "seed": m.seed}
-            for m in report.recordings
-        ],
-        "rows": {row: _collars(errors) for row, errors in report.rows.items()},
-        "stability": {f"{latency:g}": s for latency, s in report.stability.items()},
-        "hop_ms": report.hop_ms,
-        "recordings": {
-            m.name: {
-                "speakers_found": m.speakers_found,
-                "speakers_true": m.speakers_true,
-                "embeddings_per_s": m.embeddings_per_s,
-                "rows": {row: _collars(m.errors[row]) for row in sorted(m.errors, key=_order)},
-            }
-            for m in report.recordings
-        },
-    }
-
-
-def _collars(errors: tuple[Errors, ...]) -> dict[str, dict[str, float]]:
-    return {f"collar_{collar:g}_s": {"der": e.der, **asdict(e)} for collar, e in zip(COLLARS_S, errors, strict=True)}
-
-
-def _machine() -> str:
-    name = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), "")
-    return f"{name or platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, {platform.platform()}"
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

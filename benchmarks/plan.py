@@ -1,0 +1,102 @@
+"""Which benchmarks there are, in the order in which `python -m benchmarks` runs them, and what each needs."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from string import Formatter
+
+# In words: {data} and {sim} are folders, {demo} is the demo recording; a word that ends in /*.flac is all such files.
+SIM_DEV, AMI = "{data}/sim_dev", "{data}/ami"
+SESSIONS = ("1", "8", "16", "20", "24")
+ELEVEN = "ls1998 ls2033 ls2609 ls3080 ls367 so0135 so0482 so0594 so0739 so0813 so1012"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One benchmark: a module (or a file for pytest), what it is asked, and the results that it writes.
+
+    `instead` is what is run where there is no data for it.
+    """
+
+    name: str
+    runs: str
+    words: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+    instead: Step | None = None
+
+    @property
+    def needs(self) -> set[str]:
+        """Which of `data`, `sim` and `demo` it needs."""
+        return {field for word in self.words for _, field, _, _ in Formatter().parse(word) if field}
+
+    def command(self, folders: dict[str, Path], results: Path) -> list[str]:
+        """What is started, from the root of the checkout."""
+        words = [found for word in self.words for found in _expanded(word, folders)]
+        if self.runs.endswith(".py"):
+            return [sys.executable, "-m", "pytest", self.runs, "-s", "-q", "--results", str(results), *words]
+        return [sys.executable, "-m", self.runs, *words, "--json", str(results)]
+
+
+def _expanded(word: str, folders: dict[str, Path]) -> list[str]:
+    word = word.format_map(folders)
+    folder, star, ending = word.partition("/*")
+    return [str(path) for path in sorted(Path(folder).glob(f"*{ending}"))] if star else [word]
+
+
+def _der(name: str, folder: str, *words: str) -> Step:
+    return Step(f"der_{name}", "benchmarks.der", (folder, *words, "--name", f"der_{name}"), (f"der_{name}",))
+
+
+def _activity(table: str, name: str, *files: str) -> Step:
+    return Step(name, "benchmarks.activity", (table, *files, "--name", name), (name,))
+
+
+DRIFT = ("drift_numeric", "drift_decisions", "drift_clock", "drift_identity")
+ENGINE = Step("engine", "benchmarks/bench_engine.py", (), ("engine",))
+
+FULL = (
+    ENGINE,
+    Step("kernels", "benchmarks/bench_kernels.py", (), ("kernels",)),
+    Step("embedding", "benchmarks/bench_embedding.py", (), ("embedding",)),
+    Step("latency", "benchmarks.latency", (), ("latency",)),
+    Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "30"), ("serve",)),
+    _der("sim_dev", SIM_DEV),
+    _der("heldout", "{sim}/heldout"),
+    _der("test", "{sim}/test"),
+    _der("ami", AMI),
+    _activity("accuracy", "activity_sim_dev", SIM_DEV + "/*.flac"),
+    _activity("accuracy", "activity_ami", AMI + "/*.flac"),
+    _activity("cost", "activity_cost", SIM_DEV + "/d00.flac"),
+    _activity("gate", "activity_gate", SIM_DEV + "/*.flac"),
+    Step("identify", "benchmarks.identify", ("{data}",), ("identify",)),
+    Step("identify_streams", "benchmarks.identify_streams", ("{data}",), ("identify_streams",)),
+    Step("drift", "benchmarks.drift", ("all", SIM_DEV), DRIFT),
+    Step("peers", "benchmarks.peers", (), ("peers",)),
+    Step("timeline", "benchmarks.timeline_picture", (SIM_DEV + "/d00.flac",), ("timeline",)),
+    Step("long_stream", "benchmarks.long_stream", (SIM_DEV + "/*.flac", "--hours", "8"), ("long_stream",)),
+    Step("soak", "benchmarks.soak", ("--minutes", "10"), ("soak",)),
+)
+
+QUICK = (
+    ENGINE,
+    Step("latency", "benchmarks.latency", ("--quick",), ("latency",)),
+    Step("serve", "benchmarks.serve", ("--sessions", "1", "4", "--seconds", "10"), ("serve",)),
+    replace(_der("sim_dev", SIM_DEV + "/d00.flac"), instead=_der("demo", "{demo}")),
+    Step("drift", "benchmarks.drift", ("all", "--quick"), DRIFT),
+    Step("peers", "benchmarks.peers", ("--quick",), ("peers",)),
+    Step("timeline", "benchmarks.timeline_picture", (), ("timeline",)),
+)
+
+RESULTS = frozenset(result for step in FULL for result in step.results)
+
+
+def simulated(folder: str, seed: int) -> list[str]:
+    """The words of benchmarks.simulate for a set that is reported (benchmarks/README.md)."""
+    speech = ["{data}/speakers", "--noise", "{data}/noise", "--rooms", "{data}/rir"]
+    size = f"--split 2/2 --minutes 4 6 --conversations 10 --seed {seed} --prefix {folder}".split()
+    return [*speech, *size, "--speakers", *ELEVEN.split()]
+
+
+SETS = {folder: simulated(folder, seed) for folder, seed in (("heldout", 2), ("test", 11))}  # folders of SIM
