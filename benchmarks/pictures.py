@@ -45,8 +45,7 @@ STYLE = {
 }
 SETS = {
     "der_sim_dev": "simulated",
-    "der_heldout": "made anew, seed 2",
-    "der_test": "made anew, seed 11",
+    "der_fresh": "made anew",
     "der_ami": "AMI",
     "der_demo": "demo recording",
 }

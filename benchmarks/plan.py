@@ -61,10 +61,11 @@ FULL = (
     Step("kernels", "benchmarks/bench_kernels.py", (), ("kernels",)),
     Step("embedding", "benchmarks/bench_embedding.py", (), ("embedding",)),
     Step("latency", "benchmarks.latency", (), ("latency",)),
-    Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "30"), ("serve",)),
+    Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "30", "--single"), ("serve",)),
     _der("sim_dev", SIM_DEV),
     _der("heldout", "{sim}/heldout"),
     _der("test", "{sim}/test"),
+    _der("fresh", "{sim}/fresh"),
     _der("ami", AMI),
     _activity("accuracy", "activity_sim_dev", SIM_DEV + "/*.flac"),
     _activity("accuracy", "activity_ami", AMI + "/*.flac"),
@@ -72,6 +73,7 @@ FULL = (
     _activity("gate", "activity_gate", SIM_DEV + "/*.flac"),
     Step("identify", "benchmarks.identify", ("{data}",), ("identify",)),
     Step("identify_streams", "benchmarks.identify_streams", ("{data}",), ("identify_streams",)),
+    Step("right_edge", "benchmarks.right_edge", (AMI,), ("right_edge",)),
     Step("drift", "benchmarks.drift", ("all", SIM_DEV), DRIFT),
     Step("peers", "benchmarks.peers", (), ("peers",)),
     Step("timeline", "benchmarks.timeline_picture", (SIM_DEV + "/d00.flac",), ("timeline",)),
@@ -99,4 +101,6 @@ def simulated(folder: str, seed: int) -> list[str]:
     return [*speech, *size, "--speakers", *ELEVEN.split()]
 
 
-SETS = {folder: simulated(folder, seed) for folder, seed in (("heldout", 2), ("test", 11))}  # folders of SIM
+SETS = {
+    folder: simulated(folder, seed) for folder, seed in (("heldout", 2), ("test", 11), ("fresh", 31))
+}  # folders of SIM

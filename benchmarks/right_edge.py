@@ -23,7 +23,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +151,7 @@ def main() -> None:
     figures = figures_of({row: pooled(errors) for row, errors in rows.items()}, spent_s)
     if arguments.json:
         data = [results.recording(path) for path in paths]
-        command = f"python -m benchmarks.right_edge {' '.join(map(str, arguments.recordings))}"
+        command = results.asked("benchmarks.right_edge")
         results.Result("right_edge", command, figures, data=data, load=load).write(arguments.json)
 
 
@@ -177,7 +176,7 @@ def figures_of(rows: dict[str, Errors], spent_s: dict[str, list[float]]) -> dict
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_recordings(parser)
-    parser.add_argument("--json", type=Path, metavar="FOLDER", help="write right_edge.json there")
+    results.add_json(parser)
     return parser.parse_args()
 
 
