@@ -100,9 +100,10 @@ def add(rows: dict[float, Row], told: Told, duration_s: float) -> None:
 
 
 def from_audio(source: Source, models: LazyModels) -> int:
-    """Frames in which the engine, from audio, does not say what the offline path and the kept windows say.
+    """Frames in which the engine, from audio, does not end at what `streams.hear` says from kept windows.
 
-    The live session's final result, that of `stream.offline`, and the final result of `streams.hear` must be one.
+    They may differ where somebody talks when the recording ends: in `hear` silence follows. Raises SystemExit where
+    the live session does not end at the result of `stream.offline`, to the byte.
     """
     samples, _ = soundfile.read(source.recording.path, dtype="float32")
     chunks = [samples[at : at + CHUNK_SAMPLES] for at in range(0, len(samples), CHUNK_SAMPLES)]
@@ -110,23 +111,25 @@ def from_audio(source: Source, models: LazyModels) -> int:
     for chunk in chunks:
         live.feed(chunk)
     final = live.close().rttm("x")
-    alone = offline.diarize(models.get(), AudioInput(), chunks).rttm("x")
-    kept = hear(lay([source]), [1.0], offline=False).final
-    return sum(_apart(a, final, source.recording.duration_s) for a in (alone, kept))
-
-
-def _apart(one: str | Turns, other: str, duration_s: float) -> int:
-    reference = turns_of(other)
-    said = mapped(reference, turns_of(one) if isinstance(one, str) else one)
-    (errors,) = errors_in(reference, said, [(0.0, duration_s)])
+    if _unnumbered(final) != _unnumbered(offline.diarize(models.get(), AudioInput(), chunks).rttm("x")):
+        raise SystemExit(f"drift decisions: {source.recording.name}: expected final = offline, they differ")
+    reference = turns_of(final)
+    kept = mapped(reference, hear(lay([source]), [1.0], offline=False).final)
+    (errors,) = errors_in(reference, kept, [(0.0, source.recording.duration_s)])
     wrong_s = errors.false_alarm_s + errors.missed_s + errors.confusion_s
     return round(wrong_s * SAMPLE_RATE_HZ / FRAME_SAMPLES)
+
+
+def _unnumbered(rttm: str) -> list[tuple[float, float, int]]:
+    """Turns with speakers numbered in order of appearance."""
+    numbers: dict[str, int] = {}
+    return [(turn.start_s, turn.end_s, numbers.setdefault(turn.speaker, len(numbers))) for turn in turns_of(rttm)]
 
 
 def measure(
     sources: Sequence[Source], models: LazyModels, hours: float, seed: int
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Figures and series; no long stream where `hours` is 0. Raises SystemExit where live does not end at offline."""
+    """Figures and series; no long stream where `hours` is 0. Raises SystemExit where a final result is not the offline one."""
     shortest = min(sources, key=lambda source: source.frames)
     apart = from_audio(shortest, models)
     rows, different = compare([lay([source]) for source in sources])
@@ -168,7 +171,9 @@ def table(figures: dict[str, Figure]) -> str:
             p50, p95 = (figures[f"{key}.boundary.{p}"].value for p in ("p50", "p95"))
             rest = f"{p50:15.3f}{p95:7.3f}{figures[f'{key}.boundary.unmatched'].value:13.1f}"
             talk, told = figures[f"{key}.talk"].value, figures[f"{key}.speakers"].value
-            lines.append(f"{latency:4g} s" + "".join(f"{v:11.1f}" for v in at) + f"{rest}{talk:6.3f}  {told:g} speakers")
+            lines.append(
+                f"{latency:4g} s" + "".join(f"{v:11.1f}" for v in at) + f"{rest}{talk:6.3f}  {told:g} speakers"
+            )
     return "\n".join(lines)
 
 

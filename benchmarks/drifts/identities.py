@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def identities(truth: Turns, told: Turns, duration_s: float) -> Identities:
     splits, merges = splits_and_merges(overlaps(solo, said))
     return Identities(
         turns=sum(map(len, labels.values())),
-        flips=sum(sum(a != b for a, b in zip(own, own[1:], strict=False)) for own in labels.values()),
+        flips=sum(sum(a != b for a, b in pairwise(own)) for own in labels.values()),
         splits=splits,
         merges=merges,
         returns=tuple(sorted(returns, key=lambda r: r.at_s)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import batched
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ def with_returns(sources: Sequence[Source], seed: int) -> Stream:
     """
     order = [sources[n] for n in np.random.default_rng(seed).permutation(len(sources)).tolist()]
     laid: list[Source | float] = []
-    for group in batched(order, GROUP):
+    for group in (order[at : at + GROUP] for at in range(0, len(order), GROUP)):
         for source in group:
             laid += [source, PAUSE_S, source]
         laid += group
