@@ -83,10 +83,10 @@ def main() -> None:
     try:
         parts = Parts(arguments)
         for part in TABLES if arguments.part == "all" else (arguments.part,):
-            load, began = os.getloadavg()[0], time.perf_counter()
+            load, began, busy = os.getloadavg()[0], time.perf_counter(), time.process_time()
             figures, series, not_run = getattr(parts, part)()
-            took_s = time.perf_counter() - began
-            print(f"== {part} ({took_s:.0f} s, load {load:.1f})\n{TABLES[part](figures)}")
+            took_s, busy_s = time.perf_counter() - began, time.process_time() - busy
+            print(f"== {part} ({took_s:.0f} s, of processors {busy_s:.0f} s, load {load:.1f})\n{TABLES[part](figures)}")
             for what, why in not_run.items():
                 print(f"not run: {what}: {why}")
             print(flush=True)

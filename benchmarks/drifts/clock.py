@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.drifts import card
 from benchmarks.drifts.pulses import F32, PERIOD_S, Onsets, PulseModels, begins, cut, drift, offsets, period
-from benchmarks.results import Figure
+from benchmarks.results import Better, Figure
 from clients.microphone import Recorder
 from stream.audio import AudioInput, resampled_length
 from stream.diarizer import Session
@@ -146,6 +146,8 @@ def measure(hours: float, quick: bool) -> tuple[dict[str, Figure], dict[str, Any
     figures |= _chunks(10 if quick else 1)
     for ppm in PPM:
         for name, value in sound_card(ppm, CARD_PERIODS_QUICK if quick else CARD_PERIODS).items():
+            unit: str
+            better: Better
             unit, better = ("ms", "neither") if name.startswith("wall") else ("samples", "lower")
             figures[f"card_{ppm:+d}ppm.{name}"] = Figure(value, unit, "error", better)
     for ppm in LOSS_PPM:

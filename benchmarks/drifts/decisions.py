@@ -129,7 +129,7 @@ def _unnumbered(rttm: str) -> list[tuple[float, float, int]]:
 def measure(
     sources: Sequence[Source], models: LazyModels, hours: float, seed: int
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Figures and series; no long stream where `hours` is 0. Raises SystemExit where a final result is not the offline one."""
+    """Figures and series; no long stream where `hours` is 0. Raises SystemExit where final is not offline."""
     shortest = min(sources, key=lambda source: source.frames)
     apart = from_audio(shortest, models)
     rows, different = compare([lay([source]) for source in sources])

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.drifts.identities import ABSENCES_S, Identities, absence, identities, outcomes
 from benchmarks.drifts.streams import Piece, Source, Stream, hear, lay
-from benchmarks.results import Figure
+from benchmarks.results import Better, Figure
 
 LATENCY_S = 1.0
 PAUSE_S = 60.0
@@ -67,7 +67,7 @@ def _figures(found: Identities, stream: Stream) -> dict[str, Figure]:
             key = f"returns_{least / 60:g}min.{kind}"
             figures[f"{key}.count"] = Figure(len(chosen), "returns", "count", "neither")
             for outcome, count in outcomes(chosen).items() if chosen else ():
-                better = "higher" if outcome == "recognised" else "lower"
+                better: Better = "higher" if outcome == "recognised" else "lower"
                 figures[f"{key}.{outcome}"] = Figure(100 * count / len(chosen), "%", "error", better)
     return figures
 

@@ -103,7 +103,8 @@ def offsets(turns: Sequence[Turn], begins: Ints) -> Ints:
     told = np.array(sorted(turn.start_frame for turn in turns)) * FRAME_SAMPLES + FRAME_OFFSET_SAMPLES
     if len(told) != len(begins):
         raise ValueError(f"expected a turn for each of {len(begins)} pulses, got {len(told)}")
-    return told - begins
+    found: Ints = told - begins
+    return found
 
 
 def begins(count: int, period_samples: float) -> Ints:
