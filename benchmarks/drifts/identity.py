@@ -17,9 +17,9 @@ GROUP = 3
 
 
 def with_returns(sources: Sequence[Source], seed: int) -> Stream:
-    """Every conversation four times: again after a minute of silence, after others, and after all others.
+    """Every conversation again after a minute of silence and after others, the first group after all others too.
 
-    In groups of three: A, pause, A, B, pause, B, C, pause, C, A, B, C; then the next group, and at the end all again.
+    In groups of three: A, pause, A, B, pause, B, C, pause, C, A, B, C; then the next group; at the end A, B, C.
     """
     order = [sources[n] for n in np.random.default_rng(seed).permutation(len(sources)).tolist()]
     laid: list[Source | float] = []
@@ -27,7 +27,7 @@ def with_returns(sources: Sequence[Source], seed: int) -> Stream:
         for source in group:
             laid += [source, PAUSE_S, source]
         laid += group
-    return lay([*laid, *order])
+    return lay([*laid, *order[:GROUP]])
 
 
 def measure(sources: Sequence[Source], seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
