@@ -37,7 +37,7 @@ CHUNKS = {  # samples in a chunk, and for how many seconds
 }
 RANDOM_SIZES = [441, 882, 4801, 44_100]
 PPM = (-50, 50)
-CARD_PERIODS, CARD_PERIODS_QUICK = 125, 42  # halves in which pulses fall evenly into frames
+CARD_PERIODS, CARD_PERIODS_QUICK = 250, 42  # halves in which pulses fall evenly into frames
 LOSS_PPM = (-150, -50, 50, 150)
 
 
