@@ -1,0 +1,1 @@
+"""What benchmarks/drift.py measures, one part a module: numbers, decisions, the clock, identities."""
