@@ -13,7 +13,8 @@ from clients.labelled import Recording, Turns
 from clients.scoring import pooled, score
 from stream.rttm import RttmSegment
 
-BOUNDS = {"log_probabilities": 1e-3, "frames_of_another_class": 0.0, "cosine_distance": 1e-6}
+# Two float32 results, each within 1e-3 of the exact one: PyTorch's is up to 0.7e-3 from its float64 on the demo windows
+BOUNDS = {"log_probabilities": 2e-3, "frames_of_another_class": 0.0, "cosine_distance": 1e-6}
 LEAST_SPEAKERS = 2  # whole pipelines, on the demo recording
 MOST_DER = 0.5  # the same, collar 0
 
