@@ -9,11 +9,8 @@ Runtime come with the `peers` extra and are "not run" without it.
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import platform
 import time
-import warnings
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -22,6 +19,8 @@ import numpy as np
 import pytest
 
 from benchmarks.conftest import Found
+from benchmarks.peers import nets
+from benchmarks.peers.nets import installed
 from benchmarks.results import median, ratio
 from kernels.backend import cpu_threads, describe, mx
 from stream.embedding import CamPlusPlus, fbank
@@ -35,10 +34,6 @@ MAX_DIFFERENCE = 1e-4  # of embeddings whose values are about 1
 Run = Callable[[], np.ndarray]
 
 
-def installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
 @pytest.fixture(scope="module")
 def network() -> CamPlusPlus:
     versions = {name: metadata.version(name) if installed(name) else "not installed" for name in PACKAGES}
@@ -48,36 +43,14 @@ def network() -> CamPlusPlus:
 
 @pytest.fixture(scope="module")
 def torch_network() -> Any:
-    if not installed("torch"):
-        return None
-    import torch
-
-    from tests.golden.make_embedding import CamPlusPlus as TorchCamPlusPlus
-
-    torch.set_num_threads(cpu_threads())
-    model = TorchCamPlusPlus()
-    tensors = {name: torch.tensor(tensor) for name, tensor in embedding_weights().items()}
-    missing = model.load_state_dict(tensors, strict=False).missing_keys
-    assert all(name.endswith("num_batches_tracked") for name in missing)
-    return model.eval()
+    return nets.torch_embedding(embedding_weights(), cpu_threads()) if installed("torch") else None
 
 
 @pytest.fixture(scope="module")
 def onnx_session(torch_network: Any) -> Any:
-    if torch_network is None or not installed("onnx") or not installed("onnxruntime"):
+    if torch_network is None or not installed("onnx", "onnxruntime"):
         return None
-    import onnxruntime
-    import torch
-
-    file = io.BytesIO()
-    axes = {"features": {0: "crops", 1: "rows"}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        example = (torch.zeros(1, 300, 80),)
-        torch.onnx.export(torch_network, example, file, dynamo=False, input_names=["features"], dynamic_axes=axes)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cpu_threads()
-    return onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    return nets.onnx_session(nets.onnx_embedding(torch_network), cpu_threads())
 
 
 def systems(features: np.ndarray, network: CamPlusPlus, torch_network: Any, onnx_session: Any) -> dict[str, Run]:

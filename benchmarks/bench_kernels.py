@@ -10,11 +10,8 @@ last line. PyTorch and ONNX Runtime come with the `peers` extra and are "not run
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import platform
 import time
-import warnings
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -24,6 +21,8 @@ import numpy as np
 import pytest
 
 from benchmarks.conftest import Found
+from benchmarks.peers import nets
+from benchmarks.peers.nets import installed
 from benchmarks.results import Figure, median, ratio
 from kernels.backend import cpu_threads, describe, measure_gflops, mx
 from kernels.convpool import conv_pool, conv_pool_ops
@@ -42,10 +41,6 @@ NOT_RUN = None
 Runs = dict[str, Callable[[], Any] | None]
 
 
-def installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
 @pytest.fixture(scope="module")
 def network() -> PyanNet:
     versions = {name: metadata.version(name) if installed(name) else "not installed" for name in PACKAGES}
@@ -56,31 +51,16 @@ def network() -> PyanNet:
 
 @pytest.fixture(scope="module")
 def torch_network() -> Any:
-    if not installed("torch") or not installed("asteroid_filterbanks"):
+    if not installed("torch", "asteroid_filterbanks"):
         return None
-    import torch
-
-    from tests.golden.make_segmentation import torch_pyannet
-
-    torch.set_num_threads(cpu_threads())
-    return torch_pyannet(segmentation_weights())
+    return nets.torch_segmentation(segmentation_weights(), cpu_threads())
 
 
 @pytest.fixture(scope="module")
 def onnx_session(torch_network: Any) -> Any:
-    if torch_network is None or not installed("onnx") or not installed("onnxruntime"):
+    if torch_network is None or not installed("onnx", "onnxruntime"):
         return None
-    import onnxruntime
-    import torch
-
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        example, axes = (torch.zeros(1, WINDOW_SAMPLES),), {"windows": {0: "batch"}}
-        torch.onnx.export(torch_network, example, file, dynamo=False, input_names=["windows"], dynamic_axes=axes)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cpu_threads()
-    return onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
+    return nets.onnx_session(nets.onnx_segmentation(torch_network), cpu_threads())
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -260,7 +240,7 @@ def test_window(
     runs: Runs = {
         "kernels": evaluated(network, on_mlx),
         "PyTorch": run_torch if torch_network is not None else NOT_RUN,
-        "ONNX Runtime": (lambda: onnx_session.run(None, {"windows": windows})[0]) if onnx_session else NOT_RUN,
+        "ONNX Runtime": (lambda: onnx_session.run(None, {"windows": windows[:, None]})[0]) if onnx_session else NOT_RUN,
     }
     check(runs, MAX_DIFFERENCE, relative=False)
     network.window_step(windows, starts, states)

@@ -1,0 +1,99 @@
+"""turnstream as the peers are timed: window, hop, stream and whole recordings."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers.passes import RATE_HZ, Timed, read_audio, read_hops, timed_hops, timed_windows
+from clients.labelled import Turns, turns_of
+from kernels.backend import cpu_threads, describe, mx
+from stream.audio import AudioInput
+from stream.diarizer import Diarizer
+from stream.embedding import CamPlusPlus
+from stream.offline import diarize
+from stream.segmentation import PyanNet
+from stream.weights import embedding_weights, segmentation_weights
+
+
+class Turnstream:
+    """Models are loaded by the task that needs them, so that the peak of memory is that task's."""
+
+    def __init__(self, folder: Path, cores: int):
+        self.folder = folder
+        self.settings = {"threads": cpu_threads(), "device": describe().device}
+
+    @cached_property
+    def _networks(self) -> tuple[PyanNet, CamPlusPlus]:
+        return PyanNet(segmentation_weights()), CamPlusPlus(embedding_weights())
+
+    @cached_property
+    def _diarizer(self) -> Diarizer:
+        return Diarizer()
+
+    def window(self) -> Timed:
+        """Whole windows, nothing kept from one to the next."""
+        network, _ = self._networks
+
+        def segment(window: np.ndarray) -> np.ndarray:
+            return np.array(network(mx.array(window)))
+
+        return timed_windows(segment, read_hops(self.folder))
+
+    def hops(self) -> Timed:
+        """As a stream computes them: the filterbank of the new samples only."""
+        network, embedding = self._networks
+        states = [network.initial_window_state()]
+
+        def segment(window: np.ndarray, start: int) -> np.ndarray:
+            return np.array(network.window_step(window, [start], states)[0])
+
+        return timed_hops(segment, embedding.embed_rows, read_hops(self.folder))
+
+    def stream(self, audio: str, step_s: float, latency_s: float) -> Timed:
+        """One live session fed `step_s` at a time; its turns as first committed."""
+        session, samples, seconds = self._diarizer.session(latency_s=latency_s), read_audio(audio), []
+        for step in _steps(samples, step_s):
+            began = time.perf_counter()
+            session.feed(step)
+            seconds.append(time.perf_counter() - began)
+        session.close()
+        return Timed(seconds, _plain(turns_of(session.timeline.live_rttm("x"))))
+
+    def file(self, audio: str) -> Timed:
+        """A whole recording live, as fast as it goes, as `turnstream file` does it: its final turns."""
+        samples, began = read_audio(audio), time.perf_counter()
+        session = self._diarizer.session()
+        for block in _steps(samples, 1.0):
+            session.feed(block)
+        final = session.close()
+        return Timed([time.perf_counter() - began], _plain(turns_of(final.rttm("x"))))
+
+    def offline(self, audio: str) -> Timed:
+        """A whole recording by `stream.offline`."""
+        samples, began = read_audio(audio), time.perf_counter()
+        final = diarize(self._diarizer.models, AudioInput(), [samples])
+        return Timed([time.perf_counter() - began], _plain(turns_of(final.rttm("x"))))
+
+    def command(self, recording: str) -> Timed:
+        """`turnstream file RECORDING` in this process, loading included."""
+        from stream.cli import main
+
+        began = time.perf_counter()
+        if code := main(["file", recording]):
+            raise RuntimeError(f"expected exit code 0 of turnstream file, got {code}")
+        return Timed([time.perf_counter() - began])
+
+
+def _steps(samples: np.ndarray, step_s: float) -> list[np.ndarray]:
+    size = round(step_s * RATE_HZ)
+    return [samples[start : start + size] for start in range(0, len(samples), size)]
+
+
+def _plain(turns: Turns) -> list[list[Any]]:
+    """[start s, end s, speaker] of every turn."""
+    return [[turn.start_s, turn.end_s, turn.speaker] for turn in turns]
