@@ -43,10 +43,10 @@ class StitcherConfig:
     # Clustering of segments.
     cluster_interval_s: float = 1.0  # between two clusterings
     cluster_segment_s: float = 0.6  # shorter segments are too noisy to shape clusters
-    cluster_distance: float = 0.55  # 1 - mean cosine at which average linkage stops: clusters of one voice, not yet all
+    cluster_distance: float = 0.5  # 1 - mean cosine at which average linkage stops: clusters of one voice, not yet all
     join_noise_s: float = 2.0  # speech whose embedding is as much noise as voice; .69 at 3 s in quiet would be 1.4
     # The demo recording's speakers, on one telephone line, have .6 by this measure; voices of one person have 1.
-    join_cosine: float = 0.68  # of two clusters' means, freed of noise, from which on they are one speaker
+    join_cosine: float = 0.66  # of two clusters' means, freed of noise, from which on they are one speaker
     join_light_s: float = 30.0  # of the lighter of two clusters that are joined, at most ...
     join_light_share: float = 0.1  # ... or this share of all clustered speech
     cluster_keep_share: float = 0.1  # of all clustered speech that makes a cluster a speaker ...
