@@ -63,7 +63,6 @@ FULL = (
     Step("latency", "benchmarks.latency", (), ("latency",)),
     Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "30", "--single"), ("serve",)),
     _der("sim_dev", SIM_DEV),
-    _der("heldout", "{sim}/heldout"),
     _der("test", "{sim}/test"),
     _der("fresh", "{sim}/fresh"),
     _der("ami", AMI),
@@ -101,6 +100,4 @@ def simulated(folder: str, seed: int) -> list[str]:
     return [*speech, *size, "--speakers", *ELEVEN.split()]
 
 
-SETS = {
-    folder: simulated(folder, seed) for folder, seed in (("heldout", 2), ("test", 11), ("fresh", 31))
-}  # folders of SIM
+SETS = {folder: simulated(folder, seed) for folder, seed in (("test", 11), ("fresh", 31))}  # folders of SIM
