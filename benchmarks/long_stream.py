@@ -198,6 +198,7 @@ def figures(hours: list[Hour], finish_s: float) -> dict[str, Figure]:
         for part in ("mean", "p95", "p99.9", "max")
     }
     first, last = (row["hop_ms_mean"] for row in rows.values())
+    found["hop.longest"] = Figure(max(hour.row()["hop_ms_max"] for hour in hours), "ms", "time")
     found["hop.last_over_first"] = Figure(last / first, "ratio", "ratio")
     if len(hours) > 2:
         growth = (hours[-1].memory_mib - hours[0].memory_mib) / (len(hours) - 1)
