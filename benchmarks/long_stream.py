@@ -168,6 +168,7 @@ def main() -> None:
         began = time.perf_counter()
         final = session.close()
         finish_s = time.perf_counter() - began
+    del hours[max(1, round(arguments.hours)) :]  # the last recording may reach into another one
     report(hours, finish_s)
     found = figures(hours, finish_s)
     if len(truth):
