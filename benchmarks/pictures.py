@@ -132,9 +132,10 @@ def der_latency(results: Results) -> Sheet:
         for key, label, colour in (("final", "final", BLACK), ("oracle_final", "oracle, final", GREEN)):
             if key in curves:
                 axes.axhline(curves[key], color=colour, linestyle=":", label=label)
-        axes.set(xscale="log", xlabel="latency, s", title=SETS[name], ylim=(0, None))
+        axes.set(xscale="log", xlabel="latency, s", title=SETS[name])
         axes.set_xticks(curves["latency_s"], [f"{latency_s:g}" for latency_s in curves["latency_s"]])
         axes.minorticks_off()
+    columns[0].set_ylim(bottom=0)  # only now: it ends the search for an upper limit, of all that share the axis
     columns[0].set_ylabel("DER, %, collar 0")
     figure.legend(*columns[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
@@ -152,9 +153,10 @@ def der_position(results: Results) -> Sheet:
     for axes, (kind, lines) in zip(columns, kinds.items(), strict=True):
         for (latency_s, places), colour, mark in zip(sorted(lines.items()), COLOURS, "o^sv", strict=False):
             axes.plot(list(places), list(places.values()), f"{mark}-", color=colour, label=f"{latency_s:g} s")
-        axes.set(title="each recording" if kind == "recordings" else "one long stream", ylim=(0, None))
+        axes.set(title="each recording" if kind == "recordings" else "one long stream")
         axes.set_xlabel("place")
         axes.tick_params(axis="x", labelrotation=30)
+    columns[0].set_ylim(bottom=0)
     columns[0].set_ylabel("DER against offline, %, collar 0")
     columns[-1].legend(title="latency")
     return figure

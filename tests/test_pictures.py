@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.pictures import PICTURES, _places, draw_all
+from benchmarks.pictures import PICTURES, _places, der_latency, der_position, draw_all
 from benchmarks.results import Figure, Result, read_all
 from benchmarks.timeline_drawing import colours_of
 from benchmarks.timeline_picture import revisions, rows_of
@@ -55,6 +55,20 @@ def test_every_picture_is_drawn_and_the_same_again(tmp_path: Path) -> None:
         drawn = (tmp_path / "a" / f"{name}.svg").read_bytes()
         assert drawn == (tmp_path / "b" / f"{name}.svg").read_bytes()
         assert 2_000 < len(drawn) < 200_000
+
+
+def test_no_curve_leaves_its_picture(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    fill(tmp_path)
+    curve = {"latency_s": [0.5, 1.0], "live": [40.0, 38.0], "final": 37.0}
+    Result("der_fresh", "c", {}, series={"latency": curve}).write(tmp_path)
+    figures = {f"{kind}.1s.der.all": Figure(v, "%", "error") for kind, v in (("recordings", 9.0), ("stream", 30.0))}
+    Result("drift_decisions", "c", figures).write(tmp_path)
+    results = read_all(tmp_path)
+    for picture in (der_latency, der_position):
+        for axes in picture(results).axes:
+            low, high = axes.get_ylim()
+            assert all(low <= y <= high for line in axes.get_lines() for y in line.get_ydata())
 
 
 def test_what_is_not_stored_is_left_out_and_said(tmp_path: Path) -> None:
