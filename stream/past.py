@@ -1,8 +1,8 @@
 """All windows of a stream in order, the old ones as plain numbers.
 
 Windows, runs and lists of runs are ten objects and more a hop, through all of which Python's garbage collector would
-walk now and then, in the middle of a hop: a pause that grows with the stream (`python -m benchmarks.long_stream`, longest
-hop). Into numbers, arrays and tuples of them it does not look.
+walk now and then, in the middle of a hop: a pause that grows with the stream (the longest hop that
+`python -m benchmarks.long_stream` prints). Into numbers, arrays and tuples of them it does not look.
 """
 
 from __future__ import annotations
