@@ -30,11 +30,12 @@ from stream.identity import find_speakers
 from stream.segments import Segment
 from stream.stitcher import Stitcher
 from stream.stitcher_config import StitcherConfig
+from stream.ties import Ties
 
 GRID = {
-    "cluster_distance": (0.35, 0.4, 0.45, 0.5, 0.53, 0.55, 0.58, 0.6, 0.65),
-    "join_cosine": (0.6, 0.64, 0.66, 0.68, 0.7, 0.72, 0.76, 0.8),
-    "join_light_s": (10.0, 20.0, 30.0, 60.0),
+    "cluster_distance": (0.5, 0.55, 0.6, 0.65),
+    "join_cosine": (0.6, 0.62, 0.64, 0.66, 0.68, 0.7, 0.72),
+    "split_apart": (0.3, 0.34, 0.36, 0.38, 0.4, 0.42, 0.46),
 }
 
 
@@ -43,6 +44,7 @@ class Heard:
     """The segments of one recording that are somebody's, and the number of the true speaker of each."""
 
     segments: list[Segment]
+    ties: Ties
     speakers: NDArray[np.int64]
 
 
@@ -56,12 +58,12 @@ def hear(recording: Recording) -> Heard:
     config = stitcher.config
     found = [s for s in stitcher.store.segments if s.shapes_clusters(config) and truth[max(0, s.start) : s.end].any()]
     speakers = [int(truth[max(0, s.start) : s.end].sum(axis=0).argmax()) for s in found]
-    return Heard(found, np.array(speakers, np.int64))
+    return Heard(found, stitcher.store.ties, np.array(speakers, np.int64))
 
 
 def error(heard: Heard, config: StitcherConfig, table: CosineTable) -> float:
     """Share of the clean speech that is in another cluster than its speaker's; every segment goes to the nearest."""
-    found = find_speakers(heard.segments, config, table)
+    found = find_speakers(heard.segments, config, table, heard.ties)
     weights = np.array([s.clean_frames for s in found.members], np.float64)
     vectors = np.stack([s.vector for s in found.members if s.vector is not None])
     nearest = (vectors @ found.centroids.T).argmax(axis=1)

@@ -103,13 +103,8 @@ def centroids(vectors: Floats, weights: Floats, clusters: Ints) -> Floats:
     return unit(np.array(sums, np.float32).reshape(count, vectors.shape[1]))
 
 
-def join_clusters(
-    vectors: Floats, weights: Floats, clusters: Ints, cosine: float, noise_s: float, light_s: float = np.inf
-) -> Ints:
+def join_clusters(vectors: Floats, weights: Floats, clusters: Ints, cosine: float, noise_s: float) -> Ints:
     """Join clusters, the most alike first, while the cosine of their means, freed of noise, is at least `cosine`.
-
-    Of two that join, one has at most `light_s` of speech: what average linkage has left apart of much speech is two
-    voices, however alike; of little, it may be one voice's unusual words.
 
     An embedding of w seconds is a voice and noise: its expected cosine with the voice's own direction is
     sqrt(w / (w + noise_s)), that of a mean of many the same for the sum of their seconds. So two means of w and v
@@ -127,7 +122,7 @@ def join_clusters(
     name = np.arange(count)
     while len(mass) > 1:
         means = unit(sums) * np.sqrt((mass + noise_s) / mass)[:, None]
-        alike = np.where(np.minimum.outer(mass, mass) <= light_s, product(means, means.T), -np.inf)
+        alike = product(means, means.T)
         np.fill_diagonal(alike, -np.inf)
         into, gone = sorted(np.unravel_index(int(alike.argmax()), alike.shape))
         if alike[into, gone] < cosine:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from stream.clustering import CosineTable, average_linkage, centroids, join_clusters, name_clusters, product
 from stream.segments import Segment
+from stream.splitting import split_clusters
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
+from stream.ties import Ties
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -49,9 +51,9 @@ class Found:
 
 
 def find_speakers(
-    segments: list[Segment], config: StitcherConfig, table: CosineTable, waiting: Collection[int] = ()
+    segments: list[Segment], config: StitcherConfig, table: CosineTable, ties: Ties, waiting: Collection[int] = ()
 ) -> Found:
-    """Cluster the segments that are long enough, by average linkage and then by the clusters' means.
+    """Cluster the segments that are long enough: by average linkage, by the clusters' means, and by their halves.
 
     Clusters that are heavy enough are speakers, and so are the heaviest one and those with a segment in `waiting`.
     """
@@ -61,9 +63,11 @@ def find_speakers(
     if not members:
         return Found([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32))
     vectors = np.stack(parts)
-    clusters = average_linkage(table.among(parts), weights, config.cluster_distance)
-    light_s = max(config.join_light_s, config.join_light_share * float(weights.sum()))
-    clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s, light_s)
+    cosines = table.among(parts)
+    clusters = average_linkage(cosines, weights, config.cluster_distance)
+    clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
+    together, apart = ties.among(members)
+    clusters = split_clusters(cosines, weights, clusters, together, apart, config)
     mass = np.bincount(clusters, weights)
     share = config.cluster_keep_share * float(mass.sum())
     keep = mass >= min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
@@ -91,12 +95,12 @@ class Speakers:
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
 
-    def cluster(self, segments: list[Segment], horizon_frame: int) -> None:
+    def cluster(self, segments: list[Segment], ties: Ties, horizon_frame: int) -> None:
         """Cluster all segments that are long enough, name the clusters, and confirm or absorb tentative speakers.
 
         Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
         """
-        found = find_speakers(segments, self._config, self._table, self._waiting(horizon_frame))
+        found = find_speakers(segments, self._config, self._table, ties, self._waiting(horizon_frame))
         if not found.members:
             return
         names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)

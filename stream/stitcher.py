@@ -104,7 +104,7 @@ class Stitcher:
         Nothing that `assign` ever decided has a part in it: the result is that of the recording.
         """
         config = self.config
-        self._found = found = find_speakers(self.store.segments, config, CosineTable())
+        self._found = found = find_speakers(self.store.segments, config, CosineTable(), self.store.ties)
         votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
             block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)
@@ -142,7 +142,7 @@ class Stitcher:
             return ()
         self._clustered_frame = horizon_frame
         before = set(self.speakers.ids)
-        self.speakers.cluster(self.store.segments, horizon_frame)
+        self.speakers.cluster(self.store.segments, self.store.ties, horizon_frame)
         return tuple(self._changes(before))
 
     def _changes(self, before: set[int]) -> Iterator[Change]:

@@ -43,12 +43,17 @@ class StitcherConfig:
     # Clustering of segments.
     cluster_interval_s: float = 1.0  # between two clusterings
     cluster_segment_s: float = 0.6  # shorter segments are too noisy to shape clusters
-    cluster_distance: float = 0.5  # 1 - mean cosine at which average linkage stops: clusters of one voice, not yet all
+    cluster_distance: float = 0.6  # 1 - mean cosine at which average linkage stops: most voices are whole, few mixed
     join_noise_s: float = 2.0  # speech whose embedding is as much noise as voice; .69 at 3 s in quiet would be 1.4
     # The demo recording's speakers, on one telephone line, have .6 by this measure; voices of one person have 1.
     join_cosine: float = 0.66  # of two clusters' means, freed of noise, from which on they are one speaker
-    join_light_s: float = 30.0  # of the lighter of two clusters that are joined, at most ...
-    join_light_share: float = 0.1  # ... or this share of all clustered speech
+    # The halves of a cluster are one voice from this cosine on: join_cosine + split_apart (1 - held together)
+    # + split_light ln(lighter half / split_light_s); splitting.two_voices. Each is amid values that err alike.
+    split_apart: float = 0.4  # cosine that halves must have more where windows do not hold them together at all
+    split_light: float = 0.2  # cosine that they may have less for each factor e by which one has less speech ...
+    split_light_s: float = 30.0  # ... than this, in which a voice has made most of its sounds
+    split_least_s: float = 8.0  # of each half: with less, two sentences of one voice may be as unlike as two voices
+    split_doubt_windows: float = 10.0  # added to what windows say, for and against: half of those that see a segment
     cluster_keep_share: float = 0.1  # of all clustered speech that makes a cluster a speaker ...
     cluster_keep_min_s: float = 1.0  # ... but not less than this, or the first words would be several people ...
     cluster_keep_max_s: float = 5.0  # ... and this is always enough

@@ -79,15 +79,6 @@ def test_means_freed_of_noise_join_by_voice_however_loud_the_noise(seed: int, no
     assert join_clusters(vectors, weights, clusters, 0.75, noise_s).tolist() == (clusters // 2).tolist()
 
 
-def test_two_heavy_clusters_are_not_joined():
-    vectors, weights, clusters = voices_with_noise(0, 1.0, cosine=0.5)
-    lightest_of_pairs = [min(weights[clusters == k].sum() for k in pair) for pair in ((0, 1), (2, 3))]
-    light_s = float(np.mean(lightest_of_pairs))
-    joined = join_clusters(vectors, weights, clusters, 0.75, 1.0, light_s)
-    expected = [clusters // 2 * 2 if lightest <= light_s else clusters for lightest in lightest_of_pairs]
-    assert partition(joined) == partition(np.where(clusters < 2, *expected))
-
-
 def test_joining_stops_at_the_cosine():
     vectors, weights, clusters = voices_with_noise(0, 1.0, cosine=0.8)
     assert join_clusters(vectors, weights, clusters, 0.9, 1.0).tolist() == (clusters // 2).tolist()

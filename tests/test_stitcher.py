@@ -16,6 +16,7 @@ from stream.labels import Labels
 from stream.segments import find_runs
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
+from stream.ties import Ties
 from stream.timeline import Timeline
 from stream.windows import HOP_FRAMES, WINDOW_FRAMES
 
@@ -200,6 +201,20 @@ def test_a_small_segment_store_still_knows_everybody():
     assert max(held) < 60
     assert max(held[-100:]) > 20
     assert agreement(truth, stitcher.finish()) > 0.97
+    condensed = [segment for segment in stitcher.store.segments if segment.parts > 1]
+    together, apart = stitcher.store.ties.among(condensed)
+    assert (together.diagonal() > 10 * apart.diagonal()).all()
+
+
+def test_two_who_sound_alike_are_two_where_windows_tell_them_apart():
+    truth = random_turns(2, 2, length_s=120)
+    conversation = Conversation(truth, 2)
+    conversation.voices[1] = 0.85 * conversation.voices[0] + np.sqrt(1 - 0.85**2) * conversation.voices[1]
+    stitcher = Stitcher()
+    _, final = conversation.run(stitcher)
+    assert agreement(truth, final) > 0.97
+    stitcher.store.ties = Ties()  # as if no window had told anything
+    assert agreement(truth, stitcher.finish()) < 0.8
 
 
 @pytest.mark.parametrize("segments_most", [40, 300])
