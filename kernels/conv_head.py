@@ -58,10 +58,10 @@ class ConvHead:
     @cached_property
     def packed(self) -> Any:
         """All weights in one array for the CPU."""
-        layers = [self.stem, self.squash, self.tdnn]
-        for block in self.blocks:
-            layers += [layer for layer in (block.conv1, block.conv2, block.shortcut) if layer is not None]
-        return cpu.Packed([(layer.matrix, layer.bias) for layer in layers])
+        as_it_is = [self.stem, self.tdnn, *(block.shortcut for block in self.blocks if block.shortcut is not None)]
+        three_taps = [self.squash, *(conv for block in self.blocks for conv in (block.conv1, block.conv2))]
+        layers = [(layer.matrix, layer.bias) for layer in as_it_is]
+        return cpu.Packed(layers + [(cpu.fast(layer.matrix), layer.bias) for layer in three_taps])
 
 
 def conv_head_ops(features: Any, head: ConvHead) -> Any:
