@@ -85,7 +85,7 @@ def _skip(values):
 def _four_times(conv, t, workspace, weights, sums, products, nothing):
     """Outputs of times t to t + 3; sums and products: scratch."""
     none, panel_size = np.float32(-np.inf), PRODUCTS * conv.depth * COLUMNS
-    transform_inputs(workspace, conv.x + t * conv.x_time, conv.x_time, conv.x_time, sums)
+    transform_inputs(workspace, conv.x + t * conv.x_time, conv.x_time, conv.x_time, sums, 0, conv.x_time)
     for first in range(0, conv.rows, ROWS):
         for panel in range(conv.panels):
             for j in range(PRODUCTS):

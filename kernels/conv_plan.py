@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -127,10 +128,13 @@ class Plan:
         for grid in self._grids:
             grid.clear_border(workspace)
         self.features.view(workspace)[1 : 1 + self._steps, 1:-1, 0] = features
-        plan = np.array([tuple(conv[name] for name in CONV.names or ()) for conv in self._convs], CONV)
-        run(convolve, len(plan), plan, workspace, self._packed.weights, NOTHING)
+        run(convolve, len(self._records), self._records, workspace, self._packed.weights, NOTHING)
         result: np.ndarray = out.view(workspace).reshape(-1, out.channels)[: (self._steps + 1) // 2]
         return result
+
+    @cached_property
+    def _records(self) -> np.ndarray:
+        return np.array([tuple(conv[name] for name in CONV.names or ()) for conv in self._convs], CONV)
 
     def _grid(self, times: int, rows: int, channels: int, border: tuple[int, int]) -> Grid:
         offset = -(-self._grids[-1].end // 16) * 16 if self._grids else 0

@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from kernels.backend import cpu_threads
+from kernels.backend import team_threads
 from kernels.frames import empty, flat, panels, roomy
 from kernels.jit import compiled
 from kernels.simd import LANES, add, broadcast, div, floor, fma, load, maximum, minimum, mul, power_of_two, splat, store
@@ -245,8 +245,13 @@ def bilstm_cpu(x: Any, weights: Any, state: Any) -> tuple[np.ndarray, tuple[np.n
     if state is not None:
         h[...], c[...] = state
     y = empty(batch, frames, 2 * weights.hidden)
-    rows = max(1, min(ROWS, -(-2 * batch // cpu_threads())))
-    sizes = (batch, frames, weights.hidden, -(-batch // -(-batch // rows)))  # as even as it goes: one row alone costs two
+    rows = max(1, min(ROWS, -(-2 * batch // team_threads())))
+    sizes = (
+        batch,
+        frames,
+        weights.hidden,
+        -(-batch // -(-batch // rows)),
+    )  # as even as it goes: one row alone costs two
     source = flat(x), x.strides[1] // 4, x.strides[0] // 4, depth
     target = h.reshape(-1), c.reshape(-1), flat(y), y.strides[0] // 4
     run(_layer, 1, *source, *weights.cpu_packed, *target, sizes, NOTHING)

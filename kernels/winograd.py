@@ -37,22 +37,22 @@ def transform_taps(weight: np.ndarray) -> np.ndarray:
 
 
 @_jit
-def transform_inputs(x, x0, step, count, out):
-    """The sums v_0 .. v_5 of the six stretches of `count` values at x0, x0 + step, ...: out[j * step:], flat.
+def transform_inputs(x, x0, step, count, out, out0, out_step):
+    """The sums v_0 .. v_5 of the six stretches of `count` values at x0, x0 + step, ...; v_j at out0 + j out_step; flat.
 
-    `count` is a multiple of LANES and at most `step`.
+    `count` is rounded up to whole vectors.
     """
     four, minus_five, two = splat(np.float32(4)), splat(np.float32(-5)), splat(np.float32(2))
     minus_four, minus_two = splat(np.float32(-4)), splat(np.float32(-2))
     for c in range(0, count, LANES):
-        i = x0 + c
+        i, o = x0 + c, out0 + c
         d0, d1, d2 = load(x, i), load(x, i + step), load(x, i + 2 * step)
         d3, d4, d5 = load(x, i + 3 * step), load(x, i + 4 * step), load(x, i + 5 * step)
-        store(out, c, fma(four, d0, fma(minus_five, d2, d4)))
+        store(out, o, fma(four, d0, fma(minus_five, d2, d4)))
         even, odd = fma(minus_four, d2, d4), fma(minus_four, d1, d3)
-        store(out, c + step, add(even, odd))
-        store(out, c + 2 * step, sub(even, odd))
+        store(out, o + out_step, add(even, odd))
+        store(out, o + 2 * out_step, sub(even, odd))
         even, odd = sub(d4, d2), sub(d3, d1)
-        store(out, c + 3 * step, fma(two, odd, even))
-        store(out, c + 4 * step, fma(minus_two, odd, even))
-        store(out, c + 5 * step, fma(four, d1, fma(minus_five, d3, d5)))
+        store(out, o + 3 * out_step, fma(two, odd, even))
+        store(out, o + 4 * out_step, fma(minus_two, odd, even))
+        store(out, o + 5 * out_step, fma(four, d1, fma(minus_five, d3, d5)))
