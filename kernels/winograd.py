@@ -1,4 +1,4 @@
-"""Short convolutions over time with fewer products: 6 for 4 outputs of 3 taps (instead of 12), or 2 of 5 (instead of 10).
+"""Short convolutions over time by fewer products: 6 for 4 outputs of 3 taps (not 12), or for 2 of 5 taps (not 10).
 
 Winograd's minimal filtering F(4, 3) and F(2, 5) at the points 0, 1, -1, 2, -2 and infinity (Winograd 1980; Lavin & Gray
 2016, https://arxiv.org/abs/1509.09308). Both see 6 inputs d and make the same six sums v of them, whatever the filter:
