@@ -16,7 +16,7 @@ from stream.diarizer import Diarizer
 from stream.server import Server, model_names
 from stream.server_config import ServerConfig, ServerError
 
-SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model thread needs it often and shortly
+SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model threads need it often and shortly
 
 
 def config_of(args: Namespace) -> ServerConfig:

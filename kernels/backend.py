@@ -32,6 +32,8 @@ __all__ = [
     "on_cuda",
     "on_metal",
     "openblas",
+    "share_cores",
+    "team_threads",
 ]
 
 OPENBLAS_PACKAGE = "cmeel-openblas"
@@ -152,6 +154,20 @@ def like(x: Any, y: Any) -> Any:
 def cpu_threads() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_sharers = 1
+
+
+def share_cores(computations: int) -> None:
+    """So many computations go on at once from now on; each gets its part of the cores."""
+    global _sharers
+    _sharers = computations
+
+
+def team_threads() -> int:
+    """Threads that one computation on the CPU may use now, at least 1."""
+    return max(1, cpu_threads() // _sharers)
 
 
 def describe() -> Backend:

@@ -9,18 +9,22 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.jit import compiled
+from kernels.simd import LANES, add, fma, load, maximum, splat, store, sub
 from kernels.team import claim, finish, wait
 from kernels.tile import COLUMNS, ROWS, tile
+from kernels.winograd import PRODUCTS, transform_inputs
 
 SEGMENT_STEPS = 100
-CHUNK_TIMES = 8
+CHUNK_TIMES = 8  # a multiple of BLOCK_TIMES
+BLOCK_TIMES = 4  # outputs that `kernels.winograd` makes of 6 inputs
 _jit = compiled(fastmath={"contract", "nnan", "nsz"})
 
 
 # A convolution inside one workspace: the offsets of its operands and their steps per time and per row. Each of `times`
 # time steps has `rows` outputs (a multiple of ROWS) of `panels` * COLUMNS channels; an output sums `taps` stretches of
-# `depth` inputs, `tap_step` apart. `beside` is added where it is not negative.
-_SIZES = ("times", "rows", "panels", "taps", "tap_step", "depth", "weight", "bias", "relu")
+# `depth` inputs, `tap_step` apart. `beside` is added where it is not negative. `fast`: three taps `x_time` apart, whose
+# weights are those of `winograd.transform_taps`; the input then reaches zeros behind the last time.
+_SIZES = ("times", "rows", "panels", "taps", "tap_step", "depth", "weight", "bias", "relu", "fast")
 _OPERANDS = ("x", "x_time", "x_row", "beside", "beside_time", "beside_row", "out", "out_time", "out_row")
 CONV = np.dtype([(name, np.int64) for name in _SIZES + _OPERANDS])
 
@@ -28,13 +32,23 @@ CONV = np.dtype([(name, np.int64) for name in _SIZES + _OPERANDS])
 @_jit
 def convolve(plan, workspace, weights, nothing, counters):
     """Runs the convolutions of `plan` one after the other; weights: all panels and biases in one array."""
+    most = 0
+    for conv in plan:
+        most = max(most, conv.x_time if conv.fast else 0)
+    sums, products = np.empty(PRODUCTS * most + 16, np.float32), np.empty(PRODUCTS * ROWS * COLUMNS + 16, np.float32)
+    sums, products = sums[_skip(sums) :], products[_skip(products) :]
     for phase in range(len(plan)):
         conv = plan[phase]
         chunks = (conv.times + CHUNK_TIMES - 1) // CHUNK_TIMES
         chunk = claim(counters, phase)
         while chunk < chunks:
-            for t in range(chunk * CHUNK_TIMES, min(conv.times, (chunk + 1) * CHUNK_TIMES)):
-                _one_time(conv, t, workspace.ctypes.data, weights.ctypes.data, nothing.ctypes.data)
+            first, last = chunk * CHUNK_TIMES, min(conv.times, (chunk + 1) * CHUNK_TIMES)
+            if conv.fast:
+                for t in range(first, last, BLOCK_TIMES):
+                    _four_times(conv, t, workspace, weights, sums, products, nothing)
+            else:
+                for t in range(first, last):
+                    _one_time(conv, t, workspace.ctypes.data, weights.ctypes.data, nothing.ctypes.data)
             finish(counters, phase)
             chunk = claim(counters, phase)
         wait(counters, phase, chunks)
@@ -59,6 +73,54 @@ def _one_time(conv, t, workspace, weights, nothing):
                 weights + 4 * (conv.bias + panel * COLUMNS),
                 beside, beside_row, out + 4 * panel * COLUMNS, conv.out_row, floor,
             )  # fmt: skip
+
+
+@_jit
+def _skip(values):
+    """Floats to the next cache line."""
+    return (-values.ctypes.data % 64) // 4
+
+
+@_jit
+def _four_times(conv, t, workspace, weights, sums, products, nothing):
+    """Outputs of times t to t + 3; sums and products: scratch."""
+    none, panel_size = np.float32(-np.inf), PRODUCTS * conv.depth * COLUMNS
+    transform_inputs(workspace, conv.x + t * conv.x_time, conv.x_time, conv.x_time, sums, 0, conv.x_time)
+    for first in range(0, conv.rows, ROWS):
+        for panel in range(conv.panels):
+            for j in range(PRODUCTS):
+                tile(
+                    sums.ctypes.data + 4 * (j * conv.x_time + first * conv.x_row), conv.x_row, 1, 0, conv.depth,
+                    weights.ctypes.data + 4 * (conv.weight + panel * panel_size + j * conv.depth * COLUMNS),
+                    nothing.ctypes.data, nothing.ctypes.data, 0,
+                    products.ctypes.data + 4 * j * ROWS * COLUMNS, COLUMNS, none,
+                )  # fmt: skip
+            for c in range(0, COLUMNS, LANES):
+                _add_products(conv, t, first, panel * COLUMNS + c, products, c, workspace, weights)
+
+
+@_jit
+def _add_products(conv, t, first, channel, products, c, workspace, weights):
+    """LANES channels of ROWS outputs at four times, of their six products each."""
+    size, count = ROWS * COLUMNS, min(BLOCK_TIMES, conv.times - t)
+    two, four, eight = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(8))
+    bias, floor = load(weights, conv.bias + channel), splat(np.float32(0) if conv.relu else np.float32(-np.inf))
+    for row in range(ROWS):
+        i = row * COLUMNS + c
+        m1, m2 = load(products, i + size), load(products, i + 2 * size)
+        m3, m4 = load(products, i + 3 * size), load(products, i + 4 * size)
+        even, odd, even2, odd2 = add(m1, m2), sub(m1, m2), add(m3, m4), sub(m3, m4)
+        y0 = add(load(products, i), add(even, even2))
+        y1, y2 = fma(two, odd2, odd), fma(four, even2, even)
+        y3 = add(fma(eight, odd2, odd), load(products, i + 5 * size))
+        to = conv.out + t * conv.out_time + (first + row) * conv.out_row + channel
+        beside = conv.beside + t * conv.beside_time + (first + row) * conv.beside_row + channel
+        for n, y in enumerate((y0, y1, y2, y3)):
+            if n < count:
+                y = add(y, bias)
+                if conv.beside >= 0:
+                    y = add(y, load(workspace, beside + n * conv.beside_time))
+                store(workspace, to + n * conv.out_time, maximum(y, floor))
 
 
 @_jit

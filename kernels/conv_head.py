@@ -6,8 +6,9 @@ Batch norm is folded into the weights. Frequency is halved three times, 80 -> 10
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,10 +59,25 @@ class ConvHead:
     @cached_property
     def packed(self) -> Any:
         """All weights in one array for the CPU."""
-        layers = [self.stem, self.squash, self.tdnn]
+        as_it_is = [self.stem, self.tdnn, *(block.shortcut for block in self.blocks if block.shortcut is not None)]
+        three_taps = [self.squash, *(conv for block in self.blocks for conv in (block.conv1, block.conv2))]
+        layers = [(layer.matrix, layer.bias) for layer in as_it_is]
+        return cpu.Packed(layers + [(cpu.fast(layer.matrix), layer.bias) for layer in three_taps])
+
+    @cached_property
+    def plan(self) -> Callable[[int, int], tuple[Any, Any]]:
+        """The plan for so many steps and frequencies, and its result; crops come in few lengths."""
+        return lru_cache(maxsize=256)(self._plan)
+
+    def _plan(self, steps: int, frequencies: int) -> tuple[Any, Any]:
+        plan = cpu.Plan(self.packed, steps, frequencies)
+        x = plan.conv3x3(plan.features, self.stem.bias)
         for block in self.blocks:
-            layers += [layer for layer in (block.conv1, block.conv2, block.shortcut) if layer is not None]
-        return cpu.Packed([(layer.matrix, layer.bias) for layer in layers])
+            y = plan.conv3x3(x, block.conv1.bias, stride=1 if block.shortcut is None else 2)
+            beside = x if block.shortcut is None else plan.pointwise(x, block.shortcut.bias)
+            x = plan.conv3x3(y, block.conv2.bias, beside=beside)
+        squashed = plan.conv3x3(x, self.squash.bias, stride=2, border=(2, 0))
+        return plan, plan.over_time(squashed, self.tdnn.bias)
 
 
 def conv_head_ops(features: Any, head: ConvHead) -> Any:
@@ -97,11 +113,6 @@ def _conv3x3_ops(x: Any, layer: Affine, stride: int = 1, beside: Any = 0.0) -> A
 
 
 def _conv_head_cpu(features: np.ndarray, head: ConvHead) -> np.ndarray:
-    plan = cpu.Plan(head.packed, *features.shape)
-    x = plan.conv3x3(plan.features, head.stem.bias)
-    for block in head.blocks:
-        y = plan.conv3x3(x, block.conv1.bias, stride=1 if block.shortcut is None else 2)
-        beside = x if block.shortcut is None else plan.pointwise(x, block.shortcut.bias)
-        x = plan.conv3x3(y, block.conv2.bias, beside=beside)
-    squashed = plan.conv3x3(x, head.squash.bias, stride=2, border=(2, 0))
-    return plan.run(features, plan.over_time(squashed, head.tdnn.bias))
+    plan, out = head.plan(*features.shape)
+    result: np.ndarray = plan.run(features, out)
+    return result

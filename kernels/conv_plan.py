@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from kernels.camplusplus_cpu import CONV, convolve
+from kernels.camplusplus_cpu import BLOCK_TIMES, CONV, convolve
 from kernels.team import run
 from kernels.tile import COLUMNS, NOTHING, ROWS, aligned_copy, aligned_empty, pack, round_up
+from kernels.winograd import transform_taps
+
+
+def fast(matrix: np.ndarray) -> np.ndarray:
+    """The matrix of a convolution with three taps over time, (3 K, out), as `winograd` wants it: (6 K, out)."""
+    return transform_taps(matrix.reshape(3, -1, matrix.shape[1])).reshape(-1, matrix.shape[1])
 
 
 class Packed:
@@ -32,7 +39,10 @@ class Packed:
 
 @dataclass(frozen=True)
 class Grid:
-    """Activations (times, rows, channels) at `offset`, with a border of zeros in time and over the rows."""
+    """Activations (times, rows, channels) at `offset`, with a border of zeros in time and over the rows.
+
+    Behind the last time there are zeros up to a multiple of BLOCK_TIMES as well.
+    """
 
     offset: int
     times: int
@@ -49,18 +59,21 @@ class Grid:
         return self.offset + self.border[0] * self.time_size + self.border[1] * self.channels
 
     @property
+    def behind(self) -> int:
+        return self.border[0] + -self.times % BLOCK_TIMES
+
+    @property
     def end(self) -> int:
-        return self.offset + (self.times + 2 * self.border[0]) * self.time_size
+        return self.offset + (self.border[0] + self.times + self.behind) * self.time_size
 
     def view(self, workspace: np.ndarray) -> np.ndarray:
         return workspace[self.offset : self.end].reshape(-1, self.rows + 2 * self.border[1], self.channels)
 
     def clear_border(self, workspace: np.ndarray) -> None:
-        view = self.view(workspace)
-        for axis, border in enumerate(self.border):
-            if border:
-                along = np.moveaxis(view, axis, 0)
-                along[:border] = along[-border:] = 0
+        view, (times, rows) = self.view(workspace), self.border
+        view[:times] = view[times + self.times :] = 0
+        if rows:
+            view[:, :rows] = view[:, -rows:] = 0
 
 
 class Plan:
@@ -80,10 +93,15 @@ class Plan:
         beside: Grid | None = None,
         border: tuple[int, int] = (1, 1),
     ) -> Grid:
-        """3x3 convolution, plus `beside`, ReLU; `stride` is over frequency; `border` is that of the result."""
+        """3x3 convolution, plus `beside`, ReLU; `stride` is over frequency; `border` is that of the result.
+
+        Where x has more than one channel, the weights are those of `fast`.
+        """
         out = self._grid(self._steps, x.rows // stride, len(bias), border)
         corner = x.origin - x.time_size - x.channels
         self._add(x, corner, stride * x.channels, bias, out, taps=3, tap_step=x.time_size)
+        if x.channels > 1:
+            self._convs[-1] |= {"fast": True, "depth": 3 * x.channels}
         if beside is not None:
             self._convs[-1] |= {"beside": beside.origin, "beside_time": beside.time_size, "beside_row": beside.channels}
         return out
@@ -109,11 +127,14 @@ class Plan:
         workspace = aligned_empty(self._grids[-1].end + behind)
         for grid in self._grids:
             grid.clear_border(workspace)
-        self.features.view(workspace)[1:-1, 1:-1, 0] = features
-        plan = np.array([tuple(conv[name] for name in CONV.names or ()) for conv in self._convs], CONV)
-        run(convolve, len(plan), plan, workspace, self._packed.weights, NOTHING)
+        self.features.view(workspace)[1 : 1 + self._steps, 1:-1, 0] = features
+        run(convolve, len(self._records), self._records, workspace, self._packed.weights, NOTHING)
         result: np.ndarray = out.view(workspace).reshape(-1, out.channels)[: (self._steps + 1) // 2]
         return result
+
+    @cached_property
+    def _records(self) -> np.ndarray:
+        return np.array([tuple(conv[name] for name in CONV.names or ()) for conv in self._convs], CONV)
 
     def _grid(self, times: int, rows: int, channels: int, border: tuple[int, int]) -> Grid:
         offset = -(-self._grids[-1].end // 16) * 16 if self._grids else 0
@@ -125,8 +146,9 @@ class Plan:
         self, x: Grid, first: int, row: int, bias: np.ndarray, out: Grid, taps: int = 1, tap_step: int = 0
     ) -> None:
         weight, bias_at, depth = self._packed.find(bias)
-        sizes = {"times": out.times, "rows": out.rows, "panels": len(bias) // COLUMNS, "relu": True}
+        sizes = {"times": out.times, "rows": out.rows, "panels": len(bias) // COLUMNS}
+        kind = {"relu": True, "fast": False}
         sums = {"taps": taps, "tap_step": tap_step, "depth": depth // taps, "weight": weight, "bias": bias_at}
         inputs = {"x": first, "x_time": x.time_size, "x_row": row, "beside": -1, "beside_time": 0, "beside_row": 0}
         outputs = {"out": out.origin, "out_time": out.time_size, "out_row": out.channels}
-        self._convs.append(sizes | sums | inputs | outputs)
+        self._convs.append(sizes | kind | sums | inputs | outputs)

@@ -32,7 +32,8 @@ class Conv:
 
     @cached_property
     def packed(self) -> tuple[np.ndarray, np.ndarray]:
-        return cpu.pack_conv(np.asarray(self.weight), np.asarray(self.bias))
+        weight, bias = np.asarray(self.weight), np.asarray(self.bias)
+        return cpu.pack_linear(weight[:, 0], bias) if weight.shape[1] == 1 else cpu.pack_conv(weight, bias)
 
 
 def instance_norm_leaky(x: Any, total: Any, total_square: Any, weight: Any, bias: Any, eps: float, slope: float) -> Any:
@@ -69,8 +70,8 @@ def conv_pool(x: Any, conv: Conv, use_kernel: bool = True) -> tuple[Any, Any, An
     channels, taps, depth = conv.weight.shape
     if x.ndim != 3 or x.shape[1] < taps + POOL - 1 or x.shape[2] != depth:
         raise ValueError(f"expected x (B, T, {depth}) with T at least {taps + POOL - 1}, got {tuple(x.shape)}")
-    if use_kernel and on_cpu() and cpu is not None:
-        pooled, total, square = cpu.conv_pool_cpu(x, conv.packed, taps, channels)
+    if use_kernel and on_cpu() and cpu is not None and taps == cpu.TAPS:
+        pooled, total, square = cpu.conv_pool_cpu(x, conv.packed, channels)
         return like(x, pooled), like(x, total), like(x, square)
     return conv_pool_ops(x, conv)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from kernels.backend import cpu_threads
+from kernels.backend import team_threads
 from kernels.frames import empty, flat, panels, roomy
 from kernels.jit import compiled
 from kernels.simd import LANES, add, broadcast, div, floor, fma, load, maximum, minimum, mul, power_of_two, splat, store
@@ -83,6 +83,56 @@ def _gates_of_one(gates, inputs, i0, h, h0, w, w0, hidden):
 
 
 @_jit
+def _gates_of_two(gates, inputs, i0, row, h, h0, h_row, w, w0, hidden):
+    """The same for 2 batch rows (`row`, `h_row` elements apart), 4 vectors of gates at a time."""
+    for j in range(0, 4 * hidden, 4 * LANES):
+        i = i0 + j
+        a, b, c, d = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
+        i += row
+        e, f, g, o = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
+        k = w0 + j // BLOCK * BLOCK * hidden + j % BLOCK
+        for unit in range(h0, h0 + hidden):
+            p, q, r, t = load(w, k), load(w, k + LANES), load(w, k + 2 * LANES), load(w, k + 3 * LANES)
+            s = broadcast(h, unit)
+            a, b, c, d = fma(s, p, a), fma(s, q, b), fma(s, r, c), fma(s, t, d)
+            s = broadcast(h, unit + h_row)
+            e, f, g, o = fma(s, p, e), fma(s, q, f), fma(s, r, g), fma(s, t, o)
+            k += BLOCK
+        to = j
+        for values in ((a, b, c, d), (e, f, g, o)):
+            for n, value in enumerate(values):
+                store(gates, to + n * LANES, value)
+            to += 4 * hidden
+
+
+@_jit
+def _gates_of_three(gates, inputs, i0, row, h, h0, h_row, w, w0, hidden):
+    """The same for 3 batch rows, 4 vectors of gates at a time."""
+    for j in range(0, 4 * hidden, 4 * LANES):
+        i = i0 + j
+        a, b, c, d = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
+        i += row
+        e, f, g, o = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
+        i += row
+        u, v, x, y = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
+        k = w0 + j // BLOCK * BLOCK * hidden + j % BLOCK
+        for unit in range(h0, h0 + hidden):
+            p, q, r, t = load(w, k), load(w, k + LANES), load(w, k + 2 * LANES), load(w, k + 3 * LANES)
+            s = broadcast(h, unit)
+            a, b, c, d = fma(s, p, a), fma(s, q, b), fma(s, r, c), fma(s, t, d)
+            s = broadcast(h, unit + h_row)
+            e, f, g, o = fma(s, p, e), fma(s, q, f), fma(s, r, g), fma(s, t, o)
+            s = broadcast(h, unit + 2 * h_row)
+            u, v, x, y = fma(s, p, u), fma(s, q, v), fma(s, r, x), fma(s, t, y)
+            k += BLOCK
+        to = j
+        for values in ((a, b, c, d), (e, f, g, o), (u, v, x, y)):
+            for n, value in enumerate(values):
+                store(gates, to + n * LANES, value)
+            to += 4 * hidden
+
+
+@_jit
 def _gates_of_four(gates, inputs, i0, row, h, h0, h_row, w, w0, hidden):
     """The same for 4 batch rows (`row`, `h_row` elements apart), 2 vectors of gates at a time."""
     width = 4 * hidden
@@ -145,17 +195,21 @@ def _steps(direction, rows, first, count, hidden, inputs, w, h, c, y, y_batch):
     Shapes: inputs (ROWS, CHUNK, 4H) of these frames; w as packed; h and c (B, 2, H), y (B, ..., 2, H): all flat.
     """
     width, span, w0 = 4 * hidden, 2 * hidden, direction * 4 * hidden * hidden
-    s0, together = rows[0] * span + direction * hidden, rows[1] - rows[0] == ROWS
+    s0, many = rows[0] * span + direction * hidden, rows[1] - rows[0]
     gates = np.empty(ROWS * width, np.float32)
     for step in range(count):
         t = step if direction == 0 else count - 1 - step
-        if together:
+        if many == 1:
+            _gates_of_one(gates, inputs, t * width, h, s0, w, w0, hidden)
+        elif many == 2:
+            _gates_of_two(gates, inputs, t * width, CHUNK * width, h, s0, span, w, w0, hidden)
+        elif many == 3:
+            _gates_of_three(gates, inputs, t * width, CHUNK * width, h, s0, span, w, w0, hidden)
+        else:
             _gates_of_four(gates, inputs, t * width, CHUNK * width, h, s0, span, w, w0, hidden)
-        for r in range(rows[1] - rows[0]):
-            if not together:
-                _gates_of_one(gates, inputs, (r * CHUNK + t) * width, h, s0 + r * span, w, w0, hidden)
+        for r in range(many):
             y0 = (rows[0] + r) * y_batch + (first + t) * span + direction * hidden
-            _cell(gates, r * width if together else 0, c, h, s0 + r * span, y, y0, hidden)
+            _cell(gates, r * width, c, h, s0 + r * span, y, y0, hidden)
 
 
 @_jit
@@ -191,7 +245,13 @@ def bilstm_cpu(x: Any, weights: Any, state: Any) -> tuple[np.ndarray, tuple[np.n
     if state is not None:
         h[...], c[...] = state
     y = empty(batch, frames, 2 * weights.hidden)
-    sizes = (batch, frames, weights.hidden, max(1, min(ROWS, -(-2 * batch // cpu_threads()))))
+    rows = max(1, min(ROWS, -(-2 * batch // team_threads())))
+    sizes = (
+        batch,
+        frames,
+        weights.hidden,
+        -(-batch // -(-batch // rows)),
+    )  # as even as it goes: one row alone costs two
     source = flat(x), x.strides[1] // 4, x.strides[0] // 4, depth
     target = h.reshape(-1), c.reshape(-1), flat(y), y.strides[0] // 4
     run(_layer, 1, *source, *weights.cpu_packed, *target, sizes, NOTHING)

@@ -17,7 +17,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-from kernels.backend import cpu_threads
+from kernels.backend import team_threads
 from kernels.jit import compiled
 
 MAX_THREADS = 4  # a crop of a few seconds has no work for more
@@ -35,7 +35,7 @@ def run(function: Callable[..., None], phases: int, *arguments: Any) -> None:
     `wait` at the end of each phase.
     """
     counters = np.zeros((phases, 2, _LINE), np.int64)
-    for _ in range(min(MAX_THREADS, cpu_threads()) - 1):
+    for _ in range(min(MAX_THREADS, team_threads()) - 1):
         _pool.submit(function, *arguments, counters)
     function(*arguments, counters)
 

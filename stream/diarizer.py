@@ -1,4 +1,4 @@
-"""The engine: `Diarizer` holds the weights and the one thread that owns MLX, `Session` is one stream of audio.
+"""The engine: `Diarizer` holds the models and their threads, `Session` is one stream of audio.
 
 The main path, top to bottom in this file:
 samples -> audio -> ring -> windows -> segmentation -> embedding when needed -> stitcher -> timeline -> events
@@ -100,7 +100,7 @@ class Diarizer:
         return sole_voice(session)
 
     def close(self) -> None:
-        """Ends the model thread; sessions still open cannot go on."""
+        """Ends the model threads; sessions still open cannot go on."""
         self.models.close()
 
     def __enter__(self) -> Diarizer:

@@ -1,7 +1,7 @@
-"""The websocket server: one process, many sessions, one model thread.
+"""The websocket server: one process, many sessions, few model threads.
 
 The event loop does only I/O. Audio goes from a connection to its session (server_session.py), whose engine runs in a
-thread pool and asks the one model thread (batcher.py); what it tells goes through the session's journal (journal.py)
+thread pool and asks the model threads (batcher.py); what it tells goes through the session's journal (journal.py)
 to whichever connection the session has now (server_connection.py).
 """
 
@@ -213,7 +213,12 @@ class Server:
             Sample("windows_total", "counter", "Windows segmented.", {"": counts.windows}),
             Sample("window_batches_total", "counter", "Model calls for windows.", {"": counts.window_batches}),
             Sample("embeddings_total", "counter", "Crops embedded.", {"": counts.crops}),
-            Sample("model_busy_seconds_total", "counter", "Time the model thread was computing.", {"": counts.busy_s}),
+            Sample(
+                "model_busy_seconds_total",
+                "counter",
+                "Time the model threads were computing, all together.",
+                {"": counts.busy_s},
+            ),
         ]
 
     def _listener(self) -> socket.socket:

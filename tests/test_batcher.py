@@ -1,7 +1,8 @@
-"""Many sessions, one model thread: the results each has alone, live ones first, none starved, errors to their cause."""
+"""Many sessions, few model threads: results as of each alone, live ones first, none starved, errors to their cause."""
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,17 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.batcher import MAX_BULK_BATCH, MAX_LIVE_BATCH, PATIENCE_S, Batcher, Request, choose
+from kernels.backend import cpu_threads, on_cpu, team_threads
+from stream.batcher import (
+    MANY_LANES,
+    MAX_BULK_BATCH,
+    MAX_LIVE_BATCH,
+    MAX_THREADS,
+    PATIENCE_S,
+    Batcher,
+    Request,
+    choose,
+)
 from stream.diarizer import Diarizer
 from stream.events import to_json
 from stream.weights import demo_recording
@@ -115,6 +126,45 @@ def test_sessions_among_others_give_the_events_they_give_alone(diarizer: Diarize
     assert sum('"turn"' in line for lines in alone for line in lines) > 20
     with ThreadPoolExecutor(len(pieces)) as pool:
         assert list(pool.map(run, pieces, [True, False, True, False, False])) == alone
+
+
+@pytest.mark.skipif(cpu_threads() < 2 or not on_cpu(), reason="one model thread: one core, or a GPU")
+def test_a_window_is_answered_while_an_embedding_is_computed(
+    diarizer: Diarizer, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher, begun, may_end = diarizer.models, threading.Event(), threading.Event()
+
+    def slow(crops: list[np.ndarray]) -> np.ndarray:
+        begun.set()
+        assert may_end.wait(60)
+        return np.zeros((len(crops), 192), np.float32)
+
+    monkeypatch.setattr(batcher, "_embed", slow)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(batcher.embed, [np.zeros((40, 80), np.float32)])
+        assert begun.wait(60)
+        logp, _ = batcher.segment(speech[:WINDOW_SAMPLES], 0, batcher.initial_state())
+        assert not asked.done()
+        may_end.set()
+        assert asked.result().shape == (1, 192)
+    assert logp.shape == (589, 7)
+
+
+@pytest.mark.skipif(not on_cpu(), reason="the cores are shared on the CPU only")
+def test_many_sessions_leave_each_computation_its_core(diarizer: Diarizer, speech: np.ndarray) -> None:
+    batcher = diarizer.models
+    most = min(MAX_THREADS, cpu_threads())
+
+    def cores_of_one() -> int:
+        batcher.segment(speech[:WINDOW_SAMPLES], 0, batcher.initial_state())
+        return team_threads()
+
+    assert cores_of_one() == cpu_threads()
+    lanes = [batcher.lane() for _ in range(MANY_LANES * most)]
+    assert cores_of_one() == cpu_threads() // most
+    del lanes
+    gc.collect()
+    assert cores_of_one() == cpu_threads()
 
 
 def test_a_wrong_window_is_the_error_of_its_sender_only(diarizer: Diarizer, speech: np.ndarray) -> None:

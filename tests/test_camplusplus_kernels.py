@@ -87,9 +87,9 @@ def test_input_that_is_not_contiguous(head: ConvHead) -> None:
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_the_team_does_not_change_one_bit(threads: int, head: ConvHead, monkeypatch: pytest.MonkeyPatch) -> None:
     features, x, block = mx.array(values(1, 150, 80)), mx.array(values(1, 150, 64)), dense(4, 2, False)
-    monkeypatch.setattr(team, "cpu_threads", lambda: 1)
+    monkeypatch.setattr(team, "team_threads", lambda: 1)
     alone = np.array(conv_head(features, head)).tobytes(), np.array(dense_block(x, block)).tobytes()
-    monkeypatch.setattr(team, "cpu_threads", lambda: threads)
+    monkeypatch.setattr(team, "team_threads", lambda: threads)
     for _ in range(20):
         assert np.array(conv_head(features, head)).tobytes() == alone[0]
         assert np.array(dense_block(x, block)).tobytes() == alone[1]
@@ -111,7 +111,7 @@ def _sum_of_the_phase_before(marks: Any, counters: Any) -> None:
 
 
 def test_every_chunk_is_done_once_and_after_the_phase_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(team, "cpu_threads", lambda: 4)
+    monkeypatch.setattr(team, "team_threads", lambda: 4)
     for _ in range(30):
         marks = np.zeros((60, 33), np.int64)
         marks[0] = 1

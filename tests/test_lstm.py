@@ -22,7 +22,9 @@ def compare(x: Any, weights: LSTMWeights, state: Any) -> None:
     assert_equal(list(map(mx.array, (y, *end))), (expected, *expected_end))
 
 
-@pytest.mark.parametrize(("batch", "frames"), [(1, 1), (1, 2), (2, 39), (7, 2), (4, 41), (7, 80), (1, 589), (2, 1000)])
+@pytest.mark.parametrize(
+    ("batch", "frames"), [(1, 1), (1, 2), (2, 39), (7, 2), (3, 45), (4, 41), (5, 41), (7, 80), (1, 589), (2, 1000)]
+)
 def test_equals_the_reference(batch: int, frames: int) -> None:
     compare(random_array(batch, frames, 60), random_lstm(60, HIDDEN), random_state(batch, HIDDEN))
 
