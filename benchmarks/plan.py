@@ -63,8 +63,7 @@ FULL = (
     Step("latency", "benchmarks.latency", (), ("latency",)),
     Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "30", "--single"), ("serve",)),
     _der("sim_dev", SIM_DEV),
-    _der("test", "{sim}/test"),
-    _der("fresh", "{sim}/fresh"),
+    _der("fresh", "{sim}/test", "{sim}/fresh", "{sim}/b41", "{sim}/b42"),
     _der("ami", AMI),
     _activity("accuracy", "activity_sim_dev", SIM_DEV + "/*.flac"),
     _activity("accuracy", "activity_ami", AMI + "/*.flac"),
@@ -100,4 +99,5 @@ def simulated(folder: str, seed: int) -> list[str]:
     return [*speech, *size, "--speakers", *ELEVEN.split()]
 
 
-SETS = {folder: simulated(folder, seed) for folder, seed in (("test", 11), ("fresh", 31))}  # folders of SIM
+SEEDS = {"test": 11, "fresh": 31, "b41": 41, "b42": 42}
+SETS = {folder: simulated(folder, seed) for folder, seed in SEEDS.items()}  # folders of SIM
