@@ -28,6 +28,7 @@ from stream.clustering import CosineTable, best_pairs
 from stream.errors import TurnstreamError
 from stream.identity import find_speakers
 from stream.segments import Segment
+from stream.splitting import Splitter
 from stream.stitcher import Stitcher
 from stream.stitcher_config import StitcherConfig
 from stream.ties import Ties
@@ -63,7 +64,7 @@ def hear(recording: Recording) -> Heard:
 
 def error(heard: Heard, config: StitcherConfig, table: CosineTable) -> float:
     """Share of the clean speech that is in another cluster than its speaker's; every segment goes to the nearest."""
-    found = find_speakers(heard.segments, config, table, heard.ties)
+    found = find_speakers(heard.segments, config, table, Splitter(config), heard.ties)
     weights = np.array([s.clean_frames for s in found.members], np.float64)
     vectors = np.stack([s.vector for s in found.members if s.vector is not None])
     nearest = (vectors @ found.centroids.T).argmax(axis=1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream.clustering import CosineTable, average_linkage, centroids, join_clusters, name_clusters, product
 from stream.segments import Segment
-from stream.splitting import split_clusters
+from stream.splitting import Splitter
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
 from stream.ties import Ties
 
@@ -51,7 +51,12 @@ class Found:
 
 
 def find_speakers(
-    segments: list[Segment], config: StitcherConfig, table: CosineTable, ties: Ties, waiting: Collection[int] = ()
+    segments: list[Segment],
+    config: StitcherConfig,
+    table: CosineTable,
+    splitter: Splitter,
+    ties: Ties,
+    waiting: Collection[int] = (),
 ) -> Found:
     """Cluster the segments that are long enough: by average linkage, by the clusters' means, and by their halves.
 
@@ -67,7 +72,7 @@ def find_speakers(
     clusters = average_linkage(cosines, weights, config.cluster_distance)
     clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
     together, apart = ties.among(members)
-    clusters = split_clusters(cosines, weights, clusters, together, apart, config)
+    clusters = splitter.split(cosines, weights, clusters, together, apart)
     mass = np.bincount(clusters, weights)
     share = config.cluster_keep_share * float(mass.sum())
     keep = mass >= min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
@@ -91,6 +96,7 @@ class Speakers:
         self._confirmed: list[int] = []
         self._tentative: list[Tentative] = []
         self._table = CosineTable()
+        self._splitter = Splitter(config)
         self._centroids: Floats = np.zeros((0, 0), np.float32)
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
@@ -100,7 +106,7 @@ class Speakers:
 
         Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
         """
-        found = find_speakers(segments, self._config, self._table, ties, self._waiting(horizon_frame))
+        found = find_speakers(segments, self._config, self._table, self._splitter, ties, self._waiting(horizon_frame))
         if not found.members:
             return
         names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)

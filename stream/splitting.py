@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,32 +19,46 @@ POWER_ROUNDS = 10  # of the power method; 2-means mends what it leaves
 MEANS_ROUNDS = 10  # of 2-means at most; it is done after three or four
 
 
-def split_clusters(
-    cosines: Floats, weights: Floats, clusters: Ints, together: Floats, apart: Floats, config: StitcherConfig
-) -> Ints:
-    """Split clusters in two, and the halves again, for as long as the halves are two voices.
+class Splitter:
+    """Splits clusters; of those that are as they were the last time it remembers what it found.
 
-    Linkage compares small clusters, whose means are noisy; here two large ones are compared, and the windows are asked.
-
-    Shapes:
-        cosines: (n, n) products of the vectors; weights: (n,) seconds; clusters: (n,) numbers from 0
-        together, apart: (n, n) windows in which two segments were one local speaker's, and two local speakers'
-        returns: (n,) cluster numbers from 0 in order of first member
+    In a long stream most clusters are, and to find out again would cost more than all the rest of a clustering.
     """
-    waiting = [np.flatnonzero(clusters == cluster) for cluster in range(int(clusters.max(initial=-1)) + 1)]
-    whole: list[Ints] = []
-    while waiting:
-        members = waiting.pop()
-        here = np.ix_(members, members)
-        half = two_voices(cosines[here], weights[members], together[here], apart[here], config)
-        if half is None:
-            whole.append(members)
-        else:
-            waiting += [members[half], members[~half]]
-    split = np.empty(len(weights), np.int64)
-    for number, members in enumerate(sorted(whole, key=lambda members: int(members[0]))):
-        split[members] = number
-    return split
+
+    def __init__(self, config: StitcherConfig) -> None:
+        self._config = config
+        self._found: dict[bytes, Bools | None] = {}  # by the cluster's own numbers
+
+    def split(self, cosines: Floats, weights: Floats, clusters: Ints, together: Floats, apart: Floats) -> Ints:
+        """Split clusters in two, and the halves again, for as long as the halves are two voices.
+
+        Linkage compares small clusters, whose means are noisy; here two large ones are compared, and the windows are
+        asked.
+
+        Shapes:
+            cosines: (n, n) products of the vectors; weights: (n,) seconds; clusters: (n,) numbers from 0
+            together, apart: (n, n) windows in which two segments were one local speaker's, and two local speakers'
+            returns: (n,) cluster numbers from 0 in order of first member
+        """
+        waiting = [np.flatnonzero(clusters == cluster) for cluster in range(int(clusters.max(initial=-1)) + 1)]
+        whole: list[Ints] = []
+        found: dict[bytes, Bools | None] = {}
+        while waiting:
+            members = waiting.pop()
+            here = np.ix_(members, members)
+            numbers = cosines[here], weights[members], together[here], apart[here]
+            key = blake2b(b"".join(part.tobytes() for part in numbers), digest_size=16).digest()
+            half = self._found[key] if key in self._found else two_voices(*numbers, self._config)
+            found[key] = half
+            if half is None:
+                whole.append(members)
+            else:
+                waiting += [members[half], members[~half]]
+        self._found = found
+        split = np.empty(len(weights), np.int64)
+        for number, members in enumerate(sorted(whole, key=lambda members: int(members[0]))):
+            split[members] = number
+        return split
 
 
 def two_voices(

@@ -22,6 +22,7 @@ from stream.labels import Bools, Change, Labels, Reason, joined
 from stream.past import Windows
 from stream.profiles import Profile
 from stream.segments import Segment, SegmentStore, find_runs
+from stream.splitting import Splitter
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
 from stream.windows import WINDOW_FRAMES
 
@@ -104,7 +105,9 @@ class Stitcher:
         Nothing that `assign` ever decided has a part in it: the result is that of the recording.
         """
         config = self.config
-        self._found = found = find_speakers(self.store.segments, config, CosineTable(), self.store.ties)
+        self._found = found = find_speakers(
+            self.store.segments, config, CosineTable(), Splitter(config), self.store.ties
+        )
         votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
             block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)

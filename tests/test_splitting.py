@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.splitting import alike, halves, held_together, split_clusters
+from stream import splitting
+from stream.splitting import Splitter, alike, halves, held_together, two_voices
 from stream.stitcher_config import StitcherConfig
 
 seeds = st.integers(0, 2**32 - 1)
@@ -46,7 +47,7 @@ def neighbours(whose: np.ndarray, windows: int = 20) -> tuple[np.ndarray, np.nda
 @given(seeds, st.floats(-0.2, 0.85))
 def test_two_voices_that_windows_tell_apart_are_split(seed: int, cosine: float):
     cosines, seconds, whose = voices(seed, 60, cosine)
-    split = split_clusters(cosines, seconds, np.zeros(60, np.int64), *neighbours(whose), CONFIG)
+    split = Splitter(CONFIG).split(cosines, seconds, np.zeros(60, np.int64), *neighbours(whose))
     assert split.tolist() == whose.tolist()
 
 
@@ -55,30 +56,30 @@ def test_two_voices_that_windows_tell_apart_are_split(seed: int, cosine: float):
 def test_one_voice_stays_whole(seed: int, spread: float):
     cosines, seconds, _ = voices(seed, 60, cosine=1.0, spread=spread)
     one = np.zeros(60, np.int64)
-    assert split_clusters(cosines, seconds, one, *neighbours(one), CONFIG).tolist() == one.tolist()
+    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbours(one)).tolist() == one.tolist()
 
 
 def test_windows_decide_about_halves_that_are_much_alike():
     cosines, seconds, whose = voices(0, 60, cosine=0.8)
     one = np.zeros(60, np.int64)
     nothing = np.zeros((60, 60), np.float32)
-    assert split_clusters(cosines, seconds, one, *neighbours(whose), CONFIG).max() == 1
-    assert split_clusters(cosines, seconds, one, *neighbours(one), CONFIG).max() == 0
-    assert split_clusters(cosines, seconds, one, nothing, nothing, CONFIG).max() == 0
+    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbours(whose)).max() == 1
+    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbours(one)).max() == 0
+    assert Splitter(CONFIG).split(cosines, seconds, one, nothing, nothing).max() == 0
 
 
 def test_halves_are_split_again():
     cosines, seconds, _ = voices(0, 48, cosine=1.0)
     four = np.repeat(np.arange(4), 12)
     cosines = np.where(four[:, None] == four, cosines, 0.3 * cosines)
-    split = split_clusters(cosines, seconds, np.zeros(48, np.int64), *neighbours(four), CONFIG)
+    split = Splitter(CONFIG).split(cosines, seconds, np.zeros(48, np.int64), *neighbours(four))
     assert split.tolist() == four.tolist()
 
 
 def test_clusters_are_looked_at_one_by_one():
     cosines, seconds, whose = voices(0, 60, cosine=0.3)
     early = (np.arange(60) >= 28).astype(np.int64)
-    split = split_clusters(cosines, seconds, early, *neighbours(whose), CONFIG)
+    split = Splitter(CONFIG).split(cosines, seconds, early, *neighbours(whose))
     assert len({(a, b, c) for a, b, c in zip(split, early, whose, strict=True)}) == split.max() + 1 == 4
     assert [int(np.flatnonzero(split == n)[0]) for n in range(4)] == sorted(
         int(np.flatnonzero(split == n)[0]) for n in range(4)
@@ -89,15 +90,36 @@ def test_clusters_are_looked_at_one_by_one():
 def test_a_half_of_too_little_speech_is_no_voice(least_s: float, clusters: int):
     cosines, seconds, whose = voices(0, 40, cosine=0.3)
     config = replace(CONFIG, split_least_s=least_s)
-    split = split_clusters(cosines, seconds, np.zeros(40, np.int64), *neighbours(whose), config)
+    split = Splitter(config).split(cosines, seconds, np.zeros(40, np.int64), *neighbours(whose))
     assert split.max() + 1 == clusters
+
+
+def test_only_clusters_that_changed_are_looked_at_again(monkeypatch: pytest.MonkeyPatch):
+    cosines, seconds, whose = voices(0, 60, cosine=0.3)
+    ties, splitter = neighbours(whose), Splitter(CONFIG)
+    looked: list[int] = []
+
+    def watched(*numbers):
+        looked.append(len(numbers[1]))
+        return two_voices(*numbers)
+
+    monkeypatch.setattr(splitting, "two_voices", watched)
+    first = splitter.split(cosines, seconds, whose, *ties)
+    assert sorted(looked) == sorted(np.bincount(whose).tolist())
+    assert splitter.split(cosines, seconds, whose, *ties).tolist() == first.tolist()
+    assert len(looked) == 2
+    longer = seconds + np.float32(1) * (np.arange(60) == 0)
+    expected = Splitter(CONFIG).split(cosines, longer, whose, *ties)
+    looked.clear()
+    assert splitter.split(cosines, longer, whose, *ties).tolist() == expected.tolist()
+    assert looked == [int((whose == whose[0]).sum())]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_segments(count: int):
     cosines, ties = np.ones((count, count), np.float32), np.zeros((count, count), np.float32)
     seconds = np.full(count, 60, np.float32)
-    assert split_clusters(cosines, seconds, np.zeros(count, np.int64), ties, ties, CONFIG).tolist() == [0] * count
+    assert Splitter(CONFIG).split(cosines, seconds, np.zeros(count, np.int64), ties, ties).tolist() == [0] * count
 
 
 @settings(max_examples=15, deadline=None)
