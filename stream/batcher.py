@@ -1,9 +1,9 @@
 """The models behind few threads; many sessions ask, and the windows that wait go through the model in one call.
 
-A GPU is one thread's. On the CPU there are as many threads as cores, up to four. While one of them computes alone, all
-cores share its work, which halves the wait for an answer; while several do, or many sessions are open, each request is
-one core's from end to end: cores that share every step wait for each other between the steps (measured with 20 sessions
-on two: 52 windows and their embeddings a second instead of 44).
+MLX is one thread's. With the CPU kernels there are as many threads as cores, up to four. While one of them computes
+alone, all cores share its work, which halves the wait for an answer; while several do, or many sessions are open, each
+request is one core's from end to end: cores that share every step wait for each other between the steps (measured with
+20 sessions on two: 52 windows and their embeddings a second instead of 44).
 
 Requests are live or not. Live ones go first, and in batches of their own, so that a stream fed faster than real time
 does not make a live one wait; one request at a time that has waited for `PATIENCE_S` goes with them, so none starves.
@@ -26,12 +26,12 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.backend import cpu_threads, on_cpu, share_cores
+from kernels.backend import cpu_threads, share_cores
 from stream.activity import AHEAD_FRAMES
 from stream.carried import CarriedState
 from stream.embedding import EMBEDDING_SIZE, CamPlusPlus
 from stream.fbank import MEL_BINS, ROW_STEP_SAMPLES
-from stream.segmentation import PyanNet
+from stream.segmentation import PyanNet, on_cpu_kernels
 from stream.voice import voice_like
 from stream.windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
@@ -115,7 +115,7 @@ class Batcher(Asking):
         first = threading.Thread(target=self._first, args=(segmentation, embedding, loaded), name="model", daemon=True)
         first.start()
         loaded.result()
-        others = min(MAX_THREADS, cpu_threads()) - 1 if on_cpu() else 0
+        others = min(MAX_THREADS, cpu_threads()) - 1 if on_cpu_kernels() else 0
         self._threads = [first, *(threading.Thread(target=self._run, name="model", daemon=True) for _ in range(others))]
         for thread in self._threads[1:]:
             thread.start()

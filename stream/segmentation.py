@@ -39,7 +39,8 @@ def activity(log_probabilities: np.ndarray) -> np.ndarray:
     return active
 
 
-def _on_cpu_kernels() -> bool:
+def on_cpu_kernels() -> bool:
+    """Whether the network runs on NumPy arrays, which any thread may read; MLX's belong to the one that made them."""
     return on_cpu() and sincnet_stream is not None
 
 
@@ -70,7 +71,7 @@ class PyanNet:
         if windows.ndim != 2 or windows.shape[1] < MIN_SAMPLES:
             raise ValueError(f"expected windows (B, N) with N at least {MIN_SAMPLES}, got {tuple(windows.shape)}")
         # NumPy in, NumPy out: no copies between the CPU kernels
-        windows = np.asarray(windows, np.float32) if _on_cpu_kernels() else mx.array(windows)
+        windows = np.asarray(windows, np.float32) if on_cpu_kernels() else mx.array(windows)
         scale, shift = normal_scale(windows, *self.wave_norm, NORM_EPS)
         return mx.array(self.classify(*sinc_pool(windows, self.filters, scale, shift)))
 
@@ -79,7 +80,7 @@ class PyanNet:
 
         Errors: ValueError for a hop that is not a multiple of 10 samples.
         """
-        return sincnet_stream.initial_state(self.filters, window_samples, hop_samples) if _on_cpu_kernels() else None
+        return sincnet_stream.initial_state(self.filters, window_samples, hop_samples) if on_cpu_kernels() else None
 
     def window_step(self, windows: Any, starts: Sequence[int], states: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
         """`self(windows)`, each window the next one of its stream, for the price of the new samples in the filterbank.
@@ -98,7 +99,7 @@ class PyanNet:
 
     def initial_state(self, sums: Any = Sums()) -> CarriedState:  # noqa: B008  (never changed)
         """A stream of which nothing was heard yet, for `step`; `sums` says how long the norms remember."""
-        xp: Any = np if _on_cpu_kernels() else mx
+        xp: Any = np if on_cpu_kernels() else mx
         widths = [*(conv.weight.shape[2] for conv in self.convs), self.lstm[0].w_ih.shape[2]]
         frames = tuple(xp.zeros((0, width), xp.float32) for width in widths)
         still = xp.zeros((LSTM_LAYERS, self.lstm[0].hidden), xp.float32)
@@ -122,7 +123,7 @@ class PyanNet:
         `initial_state` or the last step -> (B, T, 7) float32, and the states after it.
         Errors: ValueError for chunks that give no frame, and for streams of which different lengths are kept.
         """
-        chunks = np.asarray(chunks, np.float32) if _on_cpu_kernels() else mx.array(chunks)
+        chunks = np.asarray(chunks, np.float32) if on_cpu_kernels() else mx.array(chunks)
         if chunks.ndim != 2 or states[0].frames_ready(chunks.shape[1]) <= ahead_frames:
             raise ValueError(
                 f"expected chunks (B, N) that give frames beyond the look-ahead, got {tuple(chunks.shape)}"

@@ -13,7 +13,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.backend import cpu_threads, on_cpu, team_threads
+from kernels.backend import cpu_threads, team_threads
 from stream.batcher import (
     MANY_LANES,
     MAX_BULK_BATCH,
@@ -26,6 +26,7 @@ from stream.batcher import (
 )
 from stream.diarizer import Diarizer
 from stream.events import to_json
+from stream.segmentation import on_cpu_kernels
 from stream.weights import demo_recording
 from stream.windows import HOP_SAMPLES, WINDOW_SAMPLES
 
@@ -128,7 +129,7 @@ def test_sessions_among_others_give_the_events_they_give_alone(diarizer: Diarize
         assert list(pool.map(run, pieces, [True, False, True, False, False])) == alone
 
 
-@pytest.mark.skipif(cpu_threads() < 2 or not on_cpu(), reason="one model thread: one core, or a GPU")
+@pytest.mark.skipif(cpu_threads() < 2 or not on_cpu_kernels(), reason="one model thread: one core, or a GPU")
 def test_a_window_is_answered_while_an_embedding_is_computed(
     diarizer: Diarizer, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +151,7 @@ def test_a_window_is_answered_while_an_embedding_is_computed(
     assert logp.shape == (589, 7)
 
 
-@pytest.mark.skipif(not on_cpu(), reason="the cores are shared on the CPU only")
+@pytest.mark.skipif(not on_cpu_kernels(), reason="the cores are shared on the CPU only")
 def test_many_sessions_leave_each_computation_its_core(diarizer: Diarizer, speech: np.ndarray) -> None:
     batcher = diarizer.models
     most = min(MAX_THREADS, cpu_threads())
