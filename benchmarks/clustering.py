@@ -36,7 +36,7 @@ from stream.ties import Ties
 GRID = {
     "cluster_distance": (0.5, 0.55, 0.6, 0.65),
     "join_cosine": (0.6, 0.62, 0.64, 0.66, 0.68, 0.7, 0.72),
-    "split_apart": (0.3, 0.34, 0.36, 0.38, 0.4, 0.42, 0.46),
+    "split_apart_cosine": (0.3, 0.34, 0.36, 0.38, 0.4, 0.42, 0.46),
 }
 
 

@@ -67,7 +67,7 @@ def two_voices(
     """One half of a cluster that is two voices, (n,) bool; None where it is one.
 
     The halves are two voices where the cosine of their means, freed of noise as in `join_clusters`, is below a bar.
-    It is `join_cosine` for halves that windows hold together as they do one voice's, and higher by up to `split_apart`
+    It is `join_cosine` for halves that windows hold together as they do one voice's, and higher by up to `split_apart_cosine`
     the less they do. Halves are what is most unlike in a cluster, so those of little speech are less alike by chance:
     for them it is lower.
     """
@@ -79,8 +79,8 @@ def two_voices(
         if light_s < config.split_least_s:
             continue
         held = held_together(together, apart, half, config.split_doubt_windows)
-        bar = config.join_cosine + config.split_apart * (1 - min(1.0, held))
-        bar += config.split_light * float(np.log(min(1.0, light_s / config.split_light_s)))
+        bar = config.join_cosine + config.split_apart_cosine * (1 - min(1.0, held))
+        bar += config.split_light_cosine * float(np.log(min(1.0, light_s / config.split_light_s)))
         above = alike(cosines, weights, half, config.join_noise_s) - bar
         if above < lowest:
             found, lowest = half, above

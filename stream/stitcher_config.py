@@ -47,10 +47,10 @@ class StitcherConfig:
     join_noise_s: float = 2.0  # speech whose embedding is as much noise as voice; .69 at 3 s in quiet would be 1.4
     # The demo recording's speakers, on one telephone line, have .6 by this measure; voices of one person have 1.
     join_cosine: float = 0.66  # of two clusters' means, freed of noise, from which on they are one speaker
-    # The halves of a cluster are one voice from this cosine on: join_cosine + split_apart (1 - held together)
-    # + split_light ln(lighter half / split_light_s); splitting.two_voices. Each is amid values that err alike.
-    split_apart: float = 0.4  # cosine that halves must have more where windows do not hold them together at all
-    split_light: float = 0.2  # cosine that they may have less for each factor e by which one has less speech ...
+    # The halves of a cluster are one voice from this cosine on: join_cosine + split_apart_cosine (1 - held together)
+    # + split_light_cosine ln(lighter half / split_light_s); splitting.two_voices. Each is amid values that err alike.
+    split_apart_cosine: float = 0.4  # cosine that halves must have more where windows do not hold them together at all
+    split_light_cosine: float = 0.2  # cosine that they may have less for each factor e by which one has less speech ...
     split_light_s: float = 30.0  # ... than this, in which a voice has made most of its sounds
     split_least_s: float = 8.0  # of each half: with less, two sentences of one voice may be as unlike as two voices
     split_doubt_windows: float = 10.0  # added to what windows say, for and against: half of those that see a segment
