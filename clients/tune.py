@@ -37,6 +37,7 @@ SEARCHED = (
     "cluster_distance",
     "join_cosine",
     "join_noise_s",
+    "split_apart_cosine",
     "cluster_keep_share",
     "cluster_keep_max_s",
     "new_speaker_s",

@@ -67,9 +67,9 @@ def two_voices(
     """One half of a cluster that is two voices, (n,) bool; None where it is one.
 
     The halves are two voices where the cosine of their means, freed of noise as in `join_clusters`, is below a bar.
-    It is `join_cosine` for halves that windows hold together as they do one voice's, and higher by up to `split_apart_cosine`
-    the less they do. Halves are what is most unlike in a cluster, so those of little speech are less alike by chance:
-    for them it is lower.
+    It is `join_cosine` for halves that windows hold together as they do one voice's, and the less they do the higher,
+    by up to `split_apart_cosine`. Halves are what is most unlike in a cluster, so those of little speech are less alike
+    by chance: for them it is lower.
     """
     found, lowest = None, 0.0
     if weights.sum() < 2 * config.split_least_s:
