@@ -61,7 +61,7 @@ FULL = (
     Step("kernels", "benchmarks/bench_kernels.py", (), ("kernels",)),
     Step("embedding", "benchmarks/bench_embedding.py", (), ("embedding",)),
     Step("latency", "benchmarks.latency", (), ("latency",)),
-    Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "30", "--single"), ("serve",)),
+    Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "20", "--repeats", "3"), ("serve",)),
     _der("sim_dev", SIM_DEV),
     _der("fresh", "{sim}/test", "{sim}/fresh", "{sim}/b41", "{sim}/b42"),
     _der("ami", AMI),
