@@ -7,9 +7,8 @@ goes on at its end is told with the time of the window's last frame, so the mess
 the time from when that sample was due to be sent (not when a late client sent it) to when the message arrived; what
 the algorithm must wait for lies before that. Checked before it is timed: every session ends with its final result.
 Processor time is told beside it, for a lag means little on a machine that is busy with other things; memory is that of
-the server process. Of --repeats
-runs the one with the median p95 counts: a busy minute of the machine tells of nobody's lag but its own.
-With --single a second server, which gives the model one window a call, takes turns with the first.
+the server process. Of --repeats runs the one with the median p95 counts. With --single a second server, which gives the
+model one window a call, takes turns with the first.
 At the end one recording is sent twice, with and without provisional turns, and the bytes on the wire are counted.
 """
 
