@@ -236,7 +236,7 @@ def main() -> None:
         for sessions in sorted(args.sessions):
             for kind, (process, url) in servers.items():
                 runs = []
-                for _ in range(args.repeats):
+                for _ in range(max(1, args.repeats)):
                     runs.append(measure(process, url, sessions, args.seconds, speech))
                     print(f"{kind:8} {table_line(runs[-1])}", flush=True)
                 row = sorted(runs, key=lambda run: float(np.percentile(run.lags_ms, 95)))[len(runs) // 2]

@@ -82,54 +82,51 @@ def _gates_of_one(gates, inputs, i0, h, h0, w, w0, hidden):
             j += LANES
 
 
+@_inline
+def _load_four(x, i):
+    return load(x, i), load(x, i + LANES), load(x, i + 2 * LANES), load(x, i + 3 * LANES)
+
+
+@_inline
+def _store_four(x, i, values):
+    for n, value in enumerate(values):
+        store(x, i + n * LANES, value)
+
+
+@_inline
+def _fma_four(s, w, x):
+    return fma(s, w[0], x[0]), fma(s, w[1], x[1]), fma(s, w[2], x[2]), fma(s, w[3], x[3])
+
+
 @_jit
 def _gates_of_two(gates, inputs, i0, row, h, h0, h_row, w, w0, hidden):
     """The same for 2 batch rows (`row`, `h_row` elements apart), 4 vectors of gates at a time."""
     for j in range(0, 4 * hidden, 4 * LANES):
-        i = i0 + j
-        a, b, c, d = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
-        i += row
-        e, f, g, o = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
+        a, b = _load_four(inputs, i0 + j), _load_four(inputs, i0 + j + row)
         k = w0 + j // BLOCK * BLOCK * hidden + j % BLOCK
         for unit in range(h0, h0 + hidden):
-            p, q, r, t = load(w, k), load(w, k + LANES), load(w, k + 2 * LANES), load(w, k + 3 * LANES)
-            s = broadcast(h, unit)
-            a, b, c, d = fma(s, p, a), fma(s, q, b), fma(s, r, c), fma(s, t, d)
-            s = broadcast(h, unit + h_row)
-            e, f, g, o = fma(s, p, e), fma(s, q, f), fma(s, r, g), fma(s, t, o)
+            weights = _load_four(w, k)
+            a = _fma_four(broadcast(h, unit), weights, a)
+            b = _fma_four(broadcast(h, unit + h_row), weights, b)
             k += BLOCK
-        to = j
-        for values in ((a, b, c, d), (e, f, g, o)):
-            for n, value in enumerate(values):
-                store(gates, to + n * LANES, value)
-            to += 4 * hidden
+        _store_four(gates, j, a)
+        _store_four(gates, j + 4 * hidden, b)
 
 
 @_jit
 def _gates_of_three(gates, inputs, i0, row, h, h0, h_row, w, w0, hidden):
     """The same for 3 batch rows, 4 vectors of gates at a time."""
     for j in range(0, 4 * hidden, 4 * LANES):
-        i = i0 + j
-        a, b, c, d = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
-        i += row
-        e, f, g, o = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
-        i += row
-        u, v, x, y = load(inputs, i), load(inputs, i + LANES), load(inputs, i + 2 * LANES), load(inputs, i + 3 * LANES)
+        a, b, c = _load_four(inputs, i0 + j), _load_four(inputs, i0 + j + row), _load_four(inputs, i0 + j + 2 * row)
         k = w0 + j // BLOCK * BLOCK * hidden + j % BLOCK
         for unit in range(h0, h0 + hidden):
-            p, q, r, t = load(w, k), load(w, k + LANES), load(w, k + 2 * LANES), load(w, k + 3 * LANES)
-            s = broadcast(h, unit)
-            a, b, c, d = fma(s, p, a), fma(s, q, b), fma(s, r, c), fma(s, t, d)
-            s = broadcast(h, unit + h_row)
-            e, f, g, o = fma(s, p, e), fma(s, q, f), fma(s, r, g), fma(s, t, o)
-            s = broadcast(h, unit + 2 * h_row)
-            u, v, x, y = fma(s, p, u), fma(s, q, v), fma(s, r, x), fma(s, t, y)
+            weights = _load_four(w, k)
+            a = _fma_four(broadcast(h, unit), weights, a)
+            b = _fma_four(broadcast(h, unit + h_row), weights, b)
+            c = _fma_four(broadcast(h, unit + 2 * h_row), weights, c)
             k += BLOCK
-        to = j
-        for values in ((a, b, c, d), (e, f, g, o), (u, v, x, y)):
-            for n, value in enumerate(values):
-                store(gates, to + n * LANES, value)
-            to += 4 * hidden
+        for n, sums in enumerate((a, b, c)):
+            _store_four(gates, j + n * 4 * hidden, sums)
 
 
 @_jit
@@ -246,12 +243,8 @@ def bilstm_cpu(x: Any, weights: Any, state: Any) -> tuple[np.ndarray, tuple[np.n
         h[...], c[...] = state
     y = empty(batch, frames, 2 * weights.hidden)
     rows = max(1, min(ROWS, -(-2 * batch // team_threads())))
-    sizes = (
-        batch,
-        frames,
-        weights.hidden,
-        -(-batch // -(-batch // rows)),
-    )  # as even as it goes: one row alone costs two
+    blocks = -(-batch // rows)
+    sizes = (batch, frames, weights.hidden, -(-batch // blocks))  # as even as it goes: one row alone costs two
     source = flat(x), x.strides[1] // 4, x.strides[0] // 4, depth
     target = h.reshape(-1), c.reshape(-1), flat(y), y.strides[0] // 4
     run(_layer, 1, *source, *weights.cpu_packed, *target, sizes, NOTHING)

@@ -2,8 +2,7 @@
 
 MLX is one thread's. With the CPU kernels there are as many threads as cores, up to four. While one of them computes
 alone, all cores share its work, which halves the wait for an answer; while several do, or many sessions are open, each
-request is one core's from end to end: cores that share every step wait for each other between the steps (measured with
-20 sessions on two: 52 windows and their embeddings a second instead of 44).
+request is one core's from end to end: cores that share every step wait for each other between the steps.
 
 Requests are live or not. Live ones go first, and in batches of their own, so that a stream fed faster than real time
 does not make a live one wait; one request at a time that has waited for `PATIENCE_S` goes with them, so none starves.

@@ -14,7 +14,7 @@ from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 ROUNDS, STREAMS = 6, 4
 EMBEDDINGS_PER_HOP = 1.0  # on conversations; their crops have about a second of speech
 REST_S = 0.003  # of one core: stitching, timeline, wire, what a hop costs beside the models
-LOAD = 0.8  # share of the time that may be used up; beyond it, 95 % of the turns no longer come within 0.3 s
+LOAD = 0.7  # share of the time that may be used up, or windows would wait for each other (benchmarks/serve.py)
 
 
 def measure_capacity(batcher: Batcher) -> int:
