@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.clustering import CosineTable, average_linkage, centroids, join_clusters, name_clusters, product
+from stream.clustering import (
+    CosineTable,
+    average_linkage,
+    centroids,
+    join_clusters,
+    name_clusters,
+    noise_gain,
+    product,
+)
 from stream.segments import Segment
 from stream.splitting import Splitter
 from stream.stitcher_config import FRAME_S, StitcherConfig, frames
@@ -24,19 +32,24 @@ class Tentative:
 
     id: int
     vector: Floats
+    seconds: float
     segments: list[Segment]
     heard_frame: int
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Speakers found among segments: `clusters` (n,) of the `members`, the K of them `kept`, centroids (K, D)."""
+    """Speakers found among segments: `clusters` (n,) of the `members`, the K of them `kept`.
+
+    Of those, `centroids` (K, D) and `seconds` (K,) of speech.
+    """
 
     members: list[Segment]
     weights: Floats
     clusters: Ints
     kept: list[int]
     centroids: Floats
+    seconds: Floats
 
     @property
     def ids(self) -> list[int]:
@@ -60,27 +73,31 @@ def find_speakers(
 ) -> Found:
     """Cluster the segments that are long enough: by average linkage, by the clusters' means, and by their halves.
 
-    Clusters that are heavy enough are speakers, and so are the heaviest one and those with a segment in `waiting`.
+    Clusters that are heavy enough are speakers, and so are the heaviest one, those with a segment in `waiting`, and
+    light ones that are unlike all of these.
     """
     members = [s for s in segments if s.shapes_clusters(config)]
     parts = [s.vector for s in members if s.vector is not None]
     weights = np.array([s.clean_frames * FRAME_S for s in members], np.float32)
     if not members:
-        return Found([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32))
+        return Found([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32), weights)
     vectors = np.stack(parts)
     cosines = table.among(parts)
     clusters = average_linkage(cosines, weights, config.cluster_distance)
-    clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
     together, apart = ties.among(members)
+    clusters = join_clusters(vectors, weights, clusters, together, apart, config)
     clusters = splitter.split(cosines, weights, clusters, together, apart)
-    mass = np.bincount(clusters, weights)
+    mass = np.bincount(clusters, weights).astype(np.float32)
     share = config.cluster_keep_share * float(mass.sum())
     keep = mass >= min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
     keep[mass.argmax()] = True
     for segment, cluster in zip(members, clusters.tolist(), strict=True):
         keep[cluster] |= id(segment) in waiting
-    kept = np.flatnonzero(keep)
-    return Found(members, weights, clusters, kept.tolist(), centroids(vectors, weights, clusters)[kept])
+    means = centroids(vectors, weights, clusters)
+    freed = means * noise_gain(mass, config.join_noise_s)[:, None]
+    strange = product(freed, freed[keep].T).max(axis=1) < config.stranger_cosine
+    kept = np.flatnonzero(keep | strange & (mass >= config.cluster_keep_min_s))
+    return Found(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
 
 
 class Speakers:
@@ -98,6 +115,7 @@ class Speakers:
         self._table = CosineTable()
         self._splitter = Splitter(config)
         self._centroids: Floats = np.zeros((0, 0), np.float32)
+        self._seconds: Floats = np.zeros(0, np.float32)
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
 
@@ -114,7 +132,7 @@ class Speakers:
             if cluster not in names:
                 names[cluster] = self._new_id()
         self._confirmed = [names[cluster] for cluster in found.kept]
-        self._centroids = found.centroids
+        self._centroids, self._seconds = found.centroids, found.seconds
         settled = set()
         for segment, cluster in zip(found.members, found.clusters.tolist(), strict=True):
             if cluster in names:
@@ -125,7 +143,7 @@ class Speakers:
         self._collect()
         self._place([s for s in segments if s.vector is not None and id(s) not in settled])
 
-    def open(self, vector: Floats, segments: list[Segment], horizon_frame: int) -> int:
+    def open(self, vector: Floats, clean_s: float, segments: list[Segment], horizon_frame: int) -> int:
         """A new tentative speaker with this embedding; one these segments were once said to be comes back."""
         votes: dict[int, float] = {}
         for segment in segments:
@@ -135,17 +153,17 @@ class Speakers:
         name = max(votes, key=lambda n: (votes[n], -n)) if votes else self._new_id()
         for segment in segments:
             segment.votes[name] = segment.votes.get(name, 0) + 1
-        self._tentative.append(Tentative(name, vector, segments, horizon_frame))
+        self._tentative.append(Tentative(name, vector, clean_s, segments, horizon_frame))
         self._collect()
         return name
 
     def is_new(self, vector: Floats, clean_s: float) -> bool:
         """Whether an embedding of `clean_s` seconds is too far from every speaker to be one of them."""
-        config = self._config
         if not self.ids:
             return True
-        relief = config.new_cosine_relief * float(np.exp(-clean_s / config.new_cosine_decay_s))
-        return float(product(self.vectors, vector).max()) < config.new_cosine - relief
+        seconds = np.array([*self._seconds, *(t.seconds for t in self._tentative)], np.float32)
+        gains = noise_gain(seconds, self._config.join_noise_s) * noise_gain(clean_s, self._config.join_noise_s)
+        return float((product(self.vectors, vector) * gains).max()) < self._config.join_cosine
 
     def _new_id(self) -> int:
         self._next_id += 1

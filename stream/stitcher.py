@@ -47,7 +47,6 @@ class Stitcher:
         self._settled_windows = 0
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
         self._asked: list[Segment] = []
-        self._clustered_frame: int | None = None
         self._found: Found | None = None  # at the end
 
     def observe(self, first_frame: int, active: Bools) -> list[Ints]:
@@ -93,9 +92,12 @@ class Stitcher:
 
     def assign(self, vectors: Floats) -> Labels:
         """`remember`, and give the labels: they reach over the windows that are decided again at every hop."""
+        asked = self._asked
         self.remember(vectors)
         [window] = self.windows.newest(1)
-        changes = self._cluster(window.end_frame)
+        # Without a new embedding a clustering would find what the last one found
+        fresh = any(segment.shapes_clusters(self.config) for segment in asked)
+        changes = self._cluster(window.end_frame) if fresh else ()
         self._open_speakers(window)
         return replace(self._labels(), changes=changes)
 
@@ -139,11 +141,7 @@ class Stitcher:
         return {id: Profile(vector, _clean_frames(own[id]) * FRAME_S) for id, vector in voices if id in own}
 
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
-        """Cluster when it is time; tell what that changed about segments that labels reach no more."""
-        last = self._clustered_frame
-        if last is not None and horizon_frame - last < frames(self.config.cluster_interval_s):
-            return ()
-        self._clustered_frame = horizon_frame
+        """Cluster; tell what that changed about segments that labels reach no more."""
         before = set(self.speakers.ids)
         self.speakers.cluster(self.store.segments, self.store.ties, horizon_frame)
         return tuple(self._changes(before))
@@ -166,14 +164,14 @@ class Stitcher:
 
     def _open_speakers(self, window: Window) -> None:
         """Open a tentative speaker for every local speaker of the newest window whom no known speaker fits."""
-        config = self.config
-        found = owners(window, self.speakers.ids, self.speakers.vectors, config)
+        config, speakers = self.config, self.speakers
+        found = owners(window, speakers.ids, speakers.vectors, config)
         for runs, owner in zip(window.runs, found, strict=True):
             clean_s = clean_seconds(runs)
             if clean_s >= config.new_speaker_s:
                 vector = mean_vector(runs)
-                if owner is None or self.speakers.is_new(vector, clean_s):
-                    self.speakers.open(vector, [run.segment for run in runs], window.end_frame)
+                if owner is None or speakers.is_new(vector, clean_s):
+                    speakers.open(vector, clean_s, [run.segment for run in runs], window.end_frame)
 
     def _labels(self) -> Labels:
         """Decide the newest windows again, on top of what older ones were last decided to say."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from stream.aggregation import Aggregator, edge_trust
 from stream.events import to_json
+from stream.identity import Speakers
 from stream.labels import Labels
 from stream.segments import find_runs
 from stream.stitcher import CROP_REACH_FRAMES, Stitcher
@@ -133,6 +134,29 @@ def test_a_new_speaker_is_told_apart_within_two_seconds():
     told = [at.active[frames(s) - at.first_frame] for s in (6.0, 9.5)]
     assert told[0].sum() == told[1].sum() == 1
     assert told[0].argmax() != told[1].argmax()
+
+
+def test_somebody_who_said_little_is_a_speaker_where_nobody_sounds_alike():
+    much = [(n % 2, 4 * n + 1.0, 4 * n + 4.5) for n in range(30)]
+    truth = turns(*much, (2, 121, 123.2), length_s=140)
+    for cosine, speakers in ((0.2, {1, 2, 3}), (0.6, {1, 2})):
+        conversation = Conversation(truth)
+        conversation.voices[2] = cosine * conversation.voices[0] + np.sqrt(1 - cosine**2) * conversation.voices[2]
+        _, final = conversation.run(Stitcher(replace(CONFIG, cluster_distance=0.2, join_cosine=0.9)))
+        assert {*final.speakers} - {None} == speakers
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.5, 8), st.floats(0.5, 60), st.floats(-0.2, 1.0))
+def test_a_voice_is_new_by_its_cosine_freed_of_the_noise_of_both(new_s: float, known_s: float, cosine: float):
+    speakers = Speakers(CONFIG)
+    known, other = np.eye(2, DIMENSION, dtype=np.float32)
+    assert speakers.is_new(known, new_s)
+    speakers.open(known, known_s, [], 0)
+    limit = CONFIG.join_cosine * np.prod([np.sqrt(w / (w + CONFIG.join_noise_s)) for w in (new_s, known_s)])
+    assume(abs(cosine - limit) > 1e-3)
+    vector = (cosine * known + np.sqrt(1 - cosine**2) * other).astype(np.float32)
+    assert speakers.is_new(vector, new_s) == (cosine < limit)
 
 
 def test_a_speaker_who_returns_after_minutes_has_the_same_id():

@@ -98,7 +98,7 @@ def test_a_search_finds_better_constants_where_there_are_some(folder: Path, caps
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     models: Any = ToneModels(noise=0.8)
     recordings = [Recording(folder / f"{name}.wav", folder / "kept", models) for name in "ab"]
-    bad = replace(DEFAULT, cluster_distance=0.3, join_cosine=1.0, join_noise_s=0.0, new_cosine=0.6)
+    bad = replace(DEFAULT, cluster_distance=0.3, join_cosine=1.0, join_noise_s=0.0, stranger_cosine=0.9)
     before = tuning.accuracy(recordings, bad, 1.0).goal
     found = tuning.search(optuna, recordings, bad, arguments(trials=15))
     assert found == tuning.search(optuna, recordings, bad, arguments(trials=15))
