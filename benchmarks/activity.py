@@ -11,7 +11,7 @@
 Each recording needs its reference beside it (`.rttm`, `.uem` where only a part is labelled). A frame counts as speech
 where the reference has a speaker at its middle; `speech error` is the share of frames said wrongly, `overlap F1` is of
 the frames with two speakers or more. What the windows say is kept in the cache of `benchmarks.der`. With --json
-FOLDER the tables accuracy, cost and gate are written as results too (--name; default: activity_TABLE).
+FOLDER a table is written as a result too (--name; default: activity_TABLE).
 """
 
 from __future__ import annotations
@@ -121,8 +121,7 @@ def accuracy(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]
         for talkers, (truth, scored) in zip(said, truths, strict=True):
             errors.add(talkers, truth, scored)
         print(f"{name:40}  {errors.cells()}", flush=True)
-        for part, value in errors.percent.items():
-            found[f"{key}.{part}"] = Figure(value, "%", "error", "higher" if part == "overlap_f1" else "lower")
+        found.update(errors.figures(key))
 
     print(HEADER)
     windows: dict[str, tuple[str, int | None]] = {
@@ -147,27 +146,34 @@ def row(recording: Recording, start: CarriedState, policy: Policy, hours: float 
     return Row(wave, start, policy, round(hours * 3600 * SAMPLE_RATE_HZ) or len(wave))
 
 
-def start(network: PyanNet, recordings: list[Recording]) -> None:
+def start(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]:
     """The first 10 s and the second, by what the norms expect."""
     truths = [truth_of(recording)[0] for recording in recordings]
     nothing, silence = network.initial_state(), np.zeros(WINDOW_SAMPLES, np.float32)
     expected = {
-        "nothing": nothing,
-        "10 s of silence, as the first window": network.expecting(silence),
-        "2 s of a voice-like tone (engine)": network.expecting(voice_like()),
+        "nothing": ("nothing", nothing),
+        "silence": ("10 s of silence, as the first window", network.expecting(silence)),
+        "voice": ("2 s of a voice-like tone (engine)", network.expecting(voice_like())),
     }
+    found: dict[str, Figure] = {}
     frames = TEN_SECONDS_CHUNKS * CHUNK_FRAMES
     newest = [windows_say(recording, 0) for recording in recordings]
     print(f"{'':40}  first 10 s: error (missed  false)  F1     10 to 20 s")
-    for name, said in [("newest window", newest), *((name, None) for name in expected)]:
-        if said is None:
-            rows = [row(recording, expected[name], fading(CELL_MEMORY_S)) for recording in recordings]
-            said = hear(network, [replace(r, samples=min(r.samples, 2 * WINDOW_SAMPLES)) for r in rows], 6, 10)
-        parts = [errors_between(said, truths, frames * i, frames * (i + 1)).cells() for i in range(2)]
-        print(f"{name:40}  {'    '.join(parts)}", flush=True)
+
+    def line(key: str, name: str, said: Sequence[Talkers]) -> None:
+        parts = [errors_between(said, truths, frames * i, frames * (i + 1)) for i in range(2)]
+        print(f"{name:40}  {'    '.join(errors.cells() for errors in parts)}", flush=True)
+        for span, errors in zip(("first_10s", "second_10s"), parts, strict=True):
+            found.update(errors.figures(f"{key}.{span}"))
+
+    line("newest_window", "newest window", newest)
+    for key, (name, expectation) in expected.items():
+        rows = [row(recording, expectation, fading(CELL_MEMORY_S)) for recording in recordings]
+        line(key, name, hear(network, [replace(r, samples=min(r.samples, 2 * WINDOW_SAMPLES)) for r in rows], 6, 10))
+    return found
 
 
-def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str) -> None:
+def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str) -> dict[str, Figure]:
     """All recordings one after the other, in a loop, under every policy and every statistic."""
     pieces = [soundfile.read(recording.path, dtype="float32")[0] for recording in recordings]
     pieces = [piece[: len(piece) // FRAME_SAMPLES * FRAME_SAMPLES] for piece in pieces]
@@ -178,8 +184,9 @@ def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str
         "never": lambda: never,
         "every 10 s": lambda: every_10_s,
         "at silences": AtSilences,
-        f"cells fade, {CELL_MEMORY_S:g} s (engine)": lambda: fading(CELL_MEMORY_S),
+        f"cells fade {CELL_MEMORY_S:g} s": lambda: fading(CELL_MEMORY_S),  # the engine's
     }
+    found: dict[str, Figure] = {}
     names = [pair for pair in itertools.product(statistics, policies) if only in " ".join(pair)]
     samples = round(hours * 3600 * SAMPLE_RATE_HZ)
     voice = voice_like()
@@ -189,11 +196,12 @@ def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str
     for (statistic, policy), said in zip(names, hear(network, rows, CHUNK_FRAMES, AHEAD_FRAMES), strict=True):
         looped = np.resize(truth, len(said))
         quarter = len(said) // 4
-        cells = [
-            errors_between([said], [looped], *span).cells()
-            for span in ((0, quarter), (3 * quarter, len(said)), (0, len(said)))
-        ]
-        print(f"{statistic:14}{policy:26}  {'  '.join(cells)}", flush=True)
+        spans = {"first_quarter": (0, quarter), "last_quarter": (3 * quarter, len(said)), "all": (0, len(said))}
+        parts = {span: errors_between([said], [looped], *ends) for span, ends in spans.items()}
+        print(f"{statistic:14}{policy:26}  {'  '.join(errors.cells() for errors in parts.values())}", flush=True)
+        for span, errors in parts.items():
+            found |= errors.figures(f"{statistic}.{policy}.{span}".replace(" ", "_"))
+    return found
 
 
 def cost(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]:
@@ -244,25 +252,22 @@ def main() -> None:
     arguments.cache.mkdir(parents=True, exist_ok=True)
     models = LazyModels()
     recordings = [Recording(path, arguments.cache, models) for path in arguments.recordings]
-    found, load = None, os.getloadavg()[0]
+    load = os.getloadavg()[0]
     print(describe())
     match arguments.table:
         case "gate":
             found = activity_gate.gate(recordings)
         case "stretch":
-            activity_gate.stretch(recordings)
+            found = activity_gate.stretch(recordings)
         case "drift":
-            drift(PyanNet(segmentation_weights()), recordings, arguments.hours, arguments.only)
+            found = drift(PyanNet(segmentation_weights()), recordings, arguments.hours, arguments.only)
         case table:
             tables = {"accuracy": accuracy, "start": start, "state": activity_state.state, "cost": cost}
             found = tables[table](PyanNet(segmentation_weights()), recordings)
-    if arguments.json and found is None:
-        parser.error(f"--json: expected accuracy, cost or gate, got {arguments.table}")
     if arguments.json:
         name, data = arguments.name or f"activity_{arguments.table}", [data_of(path) for path in arguments.recordings]
-        Result(name, asked("benchmarks.activity"), found, {"table": arguments.table}, data=data, load=load).write(
-            arguments.json
-        )
+        parameters = {"table": arguments.table} | ({"hours": arguments.hours} if arguments.table == "drift" else {})
+        Result(name, asked("benchmarks.activity"), found, parameters, data=data, load=load).write(arguments.json)
 
 
 if __name__ == "__main__":

@@ -142,8 +142,9 @@ def gate(recordings: list[Recording]) -> dict[str, Figure]:
     return found
 
 
-def stretch(recordings: list[Recording]) -> None:
+def stretch(recordings: list[Recording]) -> dict[str, Figure]:
     """Every second window left out while one speaker has been talking alone for 5 s; DER at the end."""
+    found: dict[str, Figure] = {}
     for label, stretched in (("every window", False), ("stretched hop", True)):
         scores, taken, due = Scores(), 0, 0
         for recording in recordings:
@@ -163,6 +164,10 @@ def stretch(recordings: list[Recording]) -> None:
             recording.keep()
             scores.add(recording, _turns(timeline.finish(stitcher.finish(), recording.end_frame).rttm("x")))
         print(f"{label:14} {taken} of {due} windows; final {scores.cells()}", flush=True)
+        name = label.replace(" ", "_")
+        found[f"{name}.windows"] = Figure(taken, "windows", "count")
+        found[f"{name}.final.collar_0.der"] = Figure(100 * scores.errors[0].der, "%", "error")
+    return found
 
 
 def _run(stream: Labelled, models: Counting, with_gate: bool, onsets: Onsets) -> Session:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.der import Recording
+from benchmarks.results import Better, Figure
 from stream.aggregation import Aggregator, edge_trust
 from stream.carried import CarriedState
 from stream.segmentation import PyanNet, activity
@@ -96,6 +97,11 @@ class Errors:
         missed, false = (100 * self.counts[kind] / frames for kind in ("missed", "false"))
         overlap = 100 * self.counts["both"] / max(1, self.counts["one"])
         return {"speech_error": missed + false, "missed": missed, "false_alarm": false, "overlap_f1": overlap}
+
+    def figures(self, name: str) -> dict[str, Figure]:
+        """The same as `NAME.speech_error` and so on."""
+        better: dict[str, Better] = dict.fromkeys(self.percent, "lower") | {"overlap_f1": "higher"}
+        return {f"{name}.{part}": Figure(value, "%", "error", better[part]) for part, value in self.percent.items()}
 
     def cells(self) -> str:
         """The same for the table."""

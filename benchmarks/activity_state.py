@@ -11,6 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from benchmarks.der import Recording
+from benchmarks.results import Figure
 from kernels.lstm import bilstm
 from stream.activity import AHEAD_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
 from stream.carried import CarriedState
@@ -19,12 +20,15 @@ from stream.voice import voice_like
 from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 EVERY_S, HEARD_S = 20, 60  # a window is begun every 20 s, each time after 60 s of carried state
+PARTS = ("other_class", "other_class_renamed", "other_speech", "other_overlap", "median_difference")
 SPANS_S = ((0.0, 0.5), (0.5, 2.0), (2.0, 5.0), (5.0, 9.9))
 
 
-def state(network: PyanNet, recordings: list[Recording]) -> None:
+def state(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]:
     """Zero state against none, then windows from a carried state against the same windows from zero."""
-    print(f"explicit zero state against no state: largest difference {_zero_against_none(network):g}\n")
+    none = _zero_against_none(network)
+    found = {"zero_against_none.largest_difference": Figure(none, "log-probability", "error")}
+    print(f"explicit zero state against no state: largest difference {none:g}\n")
     print(
         "10 s in one chunk from a carried state against the same from zero, norms and audio equal; share of frames, %"
     )
@@ -32,12 +36,17 @@ def state(network: PyanNet, recordings: list[Recording]) -> None:
     for name, memory_s in (("never faded", None), ("fading (engine)", 3.0)):
         pairs = [pair for recording in recordings for pair in _pairs(network, recording, memory_s)]
         for begin_s, end_s in SPANS_S:
-            cells = np.mean([_compare(*pair, begin_s, end_s) for pair in pairs], axis=0)
+            cells = np.mean([_compare(*pair, begin_s, end_s) for pair in pairs], axis=0).tolist()
+            row = f"{name.split()[0]}.{begin_s:g}_{end_s:g}s"
+            for part, value in zip(PARTS, cells, strict=True):
+                unit = "%" if part != "median_difference" else "log-probability"
+                found[f"{row}.{part}"] = Figure(value, unit, "error", "neither")
             after = f"{begin_s:g}-{end_s:g} s"
             print(
                 f"{name:16}{after:12}{cells[0]:10.1f}{cells[1]:18.1f}{cells[2]:14.1f}{cells[3]:15.1f}{cells[4]:18.3f}",
                 flush=True,
             )
+    return found
 
 
 def _zero_against_none(network: PyanNet) -> float:
