@@ -37,7 +37,6 @@ SEARCHED = (
     "cluster_distance",
     "join_cosine",
     "join_noise_s",
-    "join_apart_cosine",
     "split_apart_cosine",
     "cluster_keep_share",
     "cluster_keep_max_s",

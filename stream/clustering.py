@@ -9,9 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-from stream.stitcher_config import StitcherConfig
-from stream.ties import held_together
-
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -118,46 +115,29 @@ def noise_gain(seconds: Any, noise_s: float) -> Any:
     return np.sqrt((seconds + noise_s) / seconds)
 
 
-def join_clusters(
-    vectors: Floats, weights: Floats, clusters: Ints, together: Floats, apart: Floats, config: StitcherConfig
-) -> Ints:
-    """Join clusters while the cosine of two of their means, freed of noise, is above the bar; the highest above first.
-
-    The bar is `join_cosine` for clusters that windows hold together as they do one voice's, and the less they do the
-    higher, by up to `join_apart_cosine`: somebody new may sound like one who is known, but talks with him in a window.
+def join_clusters(vectors: Floats, weights: Floats, clusters: Ints, cosine: float, noise_s: float) -> Ints:
+    """Join clusters, the most alike first, while the cosine of their means, freed of noise, is at least `cosine`.
 
     Shapes:
         vectors: (n, D), weights: (n,) seconds, clusters: (n,) numbers from 0
-        together, apart: (n, n) windows in which two segments were one local speaker's, and two local speakers'
         returns: (n,) cluster numbers from 0 in order of first member
     """
     count = int(clusters.max(initial=-1)) + 1
-    held = (np.arange(count)[:, None] == clusters).astype(np.float32)  # (K, n)
+    held = np.arange(count)[:, None] == clusters  # (K, n)
     sums, mass = product(held, vectors * weights[:, None]), product(held, weights)
-    same, other = (product(product(held, windows), held.T) for windows in (together, apart))
     name = np.arange(count)
     while len(mass) > 1:
-        means = unit(sums) * noise_gain(mass, config.join_noise_s)[:, None]
-        degrees = same.sum(axis=1)
-        share = held_together(same, other, degrees[:, None], degrees, config.split_doubt_windows)
-        above = product(means, means.T) - config.join_cosine - config.join_apart_cosine * (1 - np.minimum(1.0, share))
-        np.fill_diagonal(above, -np.inf)
-        into, gone = sorted(divmod(int(above.argmax()), len(mass)))
-        if above[into, gone] < 0:
+        means = unit(sums) * noise_gain(mass, noise_s)[:, None]
+        alike = product(means, means.T)
+        np.fill_diagonal(alike, -np.inf)
+        into, gone = sorted(np.unravel_index(int(alike.argmax()), alike.shape))
+        if alike[into, gone] < cosine:
             break
         sums[into] += sums[gone]
         mass[into] += mass[gone]
         sums, mass = np.delete(sums, gone, axis=0), np.delete(mass, gone)
-        same, other = _joined(same, into, gone), _joined(other, into, gone)
         name = np.where(name == gone, into, name - (name > gone))
     return name[clusters]
-
-
-def _joined(windows: Floats, into: int, gone: int) -> Floats:
-    """Windows of pairs of clusters, (K, K) -> (K - 1, K - 1), when one becomes part of another."""
-    windows[into] += windows[gone]
-    windows[:, into] += windows[:, gone]
-    return np.delete(np.delete(windows, gone, axis=0), gone, axis=1)
 
 
 def unit(vectors: Floats) -> Floats:

@@ -70,11 +70,13 @@ def find_speakers(
     splitter: Splitter,
     ties: Ties,
     waiting: Collection[int] = (),
+    new_from_frame: float = np.inf,
 ) -> Found:
     """Cluster the segments that are long enough: by average linkage, by the clusters' means, and by their halves.
 
-    Clusters that are heavy enough are speakers, and so are the heaviest one, those with a segment in `waiting`, and
-    light ones that are unlike all of these.
+    Clusters that are heavy enough are speakers, and so are the heaviest one and those with a segment in `waiting`.
+    A light one that is unlike all of these is somebody who has just begun to talk, if it has a segment that ends
+    behind `new_from_frame`; what is light and old is noise.
     """
     members = [s for s in segments if s.shapes_clusters(config)]
     parts = [s.vector for s in members if s.vector is not None]
@@ -84,19 +86,21 @@ def find_speakers(
     vectors = np.stack(parts)
     cosines = table.among(parts)
     clusters = average_linkage(cosines, weights, config.cluster_distance)
+    clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
     together, apart = ties.among(members)
-    clusters = join_clusters(vectors, weights, clusters, together, apart, config)
     clusters = splitter.split(cosines, weights, clusters, together, apart)
     mass = np.bincount(clusters, weights).astype(np.float32)
     share = config.cluster_keep_share * float(mass.sum())
     keep = mass >= min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
     keep[mass.argmax()] = True
+    new = np.zeros_like(keep)
     for segment, cluster in zip(members, clusters.tolist(), strict=True):
         keep[cluster] |= id(segment) in waiting
+        new[cluster] |= segment.end > new_from_frame
     means = centroids(vectors, weights, clusters)
     freed = means * noise_gain(mass, config.join_noise_s)[:, None]
     strange = product(freed, freed[keep].T).max(axis=1) < config.stranger_cosine
-    kept = np.flatnonzero(keep | strange & (mass >= config.cluster_keep_min_s))
+    kept = np.flatnonzero(keep | new & strange & (mass >= config.cluster_keep_min_s))
     return Found(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
 
 
@@ -124,7 +128,9 @@ class Speakers:
 
         Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
         """
-        found = find_speakers(segments, self._config, self._table, self._splitter, ties, self._waiting(horizon_frame))
+        config, waiting = self._config, self._waiting(horizon_frame)
+        new_from_frame = horizon_frame - frames(config.new_patience_s)
+        found = find_speakers(segments, config, self._table, self._splitter, ties, waiting, new_from_frame)
         if not found.members:
             return
         names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)

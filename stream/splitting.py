@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from stream.clustering import noise_gain, product
 from stream.stitcher_config import StitcherConfig
-from stream.ties import held_together
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -79,7 +78,7 @@ def two_voices(
         light_s = min(float(weights[half].sum()), float(weights[~half].sum()))
         if light_s < config.split_least_s:
             continue
-        held = halves_together(together, apart, half, config.split_doubt_windows)
+        held = held_together(together, apart, half, config.split_doubt_windows)
         bar = config.join_cosine + config.split_apart_cosine * (1 - min(1.0, held))
         bar += config.split_light_cosine * float(np.log(min(1.0, light_s / config.split_light_s)))
         above = alike(cosines, weights, half, config.join_noise_s) - bar
@@ -88,17 +87,18 @@ def two_voices(
     return found
 
 
-def halves_together(together: Floats, apart: Floats, half: Bools, doubt_windows: float) -> float:
-    """`held_together` of a half and the rest. Shapes: together, apart (n, n), half (n,)."""
-    degrees, across = together.sum(axis=1), np.ix_(half, ~half)
-    share: float = held_together(
-        float(together[across].sum()),
-        float(apart[across].sum()),
-        float(degrees[half].sum()),
-        float(degrees[~half].sum()),
-        doubt_windows,
-    )
-    return share
+def held_together(together: Floats, apart: Floats, half: Bools, doubt_windows: float) -> float:
+    """How often windows give both halves to one local speaker, over how often if the halves were drawn by lot.
+
+    Segments of one local speaker are neighbours in time, mostly of one voice. Halves of one voice go through all of
+    its stretches, so many neighbours are of different halves; two voices take turns. What windows give to two local
+    speakers counts as if neighbours were expected and not found. Each side gets `doubt_windows` that say nothing.
+    """
+    degrees = together.sum(axis=1)
+    first, second = float(degrees[half].sum()), float(degrees[~half].sum())
+    expected = first * second / max(first + second, 1.0)
+    across = np.ix_(half, ~half)
+    return (float(together[across].sum()) + doubt_windows) / (expected + float(apart[across].sum()) + doubt_windows)
 
 
 def alike(cosines: Floats, weights: Floats, half: Bools, noise_s: float) -> float:

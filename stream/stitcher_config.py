@@ -46,7 +46,6 @@ class StitcherConfig:
     join_noise_s: float = 2.0  # speech whose embedding is as much noise as voice; .69 at 3 s in quiet would be 1.4
     # The demo recording's speakers, on one telephone line, have .6 by this measure; voices of one person have 1.
     join_cosine: float = 0.66  # of two clusters' means, freed of noise, from which on they are one speaker
-    join_apart_cosine: float = 0.1  # cosine that they must have more where windows give them to two local speakers
     # The halves of a cluster are one voice from this cosine on: join_cosine + split_apart_cosine (1 - held together)
     # + split_light_cosine ln(lighter half / split_light_s); splitting.two_voices. Each is amid values that err alike.
     split_apart_cosine: float = 0.4  # cosine that halves must have more where windows do not hold them together at all
@@ -57,12 +56,12 @@ class StitcherConfig:
     cluster_keep_share: float = 0.1  # of all clustered speech that makes a cluster a speaker ...
     cluster_keep_min_s: float = 1.0  # ... but not less than this, or the first words would be several people ...
     cluster_keep_max_s: float = 5.0  # ... and this is always enough
-    # Freed of noise, as join_cosine is; lower: what is left over are the most unlike of many short stretches.
-    stranger_cosine: float = 0.45  # below it a cluster of cluster_keep_min_s is a speaker as well
 
     # New speakers at once.
-    new_speaker_s: float = 0.5  # embedded speech of one local speaker, or one run, in the newest window
+    new_speaker_s: float = 0.5  # embedded speech of one local speaker in the newest window
     new_patience_s: float = 10.0  # silence after which an unconfirmed speaker is given up: one window
+    # Freed of noise, as join_cosine is; lower, because what is left over are the most unlike of many short stretches.
+    stranger_cosine: float = 0.45  # of a new cluster of cluster_keep_min_s, below which it is a speaker at once
 
     # Assignment of local speakers.
     assign_windows: int = 5  # newest windows that are decided again at every hop; 10 cost more and gave nothing

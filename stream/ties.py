@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +12,6 @@ if TYPE_CHECKING:
     from stream.segments import Segment
 
 Floats = NDArray[np.float32]
-
-
-def held_together(across: Any, apart: Any, first: Any, second: Any, doubt_windows: float) -> Any:
-    """How often windows give two groups of segments to one local speaker, over how often if they were drawn by lot.
-
-    across, apart: windows that gave a segment of each group to one local speaker, and to two; first, second: windows
-    that gave a segment of the first (second) group to one local speaker with any other; numbers or arrays.
-
-    Segments of one local speaker are neighbours in time, mostly of one voice. Groups of one voice go through all of
-    its stretches, so many neighbours are of different groups; two voices take turns. What windows give to two local
-    speakers counts as if neighbours were expected and not found. Each side gets `doubt_windows` that say nothing.
-    """
-    expected = first * second / np.maximum(first + second, 1.0)
-    return (across + doubt_windows) / (expected + apart + doubt_windows)
 
 
 class Ties:

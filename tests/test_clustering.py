@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,16 +9,8 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from stream.clustering import CosineTable, average_linkage, best_pairs, centroids, join_clusters, name_clusters, product
-from stream.stitcher_config import StitcherConfig
 
 seeds = st.integers(0, 2**32 - 1)
-CONFIG = StitcherConfig()
-
-
-def join(vectors: np.ndarray, weights: np.ndarray, clusters: np.ndarray, config: StitcherConfig) -> list[int]:
-    """Clusters joined where windows say nothing."""
-    nothing = np.zeros((len(weights), len(weights)), np.float32)
-    return join_clusters(vectors, weights, clusters, nothing, nothing, config).tolist()
 
 
 def crowd(seed: int, count: int, speakers: int = 4, noise: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
@@ -86,62 +76,14 @@ def voices_with_noise(seed: int, noise_s: float, cosine: float) -> tuple[np.ndar
 @given(seeds, st.floats(0.5, 4.0))
 def test_means_freed_of_noise_join_by_voice_however_loud_the_noise(seed: int, noise_s: float):
     vectors, weights, clusters = voices_with_noise(seed, noise_s, cosine=0.5)
-    config = replace(CONFIG, join_cosine=0.75, join_noise_s=noise_s)
-    assert join(vectors, weights, clusters, config) == (clusters // 2).tolist()
+    assert join_clusters(vectors, weights, clusters, 0.75, noise_s).tolist() == (clusters // 2).tolist()
 
 
 def test_joining_stops_at_the_cosine():
     vectors, weights, clusters = voices_with_noise(0, 1.0, cosine=0.8)
-    config = replace(CONFIG, join_noise_s=1.0)
-    assert join(vectors, weights, clusters, replace(config, join_cosine=0.9)) == (clusters // 2).tolist()
-    assert set(join(vectors, weights, clusters, replace(config, join_cosine=0.7))) == {0}
-    assert join(vectors, weights, clusters, replace(config, join_cosine=1.5)) == clusters.tolist()
-
-
-@settings(max_examples=40, deadline=None)
-@given(seeds, st.integers(2, 25))
-def test_joining_is_the_same_as_comparing_all_members_anew_each_time(seed: int, count: int):
-    rng = np.random.default_rng(seed)
-    vectors, weights = crowd(seed, count)
-    ties = rng.integers(0, 12, (2, count, count)).astype(np.float32)
-    together, apart = ties + ties.transpose(0, 2, 1)
-    config = replace(CONFIG, join_cosine=0.3, join_apart_cosine=0.5)
-
-    def above(one: list[int], two: list[int]) -> float:
-        first, second = (np.average(vectors[group], axis=0, weights=weights[group]) for group in (one, two))
-        cosine = float(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
-        for group in (one, two):
-            cosine *= np.sqrt(1 + config.join_noise_s / weights[group].sum())
-        degrees = [together[group].sum() for group in (one, two)]
-        across = np.ix_(one, two)
-        doubt = config.split_doubt_windows
-        expected = degrees[0] * degrees[1] / sum(degrees) + apart[across].sum() + doubt
-        share = (together[across].sum() + doubt) / expected
-        return cosine - 0.3 - 0.5 * (1 - min(1, share))
-
-    groups = [[n] for n in range(count)]
-    while len(groups) > 1:
-        best, one, two = max((above(a, b), n, m) for n, a in enumerate(groups) for m, b in enumerate(groups[:n]))
-        if best < 0:
-            break
-        groups[two] += groups.pop(one)
-    got = join_clusters(vectors, weights, np.arange(count), together, apart, config)
-    assert partition(got) == {frozenset(group) for group in groups}
-
-
-@settings(max_examples=15, deadline=None)
-@given(seeds)
-def test_two_alike_whom_windows_give_to_two_local_speakers_are_not_joined(seed: int):
-    vectors, weights, clusters = voices_with_noise(seed, 1.0, cosine=0.75)
-    config = replace(CONFIG, join_cosine=0.65, join_apart_cosine=0.2, join_noise_s=1.0)
-    voice = clusters // 2
-    same = (voice[:, None] == voice).astype(np.float32)
-    ties = 5 * same * ~np.eye(12, dtype=bool), 5 * (1 - same)
-    assert set(join(vectors, weights, clusters, config)) == {0}
-    assert join_clusters(vectors, weights, clusters, *ties, config).tolist() == voice.tolist()
-    # however they are told apart, it is by no more than join_apart_cosine
-    lower = replace(config, join_cosine=0.45)
-    assert set(join_clusters(vectors, weights, clusters, *ties, lower).tolist()) == {0}
+    assert join_clusters(vectors, weights, clusters, 0.9, 1.0).tolist() == (clusters // 2).tolist()
+    assert set(join_clusters(vectors, weights, clusters, 0.7, 1.0).tolist()) == {0}
+    assert join_clusters(vectors, weights, clusters, 1.5, 1.0).tolist() == clusters.tolist()
 
 
 def test_numbers_follow_first_members():
@@ -152,7 +94,7 @@ def test_numbers_follow_first_members():
 @pytest.mark.parametrize("count", [0, 1])
 def test_few_vectors(count: int):
     vectors, weights = crowd(1, count)
-    assert join(vectors, weights, np.arange(count), CONFIG) == list(range(count))
+    assert join_clusters(vectors, weights, np.arange(count), 0.5, 1.0).tolist() == list(range(count))
     assert average_linkage(vectors @ vectors.T, weights, 0.4).tolist() == list(range(count))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream import splitting
-from stream.splitting import Splitter, alike, halves, halves_together, two_voices
+from stream.splitting import Splitter, alike, halves, held_together, two_voices
 from stream.stitcher_config import StitcherConfig
 
 seeds = st.integers(0, 2**32 - 1)
@@ -131,26 +131,26 @@ def test_halves_are_those_of_the_voices_and_their_cosine_is_freed_of_noise(seed:
     assert alike(cosines, seconds, half, CONFIG.join_noise_s) == pytest.approx(0.5, abs=0.1)
 
 
-def test_halves_by_lot_are_halves_together_as_expected_and_voices_are_not():
+def test_halves_by_lot_are_held_together_as_expected_and_voices_are_not():
     one, whose = np.zeros(4000, np.int64), np.arange(4000) // 4 % 2
     lot = np.random.default_rng(0).random(4000) < 0.4
-    assert halves_together(*neighbours(one), lot, 0) == pytest.approx(1, abs=0.03)
-    assert halves_together(*neighbours(whose), whose == 1, 0) == 0
+    assert held_together(*neighbours(one), lot, 0) == pytest.approx(1, abs=0.03)
+    assert held_together(*neighbours(whose), whose == 1, 0) == 0
     alternating = np.arange(4000) % 2 == 1
-    assert halves_together(*neighbours(one), alternating, 0) > 1
-    assert halves_together(*(np.zeros((2, 4, 4), np.float32)), alternating[:4], 10) == 1
+    assert held_together(*neighbours(one), alternating, 0) > 1
+    assert held_together(*(np.zeros((2, 4, 4), np.float32)), alternating[:4], 10) == 1
 
 
 def test_what_windows_give_to_two_counts_against_the_halves():
     together, apart = neighbours(np.zeros(8, np.int64), windows=1)
     half = np.arange(8) % 2 == 1
-    counted = halves_together(together, apart + 2 * together, half, 0)
-    assert 1 / counted == pytest.approx(1 / halves_together(together, apart, half, 0) + 2)
+    counted = held_together(together, apart + 2 * together, half, 0)
+    assert 1 / counted == pytest.approx(1 / held_together(together, apart, half, 0) + 2)
 
 
 def test_doubt_weighs_as_much_as_its_windows():
     whose = np.arange(12) // 6
     ties = neighbours(whose, windows=1)
-    known, doubted = (halves_together(*ties, whose == 1, windows) for windows in (0.0, 1e6))
+    known, doubted = (held_together(*ties, whose == 1, windows) for windows in (0.0, 1e6))
     assert known == 0
     assert doubted == pytest.approx(1, abs=1e-3)

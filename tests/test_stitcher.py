@@ -136,14 +136,23 @@ def test_a_new_speaker_is_told_apart_within_two_seconds():
     assert told[0].argmax() != told[1].argmax()
 
 
-def test_somebody_who_said_little_is_a_speaker_where_nobody_sounds_alike():
-    much = [(n % 2, 4 * n + 1.0, 4 * n + 4.5) for n in range(30)]
-    truth = turns(*much, (2, 121, 123.2), length_s=140)
-    for cosine, speakers in ((0.2, {1, 2, 3}), (0.6, {1, 2})):
-        conversation = Conversation(truth)
-        conversation.voices[2] = cosine * conversation.voices[0] + np.sqrt(1 - cosine**2) * conversation.voices[2]
-        _, final = conversation.run(Stitcher(replace(CONFIG, cluster_distance=0.2, join_cosine=0.9)))
-        assert {*final.speakers} - {None} == speakers
+@pytest.mark.parametrize(("cosine", "speakers"), [(0.0, 2), (0.6, 1)])
+def test_somebody_new_in_the_local_channel_of_who_talked_before_is_told_apart(cosine: float, speakers: int):
+    """By the clustering alone, and while he is new: his local speaker as a whole sounds like the other."""
+    truth = turns((0, 1, 60), (1, 60.3, 62.8), length_s=66)
+
+    class OneChannel(Conversation):
+        def windows(self):
+            for first, active in super().windows():
+                yield first, np.pad(active.any(axis=1)[:, None], ((0, 0), (0, 2)))
+
+    conversation = OneChannel(truth, shuffle=False)
+    conversation.voices[1] = cosine * conversation.voices[0] + np.sqrt(1 - cosine**2) * conversation.voices[1]
+    live, final = conversation.run(Stitcher(replace(CONFIG, cluster_distance=0.2, join_cosine=0.9)))
+    at = next(labels for labels in live if labels.end_frame >= frames(63.5))
+    told = {at.speakers[int(at.active[frames(s) - at.first_frame].argmax())] for s in (58.0, 62.0)}
+    assert len(told) == speakers
+    assert {*final.speakers} - {None} == {1}
 
 
 @settings(max_examples=50, deadline=None)
