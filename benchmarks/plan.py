@@ -64,6 +64,7 @@ FULL = (
     Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "20", "--repeats", "3"), ("serve",)),
     _der("sim_dev", SIM_DEV),
     _der("fresh", "{sim}/test", "{sim}/fresh", "{sim}/b41", "{sim}/b42"),
+    _der("unseen", "{sim}/b43", "{sim}/b44"),
     _der("ami", AMI),
     _activity("accuracy", "activity_sim_dev", SIM_DEV + "/*.flac"),
     _activity("accuracy", "activity_ami", AMI + "/*.flac"),
@@ -103,5 +104,5 @@ def simulated(folder: str, seed: int) -> list[str]:
     return [*speech, *size, "--speakers", *ELEVEN.split()]
 
 
-SEEDS = {"test": 11, "fresh": 31, "b41": 41, "b42": 42}
+SEEDS = {"test": 11, "fresh": 31, "b41": 41, "b42": 42, "b43": 43, "b44": 44}
 SETS = {folder: simulated(folder, seed) for folder, seed in SEEDS.items()}  # folders of SIM
