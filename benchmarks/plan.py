@@ -73,7 +73,7 @@ FULL = (
     _activity("start", "activity_start", SIM_DEV + "/*.flac"),
     _activity("state", "activity_state", SIM_DEV + "/*.flac"),
     _activity("stretch", "activity_stretch", SIM_DEV + "/*.flac"),
-    _activity("drift", "activity_drift", SIM_DEV + "/*.flac", "--hours", "2"),
+    _activity("drift", "activity_drift", SIM_DEV + "/*.flac", "--hours", "1"),
     Step("identify", "benchmarks.identify", ("{data}",), ("identify",)),
     Step("identify_streams", "benchmarks.identify_streams", ("{data}",), ("identify_streams",)),
     Step("right_edge", "benchmarks.right_edge", (AMI,), ("right_edge",)),
