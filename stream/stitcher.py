@@ -95,7 +95,7 @@ class Stitcher:
         asked = self._asked
         self.remember(vectors)
         [window] = self.windows.newest(1)
-        # Without a new embedding a clustering would find what the last one found
+        # Without a new embedding there is nobody that the last clustering did not know
         fresh = any(segment.shapes_clusters(self.config) for segment in asked)
         changes = self._cluster(window.end_frame) if fresh else ()
         self._open_speakers(window)
