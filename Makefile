@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LIST := build/files
 KERNEL_TESTS := $(wildcard tests/test_backend.py tests/test_lstm.py tests/test_sincnet.py tests/test_convpool.py \
 	tests/test_camplusplus_kernels.py tests/test_metal_kernels.py)
 
-.PHONY: demo test bench bench-quick lint metal-check clean
+.PHONY: demo test bench bench-quick lint metal-check clean FORCE
 
 demo: $(STAMP)
 	@$(BIN)/turnstream demo
@@ -34,12 +35,20 @@ metal-check: $(STAMP)
 	REQUIRE_METAL=1 $(BIN)/python -m pytest $(KERNEL_TESTS)
 	REQUIRE_METAL=1 $(BIN)/python -m pytest benchmarks/bench_kernels.py -s
 
-$(STAMP): pyproject.toml
+# Installed strictly, so that type checkers follow the one import name into the three folders; a file that is new or
+# gone changes the list, and the list is part of the stamp.
+$(LIST): FORCE
+	@mkdir -p build && find stream kernels clients -type f -not -path '*/__pycache__/*' | sort > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+FORCE:
+
+$(STAMP): pyproject.toml $(LIST)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "turnstream needs Python 3.11 or newer, got %d.%d: run make PYTHON=python3.12 (or the one you have)" % v[:2])'
 	@$(PYTHON) -c 'import ensurepip, venv' || { echo "this Python cannot make virtual environments: on Debian and Ubuntu, apt install python3-venv" >&2; exit 1; }
 	@echo 'setting up $(VENV) (once, a minute or two)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --config-settings editable_mode=strict
 	@touch $(STAMP)
 
 clean:

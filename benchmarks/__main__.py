@@ -25,8 +25,8 @@ from pathlib import Path
 
 from benchmarks import plan, summary
 from benchmarks.results import FOLDER
-from stream.cache import cache_dir
-from stream.weights import demo_recording
+from turnstream.weights.cache import cache_dir
+from turnstream.weights.store import demo_recording
 
 ROOT = Path(__file__).parent.parent
 

@@ -34,15 +34,15 @@ from benchmarks import activity_gate, activity_state
 from benchmarks.activity_path import Errors, Policy, Row, Talkers, errors_between, hear, truth_of, windows_say
 from benchmarks.results import Figure, Result, add_json, asked, median, ratio
 from benchmarks.results import recording as data_of
-from clients.labelled import LazyModels, Recording
-from kernels.backend import describe
-from stream.activity import AHEAD_FRAMES, CHUNK_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
-from stream.cache import cache_dir
-from stream.carried import CELL_MEMORY_S, NORM_MEMORY_S, CarriedState, Sums
-from stream.segmentation import PyanNet
-from stream.voice import voice_like
-from stream.weights import segmentation_weights
-from stream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from turnstream.clients.evaluation.recordings import LazyModels, Recording
+from turnstream.kernels.backend import describe
+from turnstream.models.activity import AHEAD_FRAMES, CHUNK_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
+from turnstream.models.carried_state import CELL_MEMORY_S, NORM_MEMORY_S, CarriedState, Sums
+from turnstream.models.segmentation import PyanNet
+from turnstream.models.speech_prior import voice_like
+from turnstream.weights.cache import cache_dir
+from turnstream.weights.store import segmentation_weights
+from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 TEN_SECONDS_CHUNKS = 99
 SILENT_CHUNKS = 3

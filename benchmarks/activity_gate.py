@@ -11,17 +11,17 @@ import soundfile
 from numpy.typing import NDArray
 
 from benchmarks.results import Figure
-from clients.labelled import LazyModels, Recording, Turns
-from clients.scoring import COLLARS_S, Errors, pooled, score
-from stream.activity import ActivityPath
-from stream.audio import AudioInput
-from stream.diarizer import Session
-from stream.events import Turn
-from stream.rttm import RttmSegment, parse_rttm
-from stream.segmentation import POWERSET
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.audio.input import AudioInput
+from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
+from turnstream.clients.evaluation.scoring import COLLARS_S, Errors, pooled, score
+from turnstream.diarizer import Session
+from turnstream.events import Turn
+from turnstream.models.activity import ActivityPath
+from turnstream.models.segmentation import POWERSET
+from turnstream.rttm import RttmSegment, parse_rttm
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 LATENCY_S = 1.0
 FEED_SAMPLES = 160  # 10 ms, so that it is known when an event came

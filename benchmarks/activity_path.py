@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from benchmarks.der import Recording
 from benchmarks.results import Better, Figure
-from stream.aggregation import Aggregator, edge_trust
-from stream.carried import CarriedState
-from stream.segmentation import PyanNet, activity
-from stream.stitcher_config import StitcherConfig
-from stream.windows import FRAME_SAMPLES, RECEPTIVE_FIELD_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.models.carried_state import CarriedState
+from turnstream.models.segmentation import PyanNet, activity
+from turnstream.stitching.aggregation import Aggregator, edge_trust
+from turnstream.stitching.config import StitcherConfig
+from turnstream.windows import FRAME_SAMPLES, RECEPTIVE_FIELD_SAMPLES, SAMPLE_RATE_HZ
 
 BATCH = 8
 Talkers = NDArray[np.int8]  # how many talk in each frame, (T,)

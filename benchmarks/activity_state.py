@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from benchmarks.der import Recording
 from benchmarks.results import Figure
-from kernels.lstm import bilstm
-from stream.activity import AHEAD_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
-from stream.carried import CarriedState
-from stream.segmentation import PyanNet, activity
-from stream.voice import voice_like
-from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from turnstream.kernels.lstm import bilstm
+from turnstream.models.activity import AHEAD_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
+from turnstream.models.carried_state import CarriedState
+from turnstream.models.segmentation import PyanNet, activity
+from turnstream.models.speech_prior import voice_like
+from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 EVERY_S, HEARD_S = 20, 60  # a window is begun every 20 s, each time after 60 s of carried state
 PARTS = ("other_class", "other_class_renamed", "other_speech", "other_overlap", "median_difference")

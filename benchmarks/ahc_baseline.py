@@ -23,11 +23,11 @@ from scipy.optimize import linear_sum_assignment
 from benchmarks.accuracy.locals import Locals, locals_of
 from benchmarks.accuracy.oracle import columns, turns_from
 from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled
-from clients.labelled import LazyModels, Recording, Turns
-from clients.scoring import pooled, score
-from stream.aggregation import Aggregator, edge_trust
-from stream.clustering import centroids
-from stream.stitcher_config import StitcherConfig
+from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
+from turnstream.clients.evaluation.scoring import pooled, score
+from turnstream.stitching.aggregation import Aggregator, edge_trust
+from turnstream.stitching.clustering import centroids
+from turnstream.stitching.config import StitcherConfig
 
 GRID = {
     "average": {"stop": (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75), "keep_share": (0.0, 0.01, 0.02, 0.04)},

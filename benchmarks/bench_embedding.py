@@ -22,10 +22,10 @@ from benchmarks.conftest import Found
 from benchmarks.peers import nets
 from benchmarks.peers.nets import installed
 from benchmarks.results import median, ratio
-from kernels.backend import cpu_threads, describe, mx
-from stream.embedding import CamPlusPlus, fbank
-from stream.fbank import ROW_STEP_SAMPLES
-from stream.weights import embedding_weights
+from turnstream.audio.fbank import ROW_STEP_SAMPLES
+from turnstream.kernels.backend import cpu_threads, describe, mx
+from turnstream.models.embedding import CamPlusPlus, fbank
+from turnstream.weights.store import embedding_weights
 
 CROPS_S = (0.5, 1.5, 3.0, 6.0)
 PACKAGES = ("mlx", "numba", "torch", "onnxruntime")

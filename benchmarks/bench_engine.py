@@ -22,14 +22,14 @@ import soundfile
 from benchmarks.conftest import Found
 from benchmarks.results import Figure, median
 from benchmarks.results import recording as data_of
-from kernels.backend import describe, measure_gflops
-from stream.audio import AudioInput
-from stream.diarizer import Diarizer, Session
-from stream.stitcher import Stitcher
-from stream.stitcher_config import StitcherConfig
-from stream.timeline import Timeline
-from stream.weights import demo_recording
-from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.audio.input import AudioInput
+from turnstream.diarizer import Diarizer, Session
+from turnstream.kernels.backend import describe, measure_gflops
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.weights.store import demo_recording
+from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 
 PEAK = """
 import resource, subprocess, sys

@@ -24,13 +24,13 @@ from benchmarks.conftest import Found
 from benchmarks.peers import nets
 from benchmarks.peers.nets import installed
 from benchmarks.results import Figure, median, ratio
-from kernels.backend import cpu_threads, describe, measure_gflops, mx
-from kernels.convpool import conv_pool, conv_pool_ops
-from kernels.lstm import LSTMWeights, State, bilstm, bilstm_ops, zero_state
-from kernels.sincnet import sinc_pool, sinc_pool_ops
-from stream.segmentation import PyanNet
-from stream.weights import segmentation_weights
-from stream.windows import HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
+from turnstream.kernels.backend import cpu_threads, describe, measure_gflops, mx
+from turnstream.kernels.convpool import conv_pool, conv_pool_ops
+from turnstream.kernels.lstm import LSTMWeights, State, bilstm, bilstm_ops, zero_state
+from turnstream.kernels.sincnet import sinc_pool, sinc_pool_ops
+from turnstream.models.segmentation import PyanNet
+from turnstream.weights.store import segmentation_weights
+from turnstream.windows import HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
 
 PACKAGES = ("mlx", "numba", "numpy", "torch", "onnxruntime")
 ROUNDS = 15

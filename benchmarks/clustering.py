@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 
 from benchmarks import results
 from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled
-from clients.labelled import LazyModels, Recording
-from stream.clustering import CosineTable, best_pairs
-from stream.errors import TurnstreamError
-from stream.identity import find_speakers
-from stream.segments import Segment
-from stream.splitting import Splitter
-from stream.stitcher import Stitcher
-from stream.stitcher_config import StitcherConfig
-from stream.ties import Ties
+from turnstream.clients.evaluation.recordings import LazyModels, Recording
+from turnstream.errors import TurnstreamError
+from turnstream.stitching.clustering import CosineTable, best_pairs
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.identity import find_speakers
+from turnstream.stitching.pair_votes import Ties
+from turnstream.stitching.segments import Segment
+from turnstream.stitching.splitting import Splitter
+from turnstream.stitching.stitcher import Stitcher
 
 GRID = {
     "cluster_distance": (0.5, 0.55, 0.6, 0.65),

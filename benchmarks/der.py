@@ -44,10 +44,10 @@ from benchmarks.accuracy.stability import Stability, stability
 from benchmarks.ahc_baseline import AVERAGE, CENTROID, ahc
 from benchmarks.diart_baseline import DiartConfig, diart
 from benchmarks.results import Result, add_json, asked
-from clients.labelled import LazyModels, Recording, Turns
-from clients.scoring import Errors, score
-from stream.errors import TurnstreamError
-from stream.stitcher_config import StitcherConfig
+from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
+from turnstream.clients.evaluation.scoring import Errors, score
+from turnstream.errors import TurnstreamError
+from turnstream.stitching.config import StitcherConfig
 
 __all__ = ["LazyModels", "Outcome", "Recording", "run"]
 

@@ -27,9 +27,9 @@ from scipy.optimize import linear_sum_assignment
 from benchmarks.accuracy.locals import FRAME_S, Locals, locals_of
 from benchmarks.accuracy.oracle import Live, turns_from
 from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled
-from clients.labelled import LazyModels, Recording, Turns
-from clients.scoring import pooled, score
-from stream.clustering import unit
+from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
+from turnstream.clients.evaluation.scoring import pooled, score
+from turnstream.stitching.clustering import unit
 
 GRID = {
     "tau_active": (0.4, 0.5, 0.6),

@@ -26,9 +26,9 @@ from benchmarks.accuracy.recordings import cache_folder, labelled
 from benchmarks.drifts import clock, decisions, identity, numeric
 from benchmarks.drifts.streams import Source
 from benchmarks.results import Figure, Result
-from clients.labelled import LazyModels, Recording
-from stream.errors import TurnstreamError
-from stream.weights import demo_recording
+from turnstream.clients.evaluation.recordings import LazyModels, Recording
+from turnstream.errors import TurnstreamError
+from turnstream.weights.store import demo_recording
 
 Measured = tuple[dict[str, Figure], dict[str, Any], dict[str, str]]  # figures, series, what was not run and why
 CARRIED_HOURS = 0.1

@@ -27,8 +27,8 @@ from scipy.optimize import minimize
 
 from benchmarks.results import Figure, Result, add_json, asked
 from benchmarks.voices import CONDITIONS, Piece, Voice, digests, load
-from stream.naming import Known, Naming, NamingConfig, confidences, log_odds
-from stream.profiles import Profile, mean_profile
+from turnstream.people.naming import Known, Naming, NamingConfig, confidences, log_odds
+from turnstream.stitching.profile import Profile, mean_profile
 
 ENROLLED_S, HEARD_S = (5.0, 15.0, 30.0), (1.0, 3.0, 10.0, 30.0)
 DRAWS, FIT_DRAWS, ENROLLED = 100, 12, 5

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 
 from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.voices import digests, halves, in_a_room, read, speaker_folders
-from stream.clustering import best_pairs
-from stream.diarizer import Diarizer
-from stream.errors import EnrolmentError
-from stream.events import Final, Speaker, frame_seconds
-from stream.person import Person
-from stream.rttm import RttmSegment, parse_rttm
-from stream.windows import SAMPLE_RATE_HZ
+from turnstream.diarizer import Diarizer
+from turnstream.errors import EnrolmentError
+from turnstream.events import Final, Speaker, frame_seconds
+from turnstream.people.person import Person
+from turnstream.rttm import RttmSegment, parse_rttm
+from turnstream.stitching.clustering import best_pairs
+from turnstream.windows import SAMPLE_RATE_HZ
 
 Floats = NDArray[np.float32]
 ENROLLED_S, PEOPLE, ABSENT, LENGTH_S = 15, 4, 3, 75.0

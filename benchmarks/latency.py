@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from benchmarks import serve
 from benchmarks.results import Figure, Result, quantiles, recording
 from benchmarks.speed import algorithm, cold, labels, microphone, stages
-from clients.labelled import read_samples
-from stream.diarizer import Diarizer
-from stream.weights import demo_recording
-from stream.windows import SAMPLE_RATE_HZ
+from turnstream.clients.evaluation.recordings import read_samples
+from turnstream.diarizer import Diarizer
+from turnstream.weights.store import demo_recording
+from turnstream.windows import SAMPLE_RATE_HZ
 
 LATENCIES_S = (0.5, 1.0, 2.0, 5.0)
 CHECKED_LATENCY_S = 1.0

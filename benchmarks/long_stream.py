@@ -32,14 +32,14 @@ from pyannote.core import Timeline as Extent
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.results import Figure, Result, recording
-from clients.run import keep_loaded
-from stream.audio import AudioInput
-from stream.diarizer import Diarizer, Models, Session
-from stream.rttm import parse_rttm
-from stream.stitcher import Stitcher
-from stream.stitcher_config import StitcherConfig, frames
-from stream.timeline import Timeline
-from stream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.audio.input import AudioInput
+from turnstream.clients.run import keep_loaded
+from turnstream.diarizer import Diarizer, Models, Session
+from turnstream.rttm import parse_rttm
+from turnstream.stitching.config import StitcherConfig, frames
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ
 
 # After this, windows and the places where runs are cut are where they were: about a minute.
 PERIOD_SAMPLES = math.lcm(HOP_FRAMES, frames(StitcherConfig().run_piece_s)) * FRAME_SAMPLES

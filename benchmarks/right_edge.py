@@ -30,14 +30,14 @@ from numpy.typing import NDArray
 from benchmarks import results
 from benchmarks.accuracy.oracle import Live, columns, said_by, turns_from
 from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled
-from clients.labelled import LazyModels, Recording, read_samples
-from clients.scoring import Errors, pooled, score
-from stream.aggregation import Aggregator, edge_trust
-from stream.errors import TurnstreamError
-from stream.segmentation import PyanNet, activity
-from stream.stitcher_config import StitcherConfig
-from stream.weights import segmentation_weights
-from stream.windows import FRAME_SAMPLES, WINDOW_SAMPLES, WindowSchedule
+from turnstream.clients.evaluation.recordings import LazyModels, Recording, read_samples
+from turnstream.clients.evaluation.scoring import Errors, pooled, score
+from turnstream.errors import TurnstreamError
+from turnstream.models.segmentation import PyanNet, activity
+from turnstream.stitching.aggregation import Aggregator, edge_trust
+from turnstream.stitching.config import StitcherConfig
+from turnstream.weights.store import segmentation_weights
+from turnstream.windows import FRAME_SAMPLES, WINDOW_SAMPLES, WindowSchedule
 
 F32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]

@@ -37,9 +37,9 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.results import Result, recording
 from benchmarks.speed.server import Row, ratios, row_figures, series, table_line, wire_figures
-from stream.protocol import Final, Turn, decode_server
-from stream.weights import demo_recording
-from stream.windows import (
+from turnstream.protocol.messages import Final, Turn, decode_server
+from turnstream.weights.store import demo_recording
+from turnstream.windows import (
     FRAME_OFFSET_SAMPLES,
     FRAME_SAMPLES,
     HOP_SAMPLES,
@@ -58,8 +58,8 @@ HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ
 MASK_BYTES = 4  # of every frame that a client sends
 SINGLE = """
 import sys
-from stream import batcher
-from stream.cli import main
+from turnstream.models import batcher
+from turnstream.clients.cli import main
 batcher.MAX_LIVE_BATCH = batcher.MAX_BULK_BATCH = 1
 sys.exit(main())
 """

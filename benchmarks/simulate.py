@@ -31,9 +31,9 @@ import soxr
 from benchmarks.sim.acoustics import add_noise, limit, places, rooms_in, stems
 from benchmarks.sim.dialogue import Dialogue, Placed, shares
 from benchmarks.sim.speech import F32, Clip, audio_files, clips_of, part, read_audio, speaker_names
-from stream.errors import TurnstreamError
-from stream.rttm import RttmSegment, format_rttm
-from stream.windows import SAMPLE_RATE_HZ
+from turnstream.errors import TurnstreamError
+from turnstream.rttm import RttmSegment, format_rttm
+from turnstream.windows import SAMPLE_RATE_HZ
 
 T = TypeVar("T")
 SPEECH_SHARE = 0.9  # of a conversation, about: what speech a length asks for

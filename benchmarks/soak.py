@@ -25,10 +25,10 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.serve import metric, running_server, speech_of
-from stream.diarizer import Diarizer
-from stream.protocol import Final, Start, Started, Turn, decode_server, encode
-from stream.server_messages import Teller, statistics
-from stream.weights import demo_recording
+from turnstream.diarizer import Diarizer
+from turnstream.protocol.messages import Final, Start, Started, Turn, decode_server, encode
+from turnstream.server.messages import Teller, statistics
+from turnstream.weights.store import demo_recording
 
 VARIANTS = 3  # parts of the recordings by length; each is diarized once to compare with
 CUT_SHARE, LEAVE_SHARE = 0.5, 0.1

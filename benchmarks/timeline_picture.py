@@ -3,7 +3,7 @@
     python -m benchmarks.timeline_picture [RECORDING] [--seconds 120] [--json FOLDER]
 
 The first two minutes of the recording (default: the demo recording, whole) go through the engine at the default
-latency. Kept as series: the turns of the reference, of the final result (frame by frame that of `stream.offline`, as
+latency. Kept as series: the turns of the reference, of the final result (frame by frame that of `offline.py`, as
 tests/test_diarizer.py holds it to), those told live as they were committed, and each revision with the audio heard
 when it was told, the stretches it renamed, and who they were and became.
 """
@@ -18,11 +18,11 @@ from typing import Any
 
 from benchmarks.results import Figure, Result, add_json, asked
 from benchmarks.results import recording as data_of
-from clients.labelled import Turns, read_reference, read_samples, turns_of
-from stream.diarizer import Diarizer
-from stream.events import Event, Revision, Turn, frame_seconds
-from stream.weights import demo_recording
-from stream.windows import SAMPLE_RATE_HZ
+from turnstream.clients.evaluation.recordings import Turns, read_reference, read_samples, turns_of
+from turnstream.diarizer import Diarizer
+from turnstream.events import Event, Revision, Turn, frame_seconds
+from turnstream.weights.store import demo_recording
+from turnstream.windows import SAMPLE_RATE_HZ
 
 CHUNK_SAMPLES = 1600
 LATENCY_S = 1.0

@@ -19,15 +19,15 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-from stream.batcher import Batcher
-from stream.cache import cache_dir
-from stream.embedding import EMBEDDING_SIZE
-from stream.fbank import fbank, rows_of_frames
-from stream.profiles import Profile
-from stream.segmentation import activity
-from stream.stitcher_config import FRAME_S, StitcherConfig, frames
-from stream.weights import embedding_weights, segmentation_weights
-from stream.windows import FRAME_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
+from turnstream.audio.fbank import fbank, rows_of_frames
+from turnstream.models.batcher import Batcher
+from turnstream.models.embedding import EMBEDDING_SIZE
+from turnstream.models.segmentation import activity
+from turnstream.stitching.config import FRAME_S, StitcherConfig, frames
+from turnstream.stitching.profile import Profile
+from turnstream.weights.cache import cache_dir
+from turnstream.weights.store import embedding_weights, segmentation_weights
+from turnstream.windows import FRAME_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
 
 Floats = NDArray[np.float32]
 SNR_DB = (5.0, 20.0)  # noise of the room, drawn evenly

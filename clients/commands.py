@@ -1,4 +1,4 @@
-"""What the commands of turnstream do; their options are in stream/cli.py."""
+"""What the commands of turnstream do; their options are in clients/cli.py."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clients.devices import choose_device, input_devices
-from clients.file import AudioFile
-from clients.microphone import Microphone
-from clients.outputs import Outputs, Stdout, complain
-from clients.people import Names
-from clients.run import choose_display, conclude, engine, follow, open_session, stitcher_config
-from clients.steps import ctrl_c_stops, engine_channel, microphone_steps, quiet_libraries, recording_steps
-from stream.errors import AudioError
-from stream.person import Person
-from stream.weights import demo_recording, models_list, models_pull, models_remove, models_where
+from turnstream.errors import AudioError
+from turnstream.people.person import Person
+from turnstream.weights.store import demo_recording, models_list, models_pull, models_remove, models_where
+
+from .outputs import Outputs, Stdout, complain
+from .people import Names
+from .run import choose_display, conclude, engine, follow, open_session, stitcher_config
+from .sources.devices import choose_device, input_devices
+from .sources.file import AudioFile
+from .sources.microphone import Microphone
+from .steps import ctrl_c_stops, engine_channel, microphone_steps, quiet_libraries, recording_steps
 
 if TYPE_CHECKING:
-    from stream.diarizer import Diarizer
+    from turnstream.diarizer import Diarizer
 
 
 def run_file(args: Namespace) -> int:
@@ -66,21 +67,21 @@ def run_mic(args: Namespace) -> int:
 
 def run_enroll(args: Namespace) -> int:
     """Learn a voice from recordings of one person."""
-    from clients.people import enroll
+    from .people import enroll
 
     return enroll(args)
 
 
 def run_people(args: Namespace) -> int:
     """The people whose voices are known."""
-    from clients.people import people
+    from .people import people
 
     return people(args)
 
 
 def run_serve(args: Namespace) -> int:
     """The websocket server until Ctrl-C or SIGTERM; then sessions finish."""
-    from clients.serve import config_of, serve_until_stopped
+    from .serve import config_of, serve_until_stopped
 
     config = config_of(args)  # before the weights are fetched
     with engine(args) as diarizer:
@@ -89,7 +90,7 @@ def run_serve(args: Namespace) -> int:
 
 def run_connect(args: Namespace) -> int:
     """A recording or a microphone, diarized by a server."""
-    from clients.connect import connect
+    from .connect import connect
 
     return connect(args)
 
@@ -126,14 +127,14 @@ def run_models(args: Namespace) -> int:
 
 def run_tune(args: Namespace) -> int:
     """Search the stitcher's constants on labelled recordings, and say what that gained on others."""
-    from clients.tune import tune
+    from .evaluation.tune import tune
 
     return tune(args)
 
 
 def run_doctor(args: Namespace) -> int:
     """What turnstream runs on here, and what slows it down."""
-    from clients.doctor import examine
+    from .doctor import examine
 
     warnings = []
     for finding in examine():

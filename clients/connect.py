@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from clients.devices import choose_device
-from clients.dial import websocket_url
-from clients.file import AudioFile
-from clients.microphone import Microphone
-from clients.outputs import Outputs, Stdout, warn
-from clients.remote import RemoteSession
-from clients.run import Outcome, Steps, choose_display, conclude, follow
-from clients.screen import Status
-from clients.steps import ctrl_c_stops, engine_channel, microphone_steps, quiet_libraries, recording_steps
-from stream.errors import TurnstreamError
-from stream.events import Event
+from turnstream.errors import TurnstreamError
+from turnstream.events import Event
+
+from .outputs import Outputs, Stdout, warn
+from .remote.connection import websocket_url
+from .remote.session import RemoteSession
+from .run import Outcome, Steps, choose_display, conclude, follow
+from .sources.devices import choose_device
+from .sources.file import AudioFile
+from .sources.microphone import Microphone
+from .steps import ctrl_c_stops, engine_channel, microphone_steps, quiet_libraries, recording_steps
+from .terminal.screen import Status
 
 
 def connect(args: Namespace) -> int:

@@ -16,14 +16,15 @@ import numpy as np
 import soundfile  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from clients.devices import MicrophoneError, input_devices, portaudio
-from clients.screen import count
-from stream.artefacts import DEMO, EMBEDDING, SEGMENTATION
-from stream.weights import demo_recording, models_list, models_where
-from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.weights.artifacts import DEMO, EMBEDDING, SEGMENTATION
+from turnstream.weights.store import demo_recording, models_list, models_where
+from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+
+from .sources.devices import MicrophoneError, input_devices, portaudio
+from .terminal.screen import count
 
 if TYPE_CHECKING:
-    from kernels.backend import Backend
+    from turnstream.kernels.backend import Backend
 
 HOP_MS = 1000 * HOP_SAMPLES / SAMPLE_RATE_HZ
 SLOW_HOP_MS = HOP_MS / 2  # with less room than this, a busy moment leaves the stream behind
@@ -77,7 +78,7 @@ def _blas() -> Finding:
 
 
 def _gflops() -> Finding:
-    from kernels.backend import SLOW_GFLOPS, measure_gflops
+    from turnstream.kernels.backend import SLOW_GFLOPS, measure_gflops
 
     gflops = measure_gflops()
     slow = f"matrix products run at {gflops:.1f} GFLOP/s where {SLOW_GFLOPS:.0f} or more are expected"
@@ -85,7 +86,7 @@ def _gflops() -> Finding:
 
 
 def _threads() -> Finding:
-    from kernels.backend import cpu_threads
+    from turnstream.kernels.backend import cpu_threads
 
     threads, cores = _backend().threads, cpu_threads()
     few = f"BLAS uses {threads} of {cores} cores: unset OPENBLAS_NUM_THREADS and OMP_NUM_THREADS"
@@ -133,7 +134,7 @@ def _hop() -> Finding:
 
 def measure_hop() -> HopCost:
     """Feed a live session hop by hop, as fast as it goes, for a few seconds."""
-    from stream.diarizer import Diarizer
+    from turnstream.diarizer import Diarizer
 
     samples, speech = _sound()
     times_ms: list[float] = []
@@ -160,5 +161,5 @@ def _sound() -> tuple[NDArray[np.float32], bool]:
 def _backend() -> Backend:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are part of the report
-        from kernels.backend import describe
+        from turnstream.kernels.backend import describe
     return describe()

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from stream.errors import TurnstreamError
-from stream.events import Event, Final, to_json
+from turnstream.errors import TurnstreamError
+from turnstream.events import Event, Final, to_json
 
 
 def complain(message: str, code: int = 1) -> int:

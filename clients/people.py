@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from clients.file import AudioFile, Floats
-from clients.outputs import warn
-from clients.run import engine
-from stream.enrolment import sole_voice
-from stream.errors import EnrolmentError, PeopleError, TurnstreamError
-from stream.events import Event
-from stream.naming import NamingConfig, check_name, log_odds
-from stream.people import PeopleStore
-from stream.person import Person
-from stream.profiles import Profile, mean_profile
+from turnstream.errors import EnrolmentError, PeopleError, TurnstreamError
+from turnstream.events import Event
+from turnstream.people.enrollment import sole_voice
+from turnstream.people.naming import NamingConfig, check_name, log_odds
+from turnstream.people.person import Person
+from turnstream.people.store import PeopleStore
+from turnstream.stitching.profile import Profile, mean_profile
+
+from .outputs import warn
+from .run import engine
+from .sources.file import AudioFile, Floats
 
 if TYPE_CHECKING:
-    from stream.diarizer import Diarizer, Session
+    from turnstream.diarizer import Diarizer, Session
 
 NAME_COLUMNS = 24
 

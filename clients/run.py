@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from rich.console import Console
 
-from clients.outputs import Outputs, Stdout, warn
-from clients.screen import Status
-from clients.summary import print_summary
-from clients.terminal import Display, LiveDisplay, NoDisplay, PlainDisplay, ProgressDisplay
-from stream.artefacts import EMBEDDING, SEGMENTATION
-from stream.audio import AudioCounts
-from stream.errors import TurnstreamError
-from stream.events import Event, Final
-from stream.person import Person
-from stream.stitcher_config import StitcherConfig
-from stream.weights import models_pull
+from turnstream.audio.input import AudioCounts
+from turnstream.errors import TurnstreamError
+from turnstream.events import Event, Final
+from turnstream.people.person import Person
+from turnstream.stitching.config import StitcherConfig
+from turnstream.weights.artifacts import EMBEDDING, SEGMENTATION
+from turnstream.weights.store import models_pull
+
+from .outputs import Outputs, Stdout, warn
+from .terminal.displays import Display, LiveDisplay, NoDisplay, PlainDisplay, ProgressDisplay
+from .terminal.screen import Status
+from .terminal.summary import print_summary
 
 if TYPE_CHECKING:
-    from stream.diarizer import Diarizer, Session
+    from turnstream.diarizer import Diarizer, Session
 
 Steps = Iterable[tuple[list[Event], Status]]
 Rename = Callable[[], list[Event]]
@@ -76,7 +77,7 @@ class Outcome:
 def engine(args: Namespace) -> Diarizer:
     """The models, fetched where they have to be. Raises WeightsError."""
     # Imported only here: a wrong path or device should be said at once, not after the engine is loaded.
-    from stream.diarizer import Diarizer
+    from turnstream.diarizer import Diarizer
 
     own = {SEGMENTATION.name: args.segmentation, EMBEDDING.name: args.embedding}
     if missing := [name for name, path in own.items() if path is None]:

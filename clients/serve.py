@@ -12,10 +12,11 @@ from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from stream.diarizer import Diarizer
-from stream.server import Server, model_names
-from stream.server_config import ServerConfig, ServerError
+from turnstream.diarizer import Diarizer
+from turnstream.server.config import ServerConfig, ServerError
+from turnstream.server.server import Server, model_names
 
+PAGE = Path(__file__).parent / "web"
 SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model threads need it often and shortly
 
 
@@ -30,6 +31,7 @@ def config_of(args: Namespace) -> ServerConfig:
         tls_certificate=Path(args.tls_cert) if args.tls_cert else None,
         tls_key=Path(args.tls_key) if args.tls_key else None,
         people=Path(args.people) if args.people else None,
+        page=PAGE,
         root=args.root,
         max_sessions=args.sessions,
         max_sessions_per_address=args.sessions_per_address,

@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from clients.devices import MicrophoneError
-from clients.file import AudioFile, Floats, paced
-from clients.microphone import SILENCE_DBFS, Gap, Microphone
-from clients.screen import Status
-from stream.errors import AudioError
-from stream.events import Event
+from turnstream.errors import AudioError
+from turnstream.events import Event
+
+from .sources.devices import MicrophoneError
+from .sources.file import AudioFile, Floats, paced
+from .sources.microphone import SILENCE_DBFS, Gap, Microphone
+from .terminal.screen import Status
 
 PACED_BLOCK_S, FAST_BLOCK_S = 0.1, 1.0
 METER_FALL_DB_PER_S = 20.0

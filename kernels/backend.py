@@ -4,7 +4,7 @@ MLX's Linux wheel links the reference BLAS (about 4 GFLOP/s). The dynamic linker
 library was loaded first with global visibility, so OpenBLAS is loaded here *before* `mlx.core` is imported and MLX then
 runs at the speed of OpenBLAS (about 380 GFLOP/s on two AVX-512 cores). Import MLX only as
 
-    from kernels.backend import mx
+    from .backend import mx
 """
 
 from __future__ import annotations
@@ -115,7 +115,9 @@ def _load_openblas() -> tuple[ctypes.CDLL | None, str | None, tuple[str, ...]]:
     except OSError as error:
         return None, None, (f"MLX runs on reference BLAS, up to 100 times slower: {error}",)
     if late:
-        message = "mlx was imported before kernels.backend, so it runs on reference BLAS: import kernels.backend first"
+        message = (
+            "mlx was imported before turnstream, so it runs on reference BLAS: import turnstream.kernels.backend first"
+        )
         return library, path, (message,)
     return library, path, ()
 

@@ -1,7 +1,7 @@
 """The front of CAM++: a small 2-D residual network over time and frequency, then a strided convolution over time.
 
 Batch norm is folded into the weights. Frequency is halved three times, 80 -> 10, time once at the end. On the CPU the
-3x3 convolutions read their input in place (`kernels.conv_plan`), without the nine copies of im2col.
+3x3 convolutions read their input in place (`kernels/cpu/conv_plan.py`), without the nine copies of im2col.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from kernels.backend import mx, on_cpu
+from .backend import mx, on_cpu
 
 try:
-    from kernels import conv_plan as cpu
+    from .cpu import conv_plan as cpu
 except ImportError:  # numba is there on Linux only
     cpu = None  # type: ignore[assignment]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from kernels.backend import like, mx, on_cpu
-from kernels.sums import time_sum
+from .backend import like, mx, on_cpu
+from .sums import time_sum
 
 try:
-    from kernels import convpool_cpu as cpu
+    from .cpu import convpool as cpu
 except ImportError:  # numba is there on Linux only
     cpu = None  # type: ignore[assignment]
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from kernels.backend import mx, on_cpu
-from kernels.conv_head import Affine
+from .backend import mx, on_cpu
+from .conv_head import Affine
 
 try:
-    from kernels import camplusplus_cpu, team, tile
+    from .cpu import camplusplus as camplusplus_cpu
+    from .cpu import team, tile
 except ImportError:  # numba is there on Linux only
     tile = None  # type: ignore[assignment]
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from kernels import lstm_gpu as gpu
-from kernels.backend import like, mx, on_cpu
+from .backend import like, mx, on_cpu
+from .gpu import lstm as gpu
 
 try:
-    from kernels import lstm_cpu as cpu
+    from .cpu import lstm as cpu
 except ImportError:  # numba is there on Linux only
     cpu = None  # type: ignore[assignment]
 

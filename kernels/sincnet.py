@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from kernels import sincnet_gpu as gpu
-from kernels.backend import like, mx, on_cpu
-from kernels.sums import time_sum
+from .backend import like, mx, on_cpu
+from .gpu import sincnet as gpu
+from .sums import time_sum
 
 try:
-    from kernels import sincnet_cpu as cpu
+    from .cpu import sincnet as cpu
 except ImportError:  # numba is there on Linux only
     cpu = None  # type: ignore[assignment]
 

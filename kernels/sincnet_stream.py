@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.frames import empty, totals
-from kernels.sincnet import POOL, STRIDE, TAPS, SincFilters
-from kernels.sincnet_cpu import CHUNK_FRAMES, centres, filter_extremes, rescale
+from .cpu.frames import empty, totals
+from .cpu.sincnet import CHUNK_FRAMES, centres, filter_extremes, rescale
+from .sincnet import POOL, STRIDE, TAPS, SincFilters
 
 
 @dataclass

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kernels.backend import mx
+from .backend import mx
 
 BLOCK = 400
 

@@ -16,24 +16,24 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.activity import ActivityModels, ActivityPath, silence
-from stream.audio import AudioInput, Chunk
-from stream.batcher import Batcher, Lane
-from stream.embedding import FbankStream
-from stream.enrolment import sole_voice
-from stream.errors import EnrolmentError, TurnstreamError
-from stream.events import Event, Final, Speaker
-from stream.labels import Labels
-from stream.naming import Known, Naming
-from stream.person import Person, weights_id
-from stream.profiles import Profile
-from stream.ring import RingBuffer
-from stream.segmentation import activity
-from stream.stitcher import CROP_REACH_FRAMES, Stitcher
-from stream.stitcher_config import StitcherConfig
-from stream.timeline import Timeline
-from stream.weights import embedding_weights, segmentation_weights
-from stream.windows import (
+from .audio.input import AudioInput, Chunk
+from .audio.ring import RingBuffer
+from .errors import EnrolmentError, TurnstreamError
+from .events import Event, Final, Speaker
+from .labels import Labels
+from .models.activity import ActivityModels, ActivityPath, silence
+from .models.batcher import Batcher, Lane
+from .models.embedding import FbankStream
+from .models.segmentation import activity
+from .people.enrollment import sole_voice
+from .people.naming import Known, Naming
+from .people.person import Person, weights_id
+from .stitching.config import StitcherConfig
+from .stitching.profile import Profile
+from .stitching.stitcher import CROP_REACH_FRAMES, Stitcher
+from .timeline.timeline import Timeline
+from .weights.store import embedding_weights, segmentation_weights
+from .windows import (
     FRAME_OFFSET_SAMPLES,
     FRAME_SAMPLES,
     HOP_SAMPLES,
@@ -129,7 +129,7 @@ class Session:
     """One stream of audio. How the audio is cut into chunks does not change one event.
 
     Memory is bounded: audio and fbank rows older than any window or embedding can ask for are dropped. A session that
-    is not `live` has no events before its final result (see `stream.offline`).
+    is not `live` has no events before its final result (see `turnstream.offline`).
     """
 
     def __init__(

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stream.labels import Reason
-from stream.rttm import RttmSegment, format_rttm
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from .labels import Reason
+from .rttm import RttmSegment, format_rttm
+from .windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 TurnState = Literal["provisional", "committed", "final", "retracted"]
 SpeakerState = Literal["appeared", "named", "merged"]

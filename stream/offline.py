@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stream.activity import ActivityPath
-from stream.audio import AudioInput, Chunk
-from stream.diarizer import Models, Session
-from stream.events import Final
-from stream.stitcher import Stitcher
-from stream.stitcher_config import StitcherConfig
-from stream.timeline import Timeline
+from .audio.input import AudioInput, Chunk
+from .diarizer import Models, Session
+from .events import Final
+from .models.activity import ActivityPath
+from .stitching.config import StitcherConfig
+from .stitching.stitcher import Stitcher
+from .timeline.timeline import Timeline
 
 
 def diarize(

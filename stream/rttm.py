@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stream.errors import TurnstreamError
+from .errors import TurnstreamError
 
 
 @dataclass(frozen=True, slots=True)

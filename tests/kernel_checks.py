@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from kernels import lstm_gpu, sincnet_gpu
-from kernels.backend import mx
-from kernels.lstm import LSTMWeights, State, bilstm_ops
-from kernels.sincnet import POOL, STRIDE, SincFilters, sinc_filters, sinc_pool_ops
+from turnstream.kernels.backend import mx
+from turnstream.kernels.gpu import lstm as lstm_gpu
+from turnstream.kernels.gpu import sincnet as sincnet_gpu
+from turnstream.kernels.lstm import LSTMWeights, State, bilstm_ops
+from turnstream.kernels.sincnet import POOL, STRIDE, SincFilters, sinc_filters, sinc_pool_ops
 
 BOUNDS = {mx.float32: 1e-5, mx.float16: 4 * 2**-11, mx.bfloat16: 4 * 2**-8}
 DTYPES = [mx.float32, mx.float16, mx.bfloat16]

@@ -14,14 +14,14 @@ import soxr
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from stream.diarizer import Diarizer
-from stream.events import Event, Revision, Turn
-from stream.protocol import Final, ServerMessage, Start, Started, decode_server, encode
-from stream.protocol import Revision as WireRevision
-from stream.protocol import Turn as WireTurn
-from stream.server import Server
-from stream.server_config import ServerConfig
-from stream.server_messages import Teller
+from turnstream.diarizer import Diarizer
+from turnstream.events import Event, Revision, Turn
+from turnstream.protocol.messages import Final, ServerMessage, Start, Started, decode_server, encode
+from turnstream.protocol.messages import Revision as WireRevision
+from turnstream.protocol.messages import Turn as WireTurn
+from turnstream.server.config import ServerConfig
+from turnstream.server.messages import Teller
+from turnstream.server.server import Server
 
 QUICK = ServerConfig(port=0, max_sessions=24, handshake_s=5.0, resume_s=5.0, status_s=0.2, shutdown_s=20.0)
 

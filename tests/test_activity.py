@@ -14,18 +14,18 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.activity import AHEAD_FRAMES, FIRST_SAMPLES, ActivityPath, silence
-from stream.audio import AudioInput
-from stream.diarizer import Diarizer, Models, Session
-from stream.events import Activity, Event, Turn, to_json
-from stream.labels import Labels
-from stream.offline import diarize
-from stream.segmentation import PyanNet
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.weights import demo_recording, segmentation_weights
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
 from tests.test_diarizer import SIZES, Remembering, cut, spans
+from turnstream.audio.input import AudioInput
+from turnstream.diarizer import Diarizer, Models, Session
+from turnstream.events import Activity, Event, Turn, to_json
+from turnstream.labels import Labels
+from turnstream.models.activity import AHEAD_FRAMES, FIRST_SAMPLES, ActivityPath, silence
+from turnstream.models.segmentation import PyanNet
+from turnstream.offline import diarize
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.weights.store import demo_recording, segmentation_weights
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
 
 EXAMPLES = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FIRST_SPEECH_S = 6.69  # in the demo recording, by its reference

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernels import backend
-from kernels.backend import describe, measure_gflops, mx
+from turnstream.kernels import backend
+from turnstream.kernels.backend import describe, measure_gflops, mx
 
 ROOT = Path(__file__).resolve().parent.parent
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems bring their own BLAS")
@@ -67,16 +67,18 @@ def test_measured_speed_is_positive() -> None:
 @linux
 def test_mlx_imported_first_is_said_once() -> None:
     result = run(
-        "import mlx.core, warnings; warnings.simplefilter('always'); import kernels.backend; import kernels.lstm"
+        "import mlx.core, warnings; warnings.simplefilter('always')\n"
+        "import turnstream.kernels.backend; import turnstream.kernels.lstm"
     )
     assert result.returncode == 0
-    assert result.stderr.count("import kernels.backend first") == 1
+    assert result.stderr.count("import turnstream.kernels.backend first") == 1
 
 
 @linux
 def test_backend_imported_first_says_nothing() -> None:
     result = run(
-        "import warnings; warnings.simplefilter('error'); from kernels.backend import describe; print(describe())"
+        "import warnings; warnings.simplefilter('error')\n"
+        "from turnstream.kernels.backend import describe; print(describe())"
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert "openblas" in result.stdout
@@ -87,9 +89,8 @@ def test_without_openblas_it_still_runs_and_says_how_to_mend_it() -> None:
     code = "from importlib import metadata as m; import ctypes.util as u\n"
     code += "def none(name): raise m.PackageNotFoundError(name)\n"
     code += "real, m.distribution, u.find_library = m.distribution, none, lambda name: None\n"
-    code += (
-        "from kernels.backend import mx, _warnings; m.distribution = real; print((mx.ones(3) + 1).tolist(), _warnings)"
-    )
+    code += "from turnstream.kernels.backend import mx, _warnings; m.distribution = real\n"
+    code += "print((mx.ones(3) + 1).tolist(), _warnings)"
     result = run(code)
     assert result.returncode == 0
     assert "[2.0, 2.0, 2.0]" in result.stdout
@@ -99,7 +100,7 @@ def test_without_openblas_it_still_runs_and_says_how_to_mend_it() -> None:
 @linux
 def test_idle_blas_threads_sleep() -> None:
     """They would spin on the core that the next kernel needs."""
-    code = "import os; os.environ.pop('OPENBLAS_THREAD_TIMEOUT', None); import kernels.backend\n"
+    code = "import os; os.environ.pop('OPENBLAS_THREAD_TIMEOUT', None); import turnstream.kernels.backend\n"
     code += "print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
     assert run(code).stdout.strip() == "4"
 

@@ -12,10 +12,10 @@ from benchmarks.accuracy.locals import Locals, locals_of
 from benchmarks.accuracy.oracle import oracle
 from benchmarks.ahc_baseline import AhcConfig, ahc
 from benchmarks.diart_baseline import Centroids, DiartConfig, diart
-from clients.labelled import Recording
-from clients.scoring import score
-from stream.stitcher_config import StitcherConfig
 from tests.tone_speakers import ToneModels, conversation, write_recording
+from turnstream.clients.evaluation.recordings import Recording
+from turnstream.clients.evaluation.scoring import score
+from turnstream.stitching.config import StitcherConfig
 
 LATENCIES_S = [0.5, 5.0]
 

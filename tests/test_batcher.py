@@ -13,8 +13,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.backend import cpu_threads, team_threads
-from stream.batcher import (
+from turnstream.diarizer import Diarizer
+from turnstream.events import to_json
+from turnstream.kernels.backend import cpu_threads, team_threads
+from turnstream.models.batcher import (
     MANY_LANES,
     MAX_BULK_BATCH,
     MAX_LIVE_BATCH,
@@ -24,11 +26,9 @@ from stream.batcher import (
     Request,
     choose,
 )
-from stream.diarizer import Diarizer
-from stream.events import to_json
-from stream.segmentation import on_cpu_kernels
-from stream.weights import demo_recording
-from stream.windows import HOP_SAMPLES, WINDOW_SAMPLES
+from turnstream.models.segmentation import on_cpu_kernels
+from turnstream.weights.store import demo_recording
+from turnstream.windows import HOP_SAMPLES, WINDOW_SAMPLES
 
 WAITING = st.lists(
     st.builds(

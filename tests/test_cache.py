@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from toy_models import MODEL_MEMBER, Toys, expect_weights, make_toys, use_toys
 
-from stream import cache, weights
-from stream.errors import WeightsError
+from turnstream.errors import WeightsError
+from turnstream.weights import cache
+from turnstream.weights import store as weights
 
 
 @pytest.fixture

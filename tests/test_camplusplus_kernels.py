@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels import conv_head as heads
-from kernels import dense_tdnn as blocks
-from kernels.backend import mx, on_cpu
-from kernels.conv_head import Affine, ConvHead, ResidualBlock, conv_head, conv_head_ops
-from kernels.dense_tdnn import DenseBlock, DenseLayer, dense_block, dense_block_ops
+from turnstream.kernels import conv_head as heads
+from turnstream.kernels import dense_tdnn as blocks
+from turnstream.kernels.backend import mx, on_cpu
+from turnstream.kernels.conv_head import Affine, ConvHead, ResidualBlock, conv_head, conv_head_ops
+from turnstream.kernels.dense_tdnn import DenseBlock, DenseLayer, dense_block, dense_block_ops
 
 if sys.platform != "linux" or not on_cpu():
     pytest.skip("the CPU path of CAM++ runs where MLX computes on a Linux CPU", allow_module_level=True)
 
 import numba
 
-from kernels import conv_plan, jit, team
-from kernels.tile import COLUMNS, NOTHING, ROWS, aligned_copy, pack, tile
+from turnstream.kernels.cpu import conv_plan, jit, team
+from turnstream.kernels.cpu.tile import COLUMNS, NOTHING, ROWS, aligned_copy, pack, tile
 
 RELATIVE = 1e-5  # of the largest value: float32 in another order
 random = np.random.default_rng(7)

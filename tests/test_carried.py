@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from kernels import convpool, lstm, sincnet
-from kernels.lstm import LSTMWeights, bilstm, zero_state
-from stream import segmentation
-from stream.activity import AHEAD_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
-from stream.carried import CarriedState, Sums
-from stream.segmentation import PyanNet
-from stream.weights import demo_recording, segmentation_weights
-from stream.windows import FRAME_SAMPLES, frame_count
+from turnstream.kernels import convpool, lstm, sincnet
+from turnstream.kernels.lstm import LSTMWeights, bilstm, zero_state
+from turnstream.models import segmentation
+from turnstream.models.activity import AHEAD_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
+from turnstream.models.carried_state import CarriedState, Sums
+from turnstream.models.segmentation import PyanNet
+from turnstream.weights.store import demo_recording, segmentation_weights
+from turnstream.windows import FRAME_SAMPLES, frame_count
 
 
 @dataclass(frozen=True)

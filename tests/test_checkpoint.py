@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from stream.checkpoint import parse_safetensors, read_checkpoint
-from stream.errors import WeightsError
+from turnstream.errors import WeightsError
+from turnstream.weights.checkpoint import parse_safetensors, read_checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
 NUMBERS = np.arange(12, dtype="<f4")

@@ -17,12 +17,12 @@ from typing import Any, cast
 import pytest
 import soundfile
 
-from clients.outputs import RttmOutput
-from clients.run import open_session
-from stream.cli import parser
-from stream.rttm import RttmSegment, parse_rttm
-from stream.stitcher_config import StitcherConfig
-from stream.weights import demo_recording
+from turnstream.clients.cli import parser
+from turnstream.clients.outputs import RttmOutput
+from turnstream.clients.run import open_session
+from turnstream.rttm import RttmSegment, parse_rttm
+from turnstream.stitching.config import StitcherConfig
+from turnstream.weights.store import demo_recording
 
 COMMAND = Path(sys.executable).with_name("turnstream")
 LIMIT_S = 240

@@ -17,8 +17,8 @@ import pytest
 import soundfile
 from scipy.signal import correlate, resample_poly
 
-from stream.weights import demo_recording, models_where
 from tests.pulse import PulseServer, pulse_server
+from turnstream.weights.store import demo_recording, models_where
 
 COMMAND = Path(sys.executable).with_name("turnstream")
 RATE_HZ = 16_000

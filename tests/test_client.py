@@ -16,15 +16,15 @@ from server_kit import file_run, follow, pcm, serving
 from tcp_proxy import Proxy, proxy_to
 from websockets.asyncio.server import ServerConnection, serve
 
-from clients.client import PIECE_BYTES, Client, Event
-from clients.dial import ClientError, websocket_url
-from clients.inbox import Inbox
-from clients.send_buffer import SendBuffer
-from stream.diarizer import Diarizer
-from stream.errors import TurnstreamError
-from stream.protocol import Final, Speaker, Start, Started, Status, Turn
-from stream.protocol import Turn as WireTurn
-from stream.weights import demo_recording
+from turnstream.clients.remote.client import PIECE_BYTES, Client, Event
+from turnstream.clients.remote.connection import ClientError, websocket_url
+from turnstream.clients.remote.inbox import Inbox
+from turnstream.clients.remote.send_buffer import SendBuffer
+from turnstream.diarizer import Diarizer
+from turnstream.errors import TurnstreamError
+from turnstream.protocol.messages import Final, Speaker, Start, Started, Status, Turn
+from turnstream.protocol.messages import Turn as WireTurn
+from turnstream.weights.store import demo_recording
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def test_a_connection_that_is_only_silent_is_given_up(
     diarizer: Diarizer, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half-open: nothing is closed, nothing arrives; the client tries again and is heard once the network is back."""
-    monkeypatch.setattr("clients.client.SILENT_S", 0.8)
+    monkeypatch.setattr("turnstream.clients.remote.client.SILENT_S", 0.8)
     audio = pcm(speech, "pcm_s16le")
 
     async def session() -> Final:

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from stream.clustering import CosineTable, average_linkage, best_pairs, centroids, join_clusters, name_clusters, product
+from turnstream.stitching.clustering import (
+    CosineTable,
+    average_linkage,
+    best_pairs,
+    centroids,
+    join_clusters,
+    name_clusters,
+    product,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.config_file import limits
-from stream.errors import TurnstreamError
-from stream.stitcher_config import StitcherConfig
+from turnstream.errors import TurnstreamError
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.config_file import limits
 
 DEFAULT = StitcherConfig()
 NUMBERS = [f.name for f in fields(StitcherConfig) if isinstance(f.default, float)]

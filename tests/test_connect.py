@@ -18,13 +18,13 @@ import soundfile
 from pulse import PulseServer, pulse_server
 from served import COMMAND, Served, served
 
-from clients.told import LiveTurns, engine_events
-from stream import protocol
-from stream.cli import main
-from stream.events import Event, Revision, Speaker, Turn, frame_seconds, turns_rttm
-from stream.rttm import parse_rttm
-from stream.server_messages import Teller
-from stream.weights import demo_recording, models_where
+from turnstream.clients.cli import main
+from turnstream.clients.remote.told import LiveTurns, engine_events
+from turnstream.events import Event, Revision, Speaker, Turn, frame_seconds, turns_rttm
+from turnstream.protocol import messages as protocol
+from turnstream.rttm import parse_rttm
+from turnstream.server.messages import Teller
+from turnstream.weights.store import demo_recording, models_where
 
 LIMIT_S = 120
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TURNSTREAM_TOKEN"}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from kernel_checks import assert_equal, random_array
 
-from kernels.backend import mx
-from kernels.convpool import Conv, conv_pool, conv_pool_ops, instance_norm_leaky, linear_leaky, log_softmax
+from turnstream.kernels.backend import mx
+from turnstream.kernels.convpool import Conv, conv_pool, conv_pool_ops, instance_norm_leaky, linear_leaky, log_softmax
 
 
 @pytest.mark.parametrize(("batch", "frames"), [(1, 7), (2, 8), (3, 36), (7, 50), (2, 5325)])

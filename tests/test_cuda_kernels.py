@@ -17,8 +17,9 @@ import pytest
 from metal_on_cpu import KernelFault, need, needs_compiler, on_mlx
 from metal_on_cpu import cuda_kernel as simulated_kernel
 
-from kernels import lstm_gpu, sincnet_gpu
-from kernels.backend import mx, on_cuda
+from turnstream.kernels.backend import mx, on_cuda
+from turnstream.kernels.gpu import lstm as lstm_gpu
+from turnstream.kernels.gpu import sincnet as sincnet_gpu
 
 both = pytest.mark.parametrize("where", [pytest.param("simulated", marks=needs_compiler), "device"])
 

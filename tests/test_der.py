@@ -12,12 +12,12 @@ from benchmarks.accuracy.recordings import labelled
 from benchmarks.accuracy.report import Report, print_report
 from benchmarks.der import Job, Measured, measure, result
 from benchmarks.results import read
-from clients.labelled import Recording, read_samples
-from clients.scoring import Errors, pooled, score
-from stream.errors import TurnstreamError
-from stream.rttm import RttmSegment
-from stream.stitcher_config import StitcherConfig
 from tests.tone_speakers import ToneModels, conversation, write_recording
+from turnstream.clients.evaluation.recordings import Recording, read_samples
+from turnstream.clients.evaluation.scoring import Errors, pooled, score
+from turnstream.errors import TurnstreamError
+from turnstream.rttm import RttmSegment
+from turnstream.stitching.config import StitcherConfig
 
 ROWS = {f"{kind} {at}" for kind in ("oracle", "live", "revised", "diart") for at in ("0.5 s", "1 s")}
 ROWS |= {"oracle final", "voices final", "first", "final", "diart final", "ahc average", "ahc centroid"}

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from clients.devices import InputDevice, MicrophoneError, choose_device, input_devices
 from tests.fake_sounddevice import PortAudioError, device, fake_sounddevice
+from turnstream.clients.sources.devices import InputDevice, MicrophoneError, choose_device, input_devices
 
 DEVICES = [
     device("Built-in Output", inputs=0),
@@ -85,10 +85,10 @@ def test_no_portaudio_is_one_sentence_and_only_when_the_microphone_is_wanted(tmp
     script = f"""
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
-import clients.file, clients.microphone
-from clients.devices import MicrophoneError
+import turnstream.clients.sources.file, turnstream.clients.sources.microphone
+from turnstream.clients.sources.devices import MicrophoneError
 try:
-    clients.microphone.Microphone()
+    turnstream.clients.sources.microphone.Microphone()
 except MicrophoneError as error:
     print(error)
 """

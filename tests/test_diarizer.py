@@ -13,16 +13,16 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.audio import AudioInput
-from stream.diarizer import Diarizer, Models, Session
-from stream.errors import AudioError, TurnstreamError
-from stream.events import Event, Final, Revision, Speaker, Turn, frame_seconds, to_json
-from stream.offline import diarize
-from stream.stitcher import Stitcher
-from stream.stitcher_config import StitcherConfig
-from stream.timeline import Timeline
-from stream.weights import demo_recording
-from stream.windows import FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
+from turnstream.audio.input import AudioInput
+from turnstream.diarizer import Diarizer, Models, Session
+from turnstream.errors import AudioError, TurnstreamError
+from turnstream.events import Event, Final, Revision, Speaker, Turn, frame_seconds, to_json
+from turnstream.offline import diarize
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.weights.store import demo_recording
+from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
 
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -265,7 +265,7 @@ def test_the_demo_recording_is_diarized(diarizer: Diarizer) -> None:
     from pyannote.core import Timeline as Extent
     from pyannote.metrics.diarization import DiarizationErrorRate
 
-    from stream.rttm import parse_rttm
+    from turnstream.rttm import parse_rttm
 
     wav, rttm = demo_recording()
     samples, rate_hz = soundfile.read(wav, dtype="float32")

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 from served import served
 
-from stream.rttm import parse_rttm
-from stream.weights import demo_recording
+from turnstream.rttm import parse_rttm
+from turnstream.weights.store import demo_recording
 
 VERSION = "0.9.2"
 LIMIT_S = 120

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from clients import doctor
-from clients.devices import MicrophoneError
-from clients.doctor import Finding, HopCost
-from kernels.backend import Backend
+from turnstream.clients import doctor
+from turnstream.clients.doctor import Finding, HopCost
+from turnstream.clients.sources.devices import MicrophoneError
+from turnstream.kernels.backend import Backend
 
 FAST = Backend("cpu", "/lib/libopenblas.so", "0.32.4", 4, ())
 
@@ -55,7 +55,7 @@ def test_mlx_imported_first_is_warned_of():
 
 @pytest.mark.parametrize(("gflops", "warned"), [(3.6, True), (380.0, False)])
 def test_slow_matrix_products_are_warned_of(monkeypatch: pytest.MonkeyPatch, gflops: float, warned: bool):
-    monkeypatch.setattr("kernels.backend.measure_gflops", lambda: gflops)
+    monkeypatch.setattr("turnstream.kernels.backend.measure_gflops", lambda: gflops)
     finding = doctor._gflops()
     assert (finding.warning is not None) == warned
     assert not warned or "3.6" in str(finding.warning)
@@ -63,7 +63,7 @@ def test_slow_matrix_products_are_warned_of(monkeypatch: pytest.MonkeyPatch, gfl
 
 @pytest.mark.parametrize(("threads", "warned"), [(1, True), (4, False), (8, False)])
 def test_few_threads_are_warned_of(monkeypatch: pytest.MonkeyPatch, threads: int, warned: bool):
-    monkeypatch.setattr("kernels.backend.cpu_threads", lambda: 4)
+    monkeypatch.setattr("turnstream.kernels.backend.cpu_threads", lambda: 4)
     monkeypatch.setattr(doctor, "_backend", lambda: replace(FAST, threads=threads))
     assert (doctor._threads().warning is not None) == warned
 

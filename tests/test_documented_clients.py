@@ -18,8 +18,8 @@ import soundfile
 from conftest import ROOT
 from served import Served
 
-from stream.rttm import parse_rttm
-from stream.weights import demo_recording
+from turnstream.rttm import parse_rttm
+from turnstream.weights.store import demo_recording
 
 LIMIT_S = 120
 

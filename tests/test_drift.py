@@ -16,11 +16,11 @@ from benchmarks.drifts.numbers import Difference, cosine_distances
 from benchmarks.drifts.pulses import PERIOD_S, Onsets, begins, cut, offsets, period
 from benchmarks.drifts.pulses import drift as drift_of
 from benchmarks.drifts.streams import BEFORE_HOPS, PERIOD_FRAMES, Source, different_frames, hear, lay, shuffled
-from clients.labelled import Recording, Turns
-from stream.events import Final, Turn
-from stream.rttm import RttmSegment
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_FRAMES
 from tests.tone_speakers import ToneModels, conversation, write_recording
+from turnstream.clients.evaluation.recordings import Recording, Turns
+from turnstream.events import Final, Turn
+from turnstream.rttm import RttmSegment
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_FRAMES
 
 
 def turns(*said: tuple[float, float, str]) -> Turns:

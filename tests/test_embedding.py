@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels import conv_head, dense_tdnn
-from kernels.backend import mx, on_cpu
-from stream import embedding
-from stream import fbank as fbank_module
-from stream.embedding import EMBEDDING_SIZE, MIN_ROWS, CamPlusPlus, fbank
-from stream.errors import TurnstreamError, WeightsError
-from stream.weights import demo_recording, embedding_weights
 from tests.golden.embedding_cases import STORED, crops, data_cases, demo_cases
+from turnstream.audio import fbank as fbank_module
+from turnstream.errors import TurnstreamError, WeightsError
+from turnstream.kernels import conv_head, dense_tdnn
+from turnstream.kernels.backend import mx, on_cpu
+from turnstream.models import embedding
+from turnstream.models.embedding import EMBEDDING_SIZE, MIN_ROWS, CamPlusPlus, fbank
+from turnstream.weights.store import demo_recording, embedding_weights
 
 # 1 - cosine, on every crop. Float32 on a CPU keeps 1e-10; GPUs may multiply with fewer bits.
 MAX_DISTANCE = 1e-8 if on_cpu() else 1e-5

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import fbank as module
-from stream.fbank import FbankStream, fbank, row_count, rows_of_frames
-from stream.windows import FRAME_SAMPLES
+from turnstream.audio import fbank as module
+from turnstream.audio.fbank import FbankStream, fbank, row_count, rows_of_frames
+from turnstream.windows import FRAME_SAMPLES
 
 GOLDEN = Path(__file__).parent / "golden" / "embedding.npz"
 KALDI_TOLERANCE = 2e-4  # a float32 FFT against the formula in float64; most of it where there is hardly any energy

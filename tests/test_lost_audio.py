@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.lost_audio import Block, LossWatch
+from turnstream.clients.sources.lost_audio import Block, LossWatch
 
 RATE_HZ = 48000
 BLOCK = 960  # 20 ms

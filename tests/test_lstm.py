@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from kernel_checks import assert_equal, random_array, random_lstm, random_state
 
-from kernels.backend import mx
-from kernels.lstm import LSTMWeights, bilstm, bilstm_ops, zero_state
+from turnstream.kernels.backend import mx
+from turnstream.kernels.lstm import LSTMWeights, bilstm, bilstm_ops, zero_state
 
 HIDDEN = 128
 

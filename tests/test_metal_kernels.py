@@ -14,8 +14,10 @@ import pytest
 from metal_on_cpu import KernelFault, need, needs_compiler, on_mlx
 from metal_on_cpu import metal_kernel as simulated_kernel
 
-from kernels import lstm, lstm_gpu, sincnet, sincnet_gpu
-from kernels.backend import mx, on_metal
+from turnstream.kernels import lstm, sincnet
+from turnstream.kernels.backend import mx, on_metal
+from turnstream.kernels.gpu import lstm as lstm_gpu
+from turnstream.kernels.gpu import sincnet as sincnet_gpu
 
 BARRIER = "threadgroup_barrier(mem_flags::mem_threadgroup);"
 SIMULATED = pytest.param("simulated", marks=needs_compiler)
@@ -134,7 +136,7 @@ def test_dispatch_takes_the_metal_bodies_on_metal(monkeypatch: pytest.MonkeyPatc
     check.assert_equal((y, *end), (expected, *expected_end))
     wave, filters = check.random_array(1, 1000), check.filterbank()
     check.assert_equal(sincnet.sinc_pool(wave, filters), sincnet.sinc_pool(wave, filters, use_kernel=False))
-    assert calls == ["kernels.lstm_gpu", "kernels.sincnet_gpu"]
+    assert calls == ["turnstream.kernels.gpu.lstm", "turnstream.kernels.gpu.sincnet"]
     lstm.bilstm(x, check.random_lstm(24, 24))  # 24 is no multiple of 16: reference ops
     sincnet.sinc_pool(wave, check.filterbank(10))
     assert len(calls) == 2

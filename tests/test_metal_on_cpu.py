@@ -16,7 +16,7 @@ from metal_on_cpu import (
     to_bfloat16,
 )
 
-from kernels.backend import mx
+from turnstream.kernels.backend import mx
 
 pytestmark = needs_compiler
 

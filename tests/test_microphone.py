@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-import clients.microphone
-from clients.devices import MicrophoneError
-from clients.microphone import Gap, Level, Microphone
+import turnstream.clients.sources.microphone
 from tests.fake_sounddevice import PortAudioError, device, fake_sounddevice
+from turnstream.clients.sources.devices import MicrophoneError
+from turnstream.clients.sources.microphone import Gap, Level, Microphone
 
 BLOCK = 320  # 20 ms at 16 kHz
 
@@ -29,8 +29,8 @@ def sounddevice(monkeypatch):
     module = fake_sounddevice([device("Fake Mic", inputs=2)])
     monkeypatch.setitem(sys.modules, "sounddevice", module)
     now = SimpleNamespace(monotonic=lambda: module.stream.clock_s if module.stream else 100.0)
-    monkeypatch.setattr(clients.microphone, "time", now)
-    monkeypatch.setattr(clients.microphone, "POLL_S", 0.01)
+    monkeypatch.setattr(turnstream.clients.sources.microphone, "time", now)
+    monkeypatch.setattr(turnstream.clients.sources.microphone, "POLL_S", 0.01)
     return module
 
 
@@ -84,8 +84,8 @@ def test_a_microphone_that_falls_silent_without_a_word_ends_too(sounddevice, mon
     with Microphone() as microphone:
         deliver(sounddevice, sound(50))
         started_s = time.monotonic()
-        monkeypatch.setattr(clients.microphone, "time", time)
-        monkeypatch.setattr(clients.microphone, "STALLED_S", 0.2)
+        monkeypatch.setattr(turnstream.clients.sources.microphone, "time", time)
+        monkeypatch.setattr(turnstream.clients.sources.microphone, "STALLED_S", 0.2)
         heard, _ = listen(microphone)
     assert 0.2 < time.monotonic() - started_s < 3
     np.testing.assert_array_equal(heard, sound(50))
@@ -144,7 +144,7 @@ def test_what_was_held_back_when_it_stops_is_heard_too(sounddevice):
 
 
 def test_a_full_queue_becomes_a_gap_and_time_stays_true(sounddevice):
-    capacity = clients.microphone.QUEUE_S * clients.microphone.BLOCKS_PER_S
+    capacity = turnstream.clients.sources.microphone.QUEUE_S * turnstream.clients.sources.microphone.BLOCKS_PER_S
     with Microphone() as microphone:
         hearing = iter(microphone)
         deliver(sounddevice, sound(capacity + 25))
@@ -161,7 +161,7 @@ def test_a_full_queue_becomes_a_gap_and_time_stays_true(sounddevice):
 
 
 def test_what_the_full_queue_lost_at_the_end_is_a_gap_too(sounddevice):
-    capacity = clients.microphone.QUEUE_S * clients.microphone.BLOCKS_PER_S
+    capacity = turnstream.clients.sources.microphone.QUEUE_S * turnstream.clients.sources.microphone.BLOCKS_PER_S
     with Microphone() as microphone:
         deliver(sounddevice, sound(capacity + 7))
         microphone.stop()

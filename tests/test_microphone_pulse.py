@@ -28,7 +28,7 @@ def pulse(tmp_path_factory):
 
 HEAR = """
 import signal, sys, time, numpy as np
-from clients.microphone import Gap, Microphone
+from turnstream.clients.sources.microphone import Gap, Microphone
 
 class Dropping(Microphone):  # loses the callbacks of one and a half seconds, without a flag
     def _callback(self, *arguments):

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.clustering import unit
-from stream.errors import TurnstreamError
-from stream.events import Speaker
-from stream.naming import Known, Naming, NamingConfig, check_name, confidences, name_key
-from stream.profiles import Profile, mean_profile
-from stream.stitcher_config import frames
+from turnstream.errors import TurnstreamError
+from turnstream.events import Speaker
+from turnstream.people.naming import Known, Naming, NamingConfig, check_name, confidences, name_key
+from turnstream.stitching.clustering import unit
+from turnstream.stitching.config import frames
+from turnstream.stitching.profile import Profile, mean_profile
 
 CONFIG = NamingConfig()
 HOP, STEPS = frames(0.5), 60

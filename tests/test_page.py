@@ -20,10 +20,10 @@ from served import Served
 from server_kit import Listener, talk
 from tcp_proxy import Proxy, proxy_to
 
-from clients.screen import colour
-from stream.protocol import Final, Start, encode
-from stream.rttm import parse_rttm
-from stream.weights import demo_recording
+from turnstream.clients.terminal.screen import colour
+from turnstream.protocol.messages import Final, Start, encode
+from turnstream.rttm import parse_rttm
+from turnstream.weights.store import demo_recording
 
 ASKED = Start(activity=True)  # as the page asks
 ARTEFACTS = Path(__file__).parent / "artefacts"

@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.assignment import Window
-from stream.past import Windows
-from stream.segments import Run, Segment
-from stream.windows import WINDOW_FRAMES
+from turnstream.stitching.assignment import Window
+from turnstream.stitching.history import Windows
+from turnstream.stitching.segments import Run, Segment
+from turnstream.windows import WINDOW_FRAMES
 
 NOTHING = np.zeros(0, np.int64)
 

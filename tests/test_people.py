@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.clustering import unit
-from stream.enrolment import LEAST_CLEAN_S, sole_voice
-from stream.errors import EnrolmentError, PeopleError, TurnstreamError
-from stream.events import Final
-from stream.naming import check_name, name_key
-from stream.people import PeopleStore, people_dir
-from stream.person import weights_id
-from stream.profiles import Profile
+from turnstream.errors import EnrolmentError, PeopleError, TurnstreamError
+from turnstream.events import Final
+from turnstream.people.enrollment import LEAST_CLEAN_S, sole_voice
+from turnstream.people.naming import check_name, name_key
+from turnstream.people.person import weights_id
+from turnstream.people.store import PeopleStore, people_dir
+from turnstream.stitching.clustering import unit
+from turnstream.stitching.profile import Profile
 
 MODEL = "a" * 64
 

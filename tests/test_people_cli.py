@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import soundfile
 
-from stream.cli import main
-from stream.people import PeopleStore
-from stream.rttm import parse_rttm
-from stream.weights import demo_recording
 from tests.test_cli import cut, one_sentence, turnstream
+from turnstream.clients.cli import main
+from turnstream.people.store import PeopleStore
+from turnstream.rttm import parse_rttm
+from turnstream.weights.store import demo_recording
 
 FIRST, SECOND = (6.8, 10.0), (14.5, 17.9)  # stretches in which one of the two talks
 
@@ -154,7 +154,7 @@ def test_user_error_is_one_sentence(
     (folder / "again.wav").write_bytes((folder / "talk.wav").read_bytes())
     monkeypatch.chdir(folder)
     monkeypatch.setenv("TURNSTREAM_PEOPLE", str(folder / "nobody"))
-    monkeypatch.setattr("stream.diarizer.Diarizer", None)
+    monkeypatch.setattr("turnstream.diarizer.Diarizer", None)
     if code == 2:
         with pytest.raises(SystemExit) as stopped:
             main(arguments.split())

@@ -11,8 +11,8 @@ from benchmarks.pictures import PICTURES, _places, der_latency, der_position, dr
 from benchmarks.results import Figure, Result, read_all
 from benchmarks.timeline_drawing import colours_of
 from benchmarks.timeline_picture import revisions, rows_of
-from stream.events import Revision, Turn
-from stream.rttm import RttmSegment
+from turnstream.events import Revision, Turn
+from turnstream.rttm import RttmSegment
 
 CONVERSATION: dict[str, Any] = {
     "duration_s": 10.0,

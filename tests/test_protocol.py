@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream import protocol
-from stream.protocol import (
+from turnstream.protocol.messages import (
     CLIENT_TYPES,
     SERVER_TYPES,
     CloseCode,
@@ -29,9 +28,9 @@ from stream.protocol import (
     encode,
     start_of_query,
 )
-from stream.wire import ProtocolError, fields_of, wire_name
+from turnstream.protocol.wire import ProtocolError, fields_of, wire_name
 
-PAGE = Path(protocol.__file__).with_name("protocol.md")
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 WORDS: dict[str, list[str]] = {
     "encoding": ["pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"],
     "Turn.state": ["provisional", "committed", "final", "retracted"],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.ring import RingBuffer
+from turnstream.audio.ring import RingBuffer
 
 
 def ramp(start: int, count: int) -> np.ndarray:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.errors import TurnstreamError
-from stream.rttm import RttmSegment, format_rttm, parse_rttm
+from turnstream.errors import TurnstreamError
+from turnstream.rttm import RttmSegment, format_rttm, parse_rttm
 
 segments = st.builds(
     lambda start_ms, length_ms, n: RttmSegment(start_ms / 1000, (start_ms + length_ms) / 1000, f"S{n}"),

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kernels import convpool, lstm, sincnet
-from kernels.backend import mx
-from kernels.convpool import linear_leaky, log_softmax
-from kernels.lstm import bilstm
-from kernels.sincnet import SincFilters, sinc_pool
-from stream import segmentation
-from stream.segmentation import POWERSET, PyanNet, activity
-from stream.weights import demo_recording, segmentation_weights
-from stream.windows import WINDOW_FRAMES, frame_count
 from tests.golden.segmentation_cases import ami_cases, demo_cases, odd_cases
+from turnstream.kernels import convpool, lstm, sincnet
+from turnstream.kernels.backend import mx
+from turnstream.kernels.convpool import linear_leaky, log_softmax
+from turnstream.kernels.lstm import bilstm
+from turnstream.kernels.sincnet import SincFilters, sinc_pool
+from turnstream.models import segmentation
+from turnstream.models.segmentation import POWERSET, PyanNet, activity
+from turnstream.weights.store import demo_recording, segmentation_weights
+from turnstream.windows import WINDOW_FRAMES, frame_count
 
 MAX_DIFFERENCE = 1e-3  # on every window
 MEDIAN_DIFFERENCE = 2e-4  # median of the windows' maxima

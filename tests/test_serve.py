@@ -17,7 +17,7 @@ import soundfile
 from server_kit import Listener, hear_out
 from websockets.asyncio.client import connect
 
-from stream.weights import demo_recording
+from turnstream.weights.store import demo_recording
 
 
 def command(*options: str) -> list[str]:

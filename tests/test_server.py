@@ -16,9 +16,9 @@ import soundfile
 from server_kit import Listener, closed_with, file_run, hear_out, pcm, serving, talk
 from websockets.asyncio.client import connect
 
-from stream.diarizer import Diarizer
-from stream.protocol import Revision, Speaker, Start, Status, Turn, encode
-from stream.weights import demo_recording
+from turnstream.diarizer import Diarizer
+from turnstream.protocol.messages import Revision, Speaker, Start, Status, Turn, encode
+from turnstream.weights.store import demo_recording
 
 
 @pytest.fixture(scope="module")

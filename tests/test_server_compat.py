@@ -16,12 +16,12 @@ from server_kit import file_run, pcm, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from stream.diarizer import Diarizer
-from stream.protocol import Revision, Start, Turn
-from stream.rttm import parse_rttm
-from stream.server_dialects import Diart, Pyannote
-from stream.server_messages import Teller
-from stream.weights import demo_recording
+from turnstream.diarizer import Diarizer
+from turnstream.protocol.messages import Revision, Start, Turn
+from turnstream.rttm import parse_rttm
+from turnstream.server.dialects import Diart, Pyannote
+from turnstream.server.messages import Teller
+from turnstream.weights.store import demo_recording
 
 FLOATS = Start(encoding="pcm_f32le")
 

@@ -15,10 +15,10 @@ from server_kit import Listener, closed_with, hear_out, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
-from stream import server
-from stream.diarizer import Diarizer
-from stream.protocol import Start, encode
-from stream.server_config import ServerConfig, ServerError
+from turnstream.diarizer import Diarizer
+from turnstream.protocol.messages import Start, encode
+from turnstream.server import server
+from turnstream.server.config import ServerConfig, ServerError
 
 TOKEN = "a-long-secret.token"
 
@@ -112,19 +112,16 @@ def test_health_metrics_and_what_is_not_there(diarizer: Diarizer) -> None:
     asyncio.run(asyncio.wait_for(client(), 60))
 
 
-def test_the_web_page_is_the_files_of_its_folder_and_no_others(
-    diarizer: Diarizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_web_page_is_the_files_of_its_folder_and_no_others(diarizer: Diarizer, tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "index.html").write_text("<!doctype html>")
     (tmp_path / "parts" / "app.js").write_text("1")
     (tmp_path / "secret.pem").write_text("key")
     page = server.load_page(tmp_path)
     assert set(page) == {"/", "/index.html", "/parts/app.js"}
-    monkeypatch.setattr(server, "load_page", lambda: page)
 
     async def client() -> None:
-        async with serving(diarizer) as (_, url):
+        async with serving(diarizer, page=tmp_path) as (_, url):
             head, body = await get(url, "/")
             assert head.startswith("HTTP/1.1 200 OK")
             assert "Content-Type: text/html; charset=utf-8" in head

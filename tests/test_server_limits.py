@@ -18,9 +18,10 @@ from server_kit import Listener, closed_with, hear_out, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from stream import server, server_connection
-from stream.diarizer import Diarizer
-from stream.protocol import Start, encode
+from turnstream.diarizer import Diarizer
+from turnstream.protocol.messages import Start, encode
+from turnstream.server import connection as server_connection
+from turnstream.server import server
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,18 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 
-from stream.audio import AudioInput
-from stream.diarizer import Diarizer, Session
-from stream.errors import EnrolmentError, PeopleError, TurnstreamError
-from stream.events import Final, Speaker, to_json
-from stream.naming import Known, Naming
-from stream.person import Person
-from stream.profiles import Profile
-from stream.rttm import parse_rttm
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.weights import demo_recording
 from tests.test_diarizer import SIZES, Remembering, cut
+from turnstream.audio.input import AudioInput
+from turnstream.diarizer import Diarizer, Session
+from turnstream.errors import EnrolmentError, PeopleError, TurnstreamError
+from turnstream.events import Final, Speaker, to_json
+from turnstream.people.naming import Known, Naming
+from turnstream.people.person import Person
+from turnstream.rttm import parse_rttm
+from turnstream.stitching.profile import Profile
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.weights.store import demo_recording
 
 EXAMPLES = settings(max_examples=8, deadline=None)
 

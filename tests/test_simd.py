@@ -10,8 +10,8 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
-from kernels import simd  # noqa: E402
-from kernels.simd import LANES, load, store  # noqa: E402
+from turnstream.kernels.cpu import simd  # noqa: E402
+from turnstream.kernels.cpu.simd import LANES, load, store  # noqa: E402
 
 RNG = np.random.default_rng(0)
 A, B, C = (RNG.uniform(-8, 8, LANES).astype(np.float32) for _ in range(3))

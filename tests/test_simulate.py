@@ -13,8 +13,8 @@ import soundfile
 from benchmarks.sim.acoustics import rooms_in
 from benchmarks.sim.speech import clips_of, islands_of, part, read_audio, speaker_names
 from benchmarks.simulate import Conversation, Library, Options, chosen_speakers, conversation, split_of
-from stream.errors import AudioError, TurnstreamError
-from stream.rttm import parse_rttm
+from turnstream.errors import AudioError, TurnstreamError
+from turnstream.rttm import parse_rttm
 
 RATE = 16_000
 SPEECH_S = ((0.3, 1.3), (1.7, 2.1), (2.25, 3.0))  # a pause of 0.4 s that splits, one of 0.15 s that does not

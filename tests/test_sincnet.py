@@ -11,11 +11,11 @@ import pytest
 import soundfile
 from kernel_checks import assert_equal, filterbank, random_array
 
-from kernels.backend import mx
-from kernels.sincnet import SincFilters, sinc_pool, sinc_pool_ops
-from stream.segmentation import PyanNet
-from stream.weights import segmentation_weights
-from stream.windows import HOP_SAMPLES, WINDOW_SAMPLES
+from turnstream.kernels.backend import mx
+from turnstream.kernels.sincnet import SincFilters, sinc_pool, sinc_pool_ops
+from turnstream.models.segmentation import PyanNet
+from turnstream.weights.store import segmentation_weights
+from turnstream.windows import HOP_SAMPLES, WINDOW_SAMPLES
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from benchmarks.serve import MASK_BYTES, frame_bytes, window_end_s
 from benchmarks.speed import algorithm, cold, microphone
 from benchmarks.speed.server import Row, memory_per_stream_mib, row_figures, wire_figures
 from benchmarks.speed.stages import Stopwatch, audio_ms
-from stream.events import frame_seconds
-from stream.windows import FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WindowSchedule
+from turnstream.events import frame_seconds
+from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WindowSchedule
 
 
 class OneSpeaker:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream import splitting
-from stream.splitting import Splitter, alike, halves, held_together, two_voices
-from stream.stitcher_config import StitcherConfig
+from turnstream.stitching import splitting
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.splitting import Splitter, alike, halves, held_together, two_voices
 
 seeds = st.integers(0, 2**32 - 1)
 CONFIG = StitcherConfig()

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.accuracy.stability import Listener, Stability, labels_of, summary
-from stream.events import Revision, Turn
-from stream.labels import Labels
-from stream.rttm import parse_rttm
-from stream.timeline import Timeline
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 from tests.test_timeline import label_streams
+from turnstream.events import Revision, Turn
+from turnstream.labels import Labels
+from turnstream.rttm import parse_rttm
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 
 @settings(max_examples=80, deadline=None)

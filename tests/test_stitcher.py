@@ -10,16 +10,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from stream.aggregation import Aggregator, edge_trust
-from stream.events import to_json
-from stream.identity import Speakers
-from stream.labels import Labels
-from stream.segments import find_runs
-from stream.stitcher import CROP_REACH_FRAMES, Stitcher
-from stream.stitcher_config import FRAME_S, StitcherConfig, frames
-from stream.ties import Ties
-from stream.timeline import Timeline
-from stream.windows import HOP_FRAMES, WINDOW_FRAMES
+from turnstream.events import to_json
+from turnstream.labels import Labels
+from turnstream.stitching.aggregation import Aggregator, edge_trust
+from turnstream.stitching.config import FRAME_S, StitcherConfig, frames
+from turnstream.stitching.identity import Speakers
+from turnstream.stitching.pair_votes import Ties
+from turnstream.stitching.segments import find_runs
+from turnstream.stitching.stitcher import CROP_REACH_FRAMES, Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import HOP_FRAMES, WINDOW_FRAMES
 
 CONFIG = StitcherConfig()
 DIMENSION = 192

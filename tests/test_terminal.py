@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from clients.screen import Status, clock, colour, render
-from clients.summary import print_summary
-from clients.terminal import LiveDisplay, PlainDisplay
-from clients.transcript import Cell, Transcript
-from stream.events import Activity, Event, Final, Revision, Speaker, Turn
-from stream.labels import Labels
-from stream.timeline import Timeline
+from turnstream.clients.terminal.displays import LiveDisplay, PlainDisplay
+from turnstream.clients.terminal.screen import Status, clock, colour, render
+from turnstream.clients.terminal.summary import print_summary
+from turnstream.clients.terminal.transcript import Cell, Transcript
+from turnstream.events import Activity, Event, Final, Revision, Speaker, Turn
+from turnstream.labels import Labels
+from turnstream.timeline.timeline import Timeline
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 HEARD = [

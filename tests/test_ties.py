@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.segments import NOTHING, Segment
-from stream.ties import Ties
+from turnstream.stitching.pair_votes import Ties
+from turnstream.stitching.segments import NOTHING, Segment
 
 
 def segments(count: int) -> list[Segment]:

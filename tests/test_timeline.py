@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.errors import TurnstreamError
-from stream.events import Event, Final, Revision, Speaker, Turn, frame_seconds, to_json
-from stream.labels import Change, Labels, runs_of, smooth_runs
-from stream.timeline import Timeline
+from turnstream.errors import TurnstreamError
+from turnstream.events import Event, Final, Revision, Speaker, Turn, frame_seconds, to_json
+from turnstream.labels import Change, Labels, runs_of, smooth_runs
+from turnstream.timeline.timeline import Timeline
 
 HOP, REACH = 30, 200
 

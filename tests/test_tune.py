@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from clients import tune as tuning
-from clients.labelled import Recording, read_reference
-from clients.scoring import Errors
-from clients.tune import SEARCHED, Accuracy, labelled, search_range, split, tune
-from stream.cli import main
-from stream.config_file import limits
-from stream.errors import TurnstreamError
-from stream.stitcher_config import StitcherConfig
 from tests.tone_speakers import ToneModels, conversation, write_recording
+from turnstream.clients.cli import main
+from turnstream.clients.evaluation import tune as tuning
+from turnstream.clients.evaluation.recordings import Recording, read_reference
+from turnstream.clients.evaluation.scoring import Errors
+from turnstream.clients.evaluation.tune import SEARCHED, Accuracy, labelled, search_range, split, tune
+from turnstream.errors import TurnstreamError
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.config_file import limits
 
 DEFAULT = StitcherConfig()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.segmentation import PyanNet, activity
-from stream.voice import EXPECTED_S, LEVEL_RMS, voice_like
-from stream.weights import segmentation_weights
+from turnstream.models.segmentation import PyanNet, activity
+from turnstream.models.speech_prior import EXPECTED_S, LEVEL_RMS, voice_like
+from turnstream.weights.store import segmentation_weights
 
 
 def test_the_tone_is_as_long_and_loud_as_said() -> None:

@@ -14,9 +14,10 @@ import soundfile
 from safetensors.numpy import save_file
 from toy_models import CHECKPOINT, GOLDEN, NOTE, SHAPES, Toys, make_toys
 
-from stream import cache, weights
-from stream.errors import WeightsError
-from stream.manifest import embedding_shapes, segmentation_shapes
+from turnstream.errors import WeightsError
+from turnstream.weights import cache
+from turnstream.weights import store as weights
+from turnstream.weights.manifest import embedding_shapes, segmentation_shapes
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.windows import (
+from turnstream.windows import (
     FRAME_OFFSET_SAMPLES,
     FRAME_SAMPLES,
     HOP_FRAMES,

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("numba", reason="the CPU kernels are for Linux")
 
-from kernels.simd import LANES
-from kernels.winograd import POINTS, PRODUCTS, transform_inputs, transform_taps
+from turnstream.kernels.cpu.simd import LANES
+from turnstream.kernels.cpu.winograd import POINTS, PRODUCTS, transform_inputs, transform_taps
 
 
 def outputs(products: np.ndarray, count: int) -> np.ndarray:

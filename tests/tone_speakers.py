@@ -8,9 +8,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from stream.rttm import RttmSegment, format_rttm
-from stream.segmentation import POWERSET
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES
+from turnstream.models.segmentation import POWERSET
+from turnstream.rttm import RttmSegment, format_rttm
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES
 
 TONES_HZ = [SAMPLE_RATE_HZ / FRAME_SAMPLES * n for n in (6, 14, 26, 42)]  # whole periods in a frame
 SIZE = 192

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream import fetch, weights
-from stream.artefacts import Artefact, Member, Wheel
+from turnstream.weights import download as fetch
+from turnstream.weights import store as weights
+from turnstream.weights.artifacts import Artefact, Member, Wheel
 
 GOLDEN = Path(__file__).parent / "golden"
 CHECKPOINT = GOLDEN / "checkpoint_plain.pt"

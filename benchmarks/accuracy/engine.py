@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.accuracy.stability import Listener
-from clients.labelled import Recording, Turns, turns_of
-from stream.stitcher import Stitcher
-from stream.stitcher_config import StitcherConfig
-from stream.timeline import Timeline
-from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from turnstream.clients.evaluation.recordings import Recording, Turns, turns_of
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.accuracy.report import Report
 from benchmarks.results import Figure
-from clients.scoring import COLLARS_S, Errors
+from turnstream.clients.evaluation.scoring import COLLARS_S, Errors
 
 PARTS = ("der", "false_alarm", "missed", "confusion")
 KINDS = ("live", "revised", "oracle", "diart")  # rows of which there is one for each latency

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.labelled import Recording, write_array
-from stream.embedding import EMBEDDING_SIZE
-from stream.fbank import rows_of_frames
-from stream.segmentation import POWERSET, activity
-from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.audio.fbank import rows_of_frames
+from turnstream.clients.evaluation.recordings import Recording, write_array
+from turnstream.models.embedding import EMBEDDING_SIZE
+from turnstream.models.segmentation import POWERSET, activity
+from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
 CLEAN_LEAST_FRAMES = round(0.25 / FRAME_S)  # with less clean speech, all of a local speaker's speech is taken

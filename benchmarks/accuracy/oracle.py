@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.labelled import Recording, Turns
-from stream.aggregation import Aggregator, Said, edge_trust
-from stream.assignment import decide
-from stream.clustering import best_pairs, centroids
-from stream.events import frame_seconds
-from stream.labels import Labels, runs_of, smooth_runs
-from stream.rttm import RttmSegment
-from stream.stitcher import Stitcher
-from stream.stitcher_config import StitcherConfig
-from stream.timeline import DROP_FRAMES, FILL_FRAMES, Timeline
-from stream.windows import WINDOW_FRAMES
+from turnstream.clients.evaluation.recordings import Recording, Turns
+from turnstream.events import frame_seconds
+from turnstream.labels import Labels, runs_of, smooth_runs
+from turnstream.rttm import RttmSegment
+from turnstream.stitching.aggregation import Aggregator, Said, edge_trust
+from turnstream.stitching.assignment import decide
+from turnstream.stitching.clustering import best_pairs, centroids
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import DROP_FRAMES, FILL_FRAMES, Timeline
+from turnstream.windows import WINDOW_FRAMES
 
 Bools = NDArray[np.bool_]
 

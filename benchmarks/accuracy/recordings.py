@@ -6,8 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
-from stream.cache import cache_dir
-from stream.errors import TurnstreamError
+from turnstream.errors import TurnstreamError
+from turnstream.weights.cache import cache_dir
 
 
 def add_recordings(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.accuracy.stability import summary
-from clients.scoring import COLLARS_S, Errors, pooled
-from stream.stitcher_config import StitcherConfig
+from turnstream.clients.evaluation.scoring import COLLARS_S, Errors, pooled
+from turnstream.stitching.config import StitcherConfig
 
 if TYPE_CHECKING:
     from benchmarks.der import Measured

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from clients.labelled import Recording, Turns
-from stream.events import Event, Revision, Turn, frame_seconds
-from stream.labels import runs_of
-from stream.rttm import RttmSegment
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.clients.evaluation.recordings import Recording, Turns
+from turnstream.events import Event, Revision, Turn, frame_seconds
+from turnstream.labels import runs_of
+from turnstream.rttm import RttmSegment
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 MOST_SPEAKERS = 62  # bits of a label; one more stands for somebody unknown, and all further speakers share the last
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clients.lost_audio import Block, LossWatch
+from turnstream.clients.sources.lost_audio import Block, LossWatch
 
 RATE_HZ = 48_000
 BLOCK_SAMPLES = RATE_HZ // 50

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from benchmarks.drifts import card
 from benchmarks.drifts.pulses import F32, PERIOD_S, Onsets, PulseModels, begins, cut, drift, offsets, period
 from benchmarks.results import Better, Figure
-from clients.microphone import Recorder
-from stream.audio import AudioInput, resampled_length
-from stream.diarizer import Session
-from stream.events import Turn
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.audio.input import AudioInput, resampled_length
+from turnstream.clients.sources.microphone import Recorder
+from turnstream.diarizer import Session
+from turnstream.events import Turn
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 RATES_HZ = (8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 192_000)
 FULL_RATE_HZ = 48_000  # higher rates are heard for fewer hours: as many samples

@@ -11,9 +11,9 @@ from pyannote.core import Timeline as Extent
 from pyannote.metrics.diarization import DiarizationErrorRate
 from pyannote.metrics.identification import IdentificationErrorRate
 
-from clients.labelled import Turns
-from clients.scoring import Errors
-from stream.rttm import RttmSegment
+from turnstream.clients.evaluation.recordings import Turns
+from turnstream.clients.evaluation.scoring import Errors
+from turnstream.rttm import RttmSegment
 
 NOBODY = "unknown"  # how RTTM files of the engine name speech that is nobody's yet
 Span = tuple[float, float]

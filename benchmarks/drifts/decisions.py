@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from benchmarks.drifts.compare import Span, boundaries, errors_in, mapped, speakers, talk_seconds
 from benchmarks.drifts.streams import Source, Stream, Told, hear, lay, shuffled
 from benchmarks.results import Figure
-from clients.labelled import LazyModels, Turns, turns_of
-from clients.scoring import Errors, pooled
-from stream import offline
-from stream.audio import AudioInput
-from stream.diarizer import Session
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from turnstream import offline
+from turnstream.audio.input import AudioInput
+from turnstream.clients.evaluation.recordings import LazyModels, Turns, turns_of
+from turnstream.clients.evaluation.scoring import Errors, pooled
+from turnstream.diarizer import Session
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 LATENCIES_S = (0.5, 1.0, 2.0, 5.0)
 MINUTES = (1, 5)
@@ -103,7 +103,7 @@ def from_audio(source: Source, models: LazyModels) -> int:
     """Frames in which the engine, from audio, does not end at what `streams.hear` says from kept windows.
 
     They may differ where somebody talks when the recording ends: in `hear` silence follows. Raises SystemExit where
-    the live session does not end at the result of `stream.offline`, to the byte.
+    the live session does not end at the result of `turnstream.offline`, to the byte.
     """
     samples, _ = soundfile.read(source.recording.path, dtype="float32")
     chunks = [samples[at : at + CHUNK_SAMPLES] for at in range(0, len(samples), CHUNK_SAMPLES)]

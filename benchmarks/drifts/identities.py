@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.drifts.compare import NOBODY
-from clients.labelled import Turns
+from turnstream.clients.evaluation.recordings import Turns
 
 FRAME_S = 0.01
 TURN_S = 1.0  # a turn has a label if its speaker talks so long alone in it

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from benchmarks.drifts.numbers import Difference, cosine_distances
 from benchmarks.results import Figure
-from kernels.backend import mx, on_cpu
-from kernels.convpool import normal_scale
-from stream import segmentation
-from stream.activity import AHEAD_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
-from stream.embedding import CamPlusPlus
-from stream.fbank import FbankStream, fbank
-from stream.segmentation import NORM_EPS, PyanNet
-from stream.voice import voice_like
-from stream.weights import demo_recording, embedding_weights, segmentation_weights
-from stream.windows import FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WINDOW_SAMPLES
 from tests.golden import embedding_cases, segmentation_cases
+from turnstream.audio.fbank import FbankStream, fbank
+from turnstream.kernels.backend import mx, on_cpu
+from turnstream.kernels.convpool import normal_scale
+from turnstream.models import segmentation
+from turnstream.models.activity import AHEAD_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
+from turnstream.models.embedding import CamPlusPlus
+from turnstream.models.segmentation import NORM_EPS, PyanNet
+from turnstream.models.speech_prior import voice_like
+from turnstream.weights.store import demo_recording, embedding_weights, segmentation_weights
+from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WINDOW_SAMPLES
 
 GOLDEN = Path(segmentation_cases.__file__).parent
 LOOP_HOPS = 48  # 24.3 s, a whole number of hops, of feature rows and of chunks of the activity path

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.events import Turn
-from stream.segmentation import POWERSET
-from stream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES
+from turnstream.events import Turn
+from turnstream.models.segmentation import POWERSET
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES
 
 PERIOD_S = 16.2
 PULSES_S = ((2.1, 3.3), (7.77, 10.02))  # begin and end within a period

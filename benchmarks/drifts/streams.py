@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.long_stream import PERIOD_SAMPLES
-from clients.labelled import LazyModels, Recording, Turns, read_samples, turns_of, write_array
-from stream.events import Final
-from stream.rttm import RttmSegment
-from stream.segmentation import activity
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WINDOW_SAMPLES
+from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns, read_samples, turns_of, write_array
+from turnstream.events import Final
+from turnstream.models.segmentation import activity
+from turnstream.rttm import RttmSegment
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WINDOW_SAMPLES
 
 PERIOD_FRAMES = PERIOD_SAMPLES // FRAME_SAMPLES
 BEFORE_HOPS = (WINDOW_SAMPLES - 1) // HOP_SAMPLES  # windows that begin before the recording

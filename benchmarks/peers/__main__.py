@@ -27,9 +27,9 @@ from benchmarks.peers.aims import aims, timed_command
 from benchmarks.peers.groups import OURS, file_group, network_groups, stream_groups
 from benchmarks.peers.process import Answer, NotRun, Process
 from benchmarks.peers.turns import Group, Outcome, run
-from clients.labelled import LazyModels, Recording
-from stream.errors import TurnstreamError
-from stream.weights import demo_recording
+from turnstream.clients.evaluation.recordings import LazyModels, Recording
+from turnstream.errors import TurnstreamError
+from turnstream.weights.store import demo_recording
 
 OPTIONS = {
     "torch": ("PyTorch", "ONNX Runtime"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.peers.groups import OURS
 from benchmarks.peers.process import Process
 from benchmarks.results import Figure, median
-from clients.labelled import Recording
+from turnstream.clients.evaluation.recordings import Recording
 
 STARTS = 3
 STEP_OF_DIART = 0.1

@@ -9,9 +9,9 @@ import numpy as np
 
 from benchmarks.peers.process import Answer, NotRun
 from benchmarks.results import Figure
-from clients.labelled import Recording, Turns
-from clients.scoring import pooled, score
-from stream.rttm import RttmSegment
+from turnstream.clients.evaluation.recordings import Recording, Turns
+from turnstream.clients.evaluation.scoring import pooled, score
+from turnstream.rttm import RttmSegment
 
 # Two float32 results, each within 1e-3 of the exact one: PyTorch's is up to 0.7e-3 from its float64 on demo windows.
 # Two classes may tie: one frame of 35,340, where they are 2e-5 apart in float64.

@@ -10,8 +10,8 @@ from benchmarks.peers import checks
 from benchmarks.peers.process import Answer
 from benchmarks.peers.turns import Check, Entrant, Group, outputs_of
 from benchmarks.results import Figure
-from clients.labelled import Recording
-from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.clients.evaluation.recordings import Recording
+from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 
 OURS = "turnstream"
 HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.passes import RATE_HZ, Timed, read_audio, read_hops, timed_hops, timed_windows
-from clients.labelled import Turns, turns_of
-from kernels.backend import cpu_threads, describe, mx
-from stream.audio import AudioInput
-from stream.diarizer import Diarizer
-from stream.embedding import CamPlusPlus
-from stream.offline import diarize
-from stream.segmentation import PyanNet
-from stream.weights import embedding_weights, segmentation_weights
+from turnstream.audio.input import AudioInput
+from turnstream.clients.evaluation.recordings import Turns, turns_of
+from turnstream.diarizer import Diarizer
+from turnstream.kernels.backend import cpu_threads, describe, mx
+from turnstream.models.embedding import CamPlusPlus
+from turnstream.models.segmentation import PyanNet
+from turnstream.offline import diarize
+from turnstream.weights.store import embedding_weights, segmentation_weights
 
 
 class Turnstream:
@@ -74,14 +74,14 @@ class Turnstream:
         return Timed([time.perf_counter() - began], _plain(turns_of(final.rttm("x"))))
 
     def offline(self, audio: str) -> Timed:
-        """A whole recording by `stream.offline`."""
+        """A whole recording by `turnstream.offline`."""
         samples, began = read_audio(audio), time.perf_counter()
         final = diarize(self._diarizer.models, AudioInput(), [samples])
         return Timed([time.perf_counter() - began], _plain(turns_of(final.rttm("x"))))
 
     def command(self, recording: str) -> Timed:
         """`turnstream file RECORDING` in this process, loading included."""
-        from stream.cli import main
+        from turnstream.clients.cli import main
 
         began = time.perf_counter()
         if code := main(["file", recording]):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.passes import Hops, Timed
-from clients.labelled import read_samples
-from stream.audio import AudioInput
-from stream.diarizer import Diarizer, Session
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.weights import demo_recording, embedding_weights, segmentation_weights
+from turnstream.audio.input import AudioInput
+from turnstream.clients.evaluation.recordings import read_samples
+from turnstream.diarizer import Diarizer, Session
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.weights.store import demo_recording, embedding_weights, segmentation_weights
 
 
 class Listening:
@@ -26,17 +26,17 @@ class Listening:
         self.crops: list[list[np.ndarray]] = []
 
     def initial_state(self) -> Any:
-        """See `stream.diarizer.Models`."""
+        """See `turnstream.diarizer.Models`."""
         return self._models.initial_state()
 
     def segment(self, window: np.ndarray, start_sample: int, state: Any) -> Any:
-        """See `stream.diarizer.Models`."""
+        """See `turnstream.diarizer.Models`."""
         self.windows.append(window.copy())
         self.starts.append(start_sample)
         return self._models.segment(window, start_sample, state)
 
     def embed(self, crops: list[np.ndarray]) -> np.ndarray:
-        """See `stream.diarizer.Models`."""
+        """See `turnstream.diarizer.Models`."""
         self.crops.append([crop.copy() for crop in crops])
         vectors: np.ndarray = self._models.embed(crops)
         return vectors

@@ -13,7 +13,7 @@ from benchmarks.peers.groups import OURS
 from benchmarks.peers.process import CORES
 from benchmarks.peers.turns import Group, Outcome, ratio
 from benchmarks.results import Figure, Result, machine, median, recording
-from clients.labelled import Recording
+from turnstream.clients.evaluation.recordings import Recording
 
 Outcomes = Sequence[tuple[Group, Outcome]]
 

@@ -13,7 +13,7 @@ from scipy.signal import fftconvolve
 
 from benchmarks.sim.dialogue import Placed
 from benchmarks.sim.speech import F32, audio_files, read_audio
-from stream.windows import SAMPLE_RATE_HZ
+from turnstream.windows import SAMPLE_RATE_HZ
 
 SPEECH_DBFS = -26.0  # of the loudness of an average speaker
 DIRECT_S = 0.0025  # of a room's response after its peak: what is not reflected

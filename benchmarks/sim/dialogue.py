@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.sim.speech import Clip
-from stream.windows import SAMPLE_RATE_HZ
+from turnstream.windows import SAMPLE_RATE_HZ
 
 Kind = Literal["turn", "goes on", "early", "interruption", "backchannel"]
 STEP_SAMPLES = 160  # 10 ms: how finely overlap is counted

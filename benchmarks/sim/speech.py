@@ -16,9 +16,9 @@ import soxr
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from stream.errors import AudioError, TurnstreamError
-from stream.labels import runs_of, smooth_runs
-from stream.windows import SAMPLE_RATE_HZ
+from turnstream.errors import AudioError, TurnstreamError
+from turnstream.labels import runs_of, smooth_runs
+from turnstream.windows import SAMPLE_RATE_HZ
 
 F32 = NDArray[np.float32]
 T = TypeVar("T")

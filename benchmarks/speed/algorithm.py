@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.results import Figure
-from stream.audio import AudioInput
-from stream.batcher import Batcher
-from stream.diarizer import Session
-from stream.events import Event, Turn
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.windows import (
+from turnstream.audio.input import AudioInput
+from turnstream.diarizer import Session
+from turnstream.events import Event, Turn
+from turnstream.models.batcher import Batcher
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import (
     FRAME_OFFSET_SAMPLES,
     FRAME_SAMPLES,
     HOP_FRAMES,

@@ -34,8 +34,8 @@ def marks(recording: Path, begun_s: float) -> dict[str, float]:
 
     import soundfile
 
-    from stream import diarizer as engine
-    from stream.events import Turn
+    from turnstream import diarizer as engine
+    from turnstream.events import Turn
 
     mark("imports")
     read = vars(engine)["segmentation_weights"]  # what is read last

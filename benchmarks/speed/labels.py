@@ -10,8 +10,8 @@ from benchmarks.accuracy.engine import run
 from benchmarks.accuracy.recordings import cache_folder
 from benchmarks.accuracy.stability import stability, summary
 from benchmarks.results import Figure
-from clients.labelled import LazyModels, Recording
-from stream.stitcher_config import StitcherConfig
+from turnstream.clients.evaluation.recordings import LazyModels, Recording
+from turnstream.stitching.config import StitcherConfig
 
 WANTED = ("first_label_median_s", "first_label_p90_s", "stable_label_median_s", "stable_label_p90_s")
 

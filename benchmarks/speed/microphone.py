@@ -34,9 +34,9 @@ from scipy.signal import correlate
 
 from benchmarks.results import Figure, quantiles
 from benchmarks.serve import WARM_S, window_end_s
-from stream.weights import models_where
-from stream.windows import SAMPLE_RATE_HZ
 from tests.pulse import PulseServer, missing, pulse_server
+from turnstream.weights.store import models_where
+from turnstream.windows import SAMPLE_RATE_HZ
 
 WRITE_S = 0.01  # of audio that is written at once
 PLAY_BUFFER_MS = 200

@@ -13,15 +13,15 @@ import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from benchmarks.results import Figure, quantiles
-from stream.audio import AudioInput
-from stream.batcher import Batcher
-from stream.diarizer import Session
-from stream.events import Event
-from stream.protocol import encode
-from stream.server_messages import Teller
-from stream.stitcher import Stitcher
-from stream.timeline import Timeline
-from stream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, WindowSchedule
+from turnstream.audio.input import AudioInput
+from turnstream.diarizer import Session
+from turnstream.events import Event
+from turnstream.models.batcher import Batcher
+from turnstream.protocol.messages import encode
+from turnstream.server.messages import Teller
+from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.timeline import Timeline
+from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, WindowSchedule
 
 STAGES = ("audio", "segmentation", "embedding", "stitching", "timeline", "wire")
 CHUNK_S = 0.02  # what a microphone or a telephone line delivers

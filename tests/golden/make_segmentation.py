@@ -68,8 +68,8 @@ def torch_pyannet(weights: dict[str, np.ndarray]) -> TorchPyanNet:
 
 def main(data: Path) -> None:
     sys.path.insert(0, str(ROOT))
-    from stream.weights import demo_recording, segmentation_weights
     from tests.golden.segmentation_cases import ami_cases, demo_cases, odd_cases
+    from turnstream.weights.store import demo_recording, segmentation_weights
 
     torch.set_num_threads(2)
     network, exact = torch_pyannet(segmentation_weights()), torch_pyannet(segmentation_weights()).double()

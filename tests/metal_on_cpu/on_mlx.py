@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kernels.backend import mx
 from metal_on_cpu.arrays import BFLOAT16
 from metal_on_cpu.kernel import Kernel
+from turnstream.kernels.backend import mx
 
 
 def on_mlx(kernel: Kernel, **options: Any) -> Callable[..., list[Any]]:

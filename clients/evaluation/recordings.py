@@ -1,0 +1,196 @@
+"""Labelled recordings for measuring and tuning, and what the models say about them, kept so that it is asked once.
+
+The stitcher can be run over a recording any number of times at the cost of arithmetic: windows and embeddings come
+from a folder of files named by the recording's hash, embeddings by the feature rows that made them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turnstream.audio.fbank import fbank, rows_of_frames
+from turnstream.audio.input import AudioInput
+from turnstream.errors import TurnstreamError
+from turnstream.models.batcher import Batcher
+from turnstream.models.segmentation import activity
+from turnstream.rttm import RttmSegment, parse_rttm
+from turnstream.weights.store import embedding_weights, segmentation_weights
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, WindowSchedule
+
+from ..sources.file import AudioFile
+
+F32 = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Turns = list[RttmSegment]
+
+
+class LazyModels:
+    """The models, loaded only when something is not in the cache."""
+
+    def __init__(self, segmentation: Path | str | None = None, embedding: Path | str | None = None) -> None:
+        self._paths = segmentation, embedding
+        self._models: Batcher | None = None
+
+    def get(self) -> Batcher:
+        """Load them once."""
+        if self._models is None:
+            self._models = Batcher(segmentation_weights(self._paths[0]), embedding_weights(self._paths[1]))
+        return self._models
+
+
+class Recording:
+    """A recording with its reference beside it (`.rttm`; `.uem` where only a part is labelled).
+
+    `folder` holds what the models said. TurnstreamError where audio or reference cannot be used.
+    """
+
+    def __init__(self, path: Path, folder: Path, models: LazyModels):
+        self.path = path
+        self._models = models
+        self._samples = read_samples(path)
+        self.reference = read_reference(path.with_suffix(".rttm"))
+        self.duration_s = len(self._samples) / SAMPLE_RATE_HZ
+        self.end_frame = -(-len(self._samples) // FRAME_SAMPLES)
+        self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        self._cache = folder / self.digest[:16]
+        self.extent_s = read_extent(path.with_suffix(".uem"), self.duration_s)
+        self._vectors: dict[str, F32] = _vectors(self._cache_path("embedding.npz"))
+        self._new: dict[str, F32] = {}
+        self._features: F32 | None = None
+        self.embedded = 0
+
+    @property
+    def name(self) -> str:
+        """Of the file, without its ending."""
+        return self.path.stem
+
+    @property
+    def speakers(self) -> list[str]:
+        """Names in the reference, sorted."""
+        return sorted({turn.speaker for turn in self.reference})
+
+    def log_probabilities(self) -> list[tuple[int, F32]]:
+        """(first frame, (T, 7) log-probabilities of the speaker sets) of every window that is due."""
+        schedule = WindowSchedule()
+        starts: list[int] = []
+        while schedule.frames_end < len(self._samples):
+            starts.append(schedule.take())
+        path = self._cache_path("segmentation.npy")
+        if not path.exists():
+            padded = np.pad(self._samples, (WINDOW_SAMPLES, WINDOW_SAMPLES + schedule.hop_samples))
+            said = [
+                self._models.get().segment(padded[s + WINDOW_SAMPLES :][:WINDOW_SAMPLES], s, None)[0] for s in starts
+            ]
+            write_array(path, np.stack(said))
+        return list(
+            zip((start // FRAME_SAMPLES for start in starts), np.load(path, mmap_mode="r"), strict=True),
+        )
+
+    def windows(self) -> Iterator[tuple[int, Bools]]:
+        """(first frame, (T, 3) local activity) of every window that is due."""
+        for first_frame, logp in self.log_probabilities():
+            yield first_frame, activity(logp)
+
+    def reference_frames(self) -> Bools:
+        """The reference on the frame grid, (frames, speakers in order of name)."""
+        names = self.speakers
+        truth = np.zeros((self.end_frame + WINDOW_SAMPLES // FRAME_SAMPLES, len(names)), bool)
+        for turn in self.reference:
+            start, end = (
+                round((at * SAMPLE_RATE_HZ - FRAME_OFFSET_SAMPLES) / FRAME_SAMPLES) for at in (turn.start_s, turn.end_s)
+            )
+            truth[max(0, start) : end, names.index(turn.speaker)] = True
+        return truth
+
+    def embed(self, crop: NDArray[np.int64]) -> F32:
+        """Unit-norm embedding of the clean speech in these frames."""
+        self.embedded += 1
+        key = hashlib.sha256(rows_of_frames(crop).tobytes()).hexdigest()[:24]
+        if key not in self._vectors:
+            self._vectors[key] = self._new[key] = self.embed_anew(crop)
+        return self._vectors[key]
+
+    def embed_anew(self, crop: NDArray[np.int64]) -> F32:
+        """The same, always by the model, and not kept."""
+        if self._features is None:
+            self._features = fbank(np.pad(self._samples, (0, WINDOW_SAMPLES)))
+        vector: F32 = self._models.get().embed([self._features[rows_of_frames(crop)]])[0]
+        return vector
+
+    def keep(self) -> None:
+        """Write new embeddings to the cache, beside those that another process may have written meanwhile."""
+        if self._new:
+            path = self._cache_path("embedding.npz")
+            write_array(path, **{**_vectors(path), **self._new})
+            self._new = {}
+
+    def kept(self, name: str) -> Path:
+        """Where something else about this recording may be kept."""
+        return self._cache_path(name)
+
+    def _cache_path(self, name: str) -> Path:
+        return self._cache.with_name(f"{self._cache.name}-{name}")
+
+
+def read_samples(path: Path) -> F32:
+    """The whole recording as the engine hears it, (N,) at 16 kHz. Raises AudioError."""
+    with AudioFile(path) as recording:
+        audio = AudioInput(recording.rate_hz, recording.channels)
+        return np.concatenate([*(audio.feed(block) for block in recording.blocks()), audio.flush()])
+
+
+def read_reference(path: Path) -> Turns:
+    """The turns of an RTTM file of one recording. Raises TurnstreamError where there are none."""
+    try:
+        turns = turns_of(path.read_text())
+    except (OSError, UnicodeDecodeError):
+        raise TurnstreamError(
+            f"expected a reference beside the recording in {path}, got none that can be read"
+        ) from None
+    except TurnstreamError as error:
+        raise TurnstreamError(f"{path}: {error}") from None
+    if not turns:
+        raise TurnstreamError(f"{path}: expected at least 1 SPEAKER line, got 0")
+    return turns
+
+
+def read_extent(path: Path, duration_s: float) -> tuple[float, float]:
+    """The labelled part in seconds: of the UEM file where there is one, else the whole recording."""
+    if not path.exists():
+        return 0.0, duration_s
+    try:
+        start, end = map(float, path.read_text().split()[2:4])
+    except ValueError:
+        raise TurnstreamError(f"{path}: expected `name channel start end`, got {path.read_text()[:60]!r}") from None
+    return start, end
+
+
+def turns_of(text: str) -> Turns:
+    """The turns of an RTTM text of one recording."""
+    return [segment for segments in parse_rttm(text).values() for segment in segments]
+
+
+def write_array(path: Path, array: NDArray[Any] | None = None, **arrays: NDArray[Any]) -> None:
+    """Write a `.npy` or `.npz` in one step: a reader finds all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=path.suffix) as file:
+        if array is not None:
+            np.save(file, array)
+        else:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # its stubs take any keyword for allow_pickle
+    os.replace(file.name, path)
+
+
+def _vectors(path: Path) -> dict[str, F32]:
+    if not path.exists():
+        return {}
+    with np.load(path) as stored:
+        return dict(stored)

@@ -1,0 +1,273 @@
+"""A client of the websocket server, for programs: audio goes in, events come out, lost connections are taken up again.
+
+    async with Client("ws://127.0.0.1:8765", Start(sample_rate_hz=48_000)) as client:
+        await client.send(audio)  # bytes in the encoding of Start, cut anywhere; as often as there are any
+        async for event in client:  # in another task: Started, Speaker, Turn, Revision, Activity, Status, Final
+            ...
+        final = await client.finish()  # the audio has ended: the final result
+
+What the server may not have yet is kept (bounded) and sent again when a lost connection comes back. Whatever goes
+wrong for good is a ClientError, raised by whichever call waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import NoReturn
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from turnstream.audio.input import SAMPLE_BYTES
+from turnstream.protocol.messages import (
+    Error,
+    Final,
+    Name,
+    ServerMessage,
+    Speaker,
+    Start,
+    Started,
+    Status,
+    Stop,
+    Unknown,
+    decode_server,
+    encode,
+)
+from turnstream.protocol.wire import ProtocolError
+
+from .connection import ClientError, LostError, dial, websocket_url
+from .inbox import Event, Inbox
+from .send_buffer import SendBuffer
+
+BUFFER_BYTES = 32 * 2**20  # 17 minutes of 16 kHz pcm_s16le; longer than a server waits for us
+AHEAD_BYTES = 2**18  # unsent audio up to which `send` does not wait while connected
+PIECE_BYTES = 2**15
+ROUNDED_S = 0.1  # a status says what was received in seconds: believed up to here
+SILENT_S = 30.0  # a status comes every few seconds
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
+RESUMABLE = ("too_slow", "timeout")  # errors after which the session waits for us
+
+
+class Client:
+    """One session on a server, open while used as an asynchronous context manager.
+
+    url: ws://, wss://, http://, https:// or just HOST:PORT; without a path, /v1.
+    start: encoding, rate, channels and what is wanted; by default 16 kHz mono pcm_s16le.
+    buffer_bytes: audio kept for the case that the connection is lost; `send` waits where it would be more.
+    """
+
+    def __init__(
+        self, url: str, start: Start | None = None, *, token: str | None = None, buffer_bytes: int = BUFFER_BYTES
+    ) -> None:
+        self.url = websocket_url(url)
+        self.start = start or Start()
+        self.started: Started | None = None
+        self.final: Final | None = None
+        self.trouble: str | None = None  # why there is no connection just now
+        self._token = token
+        self._buffer = SendBuffer(SAMPLE_BYTES[self.start.encoding] * self.start.channels)
+        self._buffer_bytes = max(buffer_bytes, PIECE_BYTES)
+        self._inbox = Inbox()
+        self._speakers: set[str] = set()
+        self._names: dict[str, str | None] = {}  # told, not confirmed yet
+        self._untold: list[str] = []  # those of them that this connection has not carried yet
+        self._greeted = self._stopping = self._stop_due = False
+        self._seq = 0
+        self._error: ClientError | None = None
+        self._changed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Client:
+        self._task = asyncio.create_task(self._run())
+        await self._until(lambda: self.started is not None)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+    async def send(self, audio: bytes | bytearray | memoryview) -> None:
+        """Audio of any length, cut anywhere; waits where the server is behind or the buffer is full."""
+        data = memoryview(audio).cast("B")
+        for first in range(0, len(data), PIECE_BYTES):
+            await self._until(self._has_room)
+            if self._stopping or self.final:
+                raise ClientError("the audio has ended: open another session for more")
+            self._buffer.append(data[first : first + PIECE_BYTES])
+            await self._notify()
+
+    async def name(self, speaker: str, name: str | None) -> None:
+        """Say who a speaker is (None takes the name away); a Speaker event answers. Raises TurnstreamError."""
+        encode(Name(speaker, name))
+        if speaker not in self._speakers:
+            known = ", ".join(sorted(self._speakers)) or "none, for nobody has appeared"
+            raise ClientError(f"expected a speaker of this session ({known}), got {speaker}")
+        self._names[speaker] = name
+        self._untold.append(speaker)
+        await self._notify()
+
+    async def finish(self) -> Final:
+        """The audio has ended: the final result, once everything was received and computed."""
+        self._stop_due |= not self._stopping
+        self._stopping = True
+        await self._notify()
+        await self._until(lambda: self.final is not None)
+        assert self.final is not None
+        return self.final
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """What the server tells, up to the Final; where very much waits to be read, only the newest of each thing."""
+        while True:
+            await self._until(lambda: len(self._inbox) > 0)
+            for event in self.waiting():
+                yield event
+                if isinstance(event, Final):
+                    return
+
+    def waiting(self) -> list[Event]:
+        """The events that have come and were not read yet; does not wait for any."""
+        return [event for _ in range(len(self._inbox)) if (event := self._inbox.take())]
+
+    def _has_room(self) -> bool:
+        if self._buffer.end - self._buffer.start + PIECE_BYTES > self._buffer_bytes:
+            return False
+        return self.trouble is not None or self._buffer.unsent <= AHEAD_BYTES
+
+    async def _until(self, true: Callable[[], object]) -> None:
+        """Wait; raises what ended the session, unless it is true already."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: true() or self._error)
+        if self._error and not true():
+            raise self._error
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _run(self) -> None:
+        """One connection after another, to the final result or to an error for good."""
+        try:
+            await self._stay_connected()
+        except ClientError as error:
+            self._error = ClientError(str(error))
+        except ProtocolError as error:
+            self._error = ClientError(f"{self.url} does not speak this protocol: {error}")
+        finally:
+            self._error = self._error or ClientError("the session is over")
+            await self._notify()
+
+    async def _stay_connected(self) -> None:
+        deadline_s = retry_s = 0.0
+        clock = asyncio.get_running_loop().time
+        while self.final is None:
+            try:
+                async with await dial(self.url, self._token) as socket:
+                    await self._converse(socket)
+            except LostError as lost:
+                if self.started is None:
+                    raise
+                if self.trouble is None:
+                    deadline_s, retry_s = clock() + self.started.limits.resume_s, FIRST_RETRY_S
+                elif clock() > deadline_s:
+                    resume_s = self.started.limits.resume_s
+                    raise ClientError(f"the connection did not come back within {resume_s:g} s: {lost}") from None
+                self.trouble = str(lost)
+                await self._notify()
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, LAST_RETRY_S)
+
+    async def _converse(self, socket: ClientConnection) -> None:
+        """Both directions until the final result has come. Raises LostError where the connection ends before."""
+        self._greeted = False
+        tasks = [asyncio.create_task(self._listen(socket)), asyncio.create_task(self._speak(socket))]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=tasks.index):  # what the server said comes first
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self.final is None:
+                socket.transport.abort()  # a polite close would wait for an answer that may never come
+
+    async def _listen(self, socket: ClientConnection) -> None:
+        while self.final is None:
+            try:
+                async with asyncio.timeout(SILENT_S):
+                    seq, message = decode_server(await socket.recv())
+            except TimeoutError:
+                raise LostError(f"{self.url} does not answer") from None
+            except ConnectionClosed as closed:
+                self._say_lost(closed)
+            if seq is None or seq > self._seq:
+                self._seq = seq or self._seq
+                self._take(message)
+                await self._notify()
+
+    async def _speak(self, socket: ClientConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):  # the listener says why
+            await socket.send(encode(self._hello()))
+            await self._until(lambda: self._greeted)
+            await self._send_all(socket)
+        await asyncio.Event().wait()
+
+    def _hello(self) -> Start:
+        """A new session, or the one that goes on."""
+        if self.started is None:
+            return self.start
+        return replace(self.start, session=self.started.session, seq=self._seq, position=None)
+
+    async def _send_all(self, socket: ClientConnection) -> NoReturn:
+        self._stop_due, self._untold = self._stopping, list(self._names)
+        assert self.started is not None
+        most = min(PIECE_BYTES, self.started.limits.message_bytes)
+        while True:
+            await self._until(lambda: self._untold or self._buffer.unsent or self._stop_due)
+            if self._untold:
+                speaker = self._untold.pop(0)
+                await socket.send(encode(Name(speaker, self._names.get(speaker))))
+            elif piece := self._buffer.take(most):
+                await socket.send(piece)
+                await self._notify()
+            else:
+                await socket.send(encode(Stop()))
+                self._stop_due = False
+
+    def _take(self, message: ServerMessage) -> None:
+        match message:
+            case Unknown():
+                return
+            case Error():
+                kind = LostError if message.code in RESUMABLE else ClientError
+                raise kind(f"the server ended the session: {message.message}")
+            case Started():
+                self._begin(message)
+            case Status():
+                received_s = max(message.received_s - ROUNDED_S, 0)
+                self._buffer.acknowledge(int(received_s * self.start.sample_rate_hz))
+            case Speaker():
+                self._speakers.add(message.speaker)
+                if message.name == self._names.get(message.speaker):
+                    self._names.pop(message.speaker, None)
+            case Final():
+                self.final = message
+        self._inbox.put(message)
+
+    def _begin(self, started: Started) -> None:
+        """The session is open, or goes on with the audio that the server does not have."""
+        if not self._buffer.rewind(started.position):
+            raise ClientError(f"{self.url} goes on from sample {started.position}, which is not kept any longer")
+        self.started, self._greeted, self.trouble = started, True, None
+
+    def _say_lost(self, closed: ConnectionClosed) -> NoReturn:
+        reason = closed.rcvd.reason if closed.rcvd else ""
+        raise LostError(f"{self.url} closed the connection" + (f": {reason}" if reason else "")) from None

@@ -1,0 +1,108 @@
+"""Kaldi filterbank features: audio in pieces of any size to numbered rows of 80 log mel energies.
+
+Row `i` covers samples [160 i, 160 i + 400) of the stream (25 ms every 10 ms), however the audio was cut. The features
+are Kaldi's `compute-fbank-feats` with a povey window, no dither and samples in int16 range, as CAM++ was trained on.
+"""
+
+from __future__ import annotations
+
+import kaldi_native_fbank  # type: ignore[import-untyped]
+import numpy as np
+
+from ..windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+
+MEL_BINS = 80
+ROW_STEP_SAMPLES = 160
+ROW_SAMPLES = 400
+INT16_SCALE = 32768.0
+FIRST_CENTRE_SAMPLES = ROW_SAMPLES // 2 - FRAME_OFFSET_SAMPLES  # centre of row 0, counted from where frame 0 begins
+
+
+def row_count(samples: int) -> int:
+    """Whole feature rows in `samples` samples."""
+    return max(0, (samples - ROW_SAMPLES) // ROW_STEP_SAMPLES + 1)
+
+
+def rows_of_frames(frames: np.ndarray) -> np.ndarray:
+    """Numbers of the feature rows whose centre lies in one of the model frames; ascending, each once, none below 0.
+
+    Shapes:
+        frames: (F,) integers, absolute model frames; frame f stands for samples [270 f + 360, 270 f + 630).
+        returns: (R,) int64; row i has its centre at sample 160 i + 200.
+    """
+    frames = np.unique(np.asarray(frames, dtype=np.int64))
+    if not frames.size:
+        return frames
+    first = -(-(frames * FRAME_SAMPLES - FIRST_CENTRE_SAMPLES) // ROW_STEP_SAMPLES)
+    candidates = (first[:, None] + np.arange(-(-FRAME_SAMPLES // ROW_STEP_SAMPLES))).ravel()
+    frame_of = (candidates * ROW_STEP_SAMPLES + FIRST_CENTRE_SAMPLES) // FRAME_SAMPLES
+    inside = frame_of == np.repeat(frames, candidates.size // frames.size)
+    rows: np.ndarray = candidates[inside & (candidates >= 0)]
+    return rows
+
+
+def fbank(samples: np.ndarray) -> np.ndarray:
+    """Features of one whole piece of audio.
+
+    Shapes:
+        samples: (N,) float32, 16 kHz, in [-1, 1].
+        returns: (row_count(N), 80) float32, natural logarithm of mel energies.
+    """
+    stream = FbankStream()
+    stream.append(samples)
+    return stream.rows(np.arange(stream.end_row))
+
+
+class FbankStream:
+    """The feature rows of one stream, addressed by their number; rows no longer needed are dropped on request."""
+
+    def __init__(self) -> None:
+        options = kaldi_native_fbank.FbankOptions()
+        options.frame_opts.samp_freq = SAMPLE_RATE_HZ
+        options.frame_opts.dither = 0.0
+        options.frame_opts.window_type = "povey"
+        options.frame_opts.snip_edges = True
+        options.mel_opts.num_bins = MEL_BINS
+        self._online = kaldi_native_fbank.OnlineFbank(options)
+        self._rows: list[np.ndarray] = []
+        self.first_row = 0
+
+    @property
+    def end_row(self) -> int:
+        """One past the newest row."""
+        return self.first_row + len(self._rows)
+
+    def append(self, samples: np.ndarray) -> None:
+        """Takes the next samples, (N,) float32 at 16 kHz in [-1, 1]; any N, 0 too."""
+        scaled = np.asarray(samples, dtype=np.float32) * np.float32(INT16_SCALE)
+        if not scaled.size:
+            return
+        self._online.accept_waveform(SAMPLE_RATE_HZ, scaled)
+        fresh = range(self.end_row, self._online.num_frames_ready)
+        self._rows.extend(self._online.get_frame(i).copy() for i in fresh)
+        self._online.pop(len(fresh))
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """The rows of these numbers, (R, 80) float32, in the order asked for.
+
+        Raises IndexError for a row that is not there yet or was dropped.
+        """
+        numbers = np.asarray(numbers, dtype=np.int64)
+        if not numbers.size:
+            return np.zeros((0, MEL_BINS), np.float32)
+        if numbers.min() < self.first_row or numbers.max() >= self.end_row:
+            kept = f"rows {self.first_row} to {self.end_row - 1} are kept"
+            raise IndexError(f"{kept}, got {numbers.min()} to {numbers.max()}")
+        return np.stack([self._rows[i - self.first_row] for i in numbers.tolist()])
+
+    def rows_of_frames(self, frames: np.ndarray) -> np.ndarray:
+        """The rows whose centre lies in one of these absolute model frames, (R, 80) float32, ascending in time."""
+        return self.rows(rows_of_frames(frames))
+
+    def drop_before(self, frame: int) -> None:
+        """Forgets the rows of all model frames before `frame`; asking for them is an error from now on."""
+        first = max(0, -(-(frame * FRAME_SAMPLES - FIRST_CENTRE_SAMPLES) // ROW_STEP_SAMPLES))
+        gone = min(first - self.first_row, len(self._rows))
+        if gone > 0:
+            del self._rows[:gone]
+            self.first_row += gone

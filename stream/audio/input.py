@@ -1,0 +1,233 @@
+"""AudioInput: what a client sends, in whatever encoding, rate and channel count, as 16 kHz mono float32.
+
+Sample n of the input stays at its time n / rate_hz in the output, for hours: the resampler's delay is compensated and
+after `flush` the output has exactly round(received * 16000 / rate_hz) samples. How the input was cut never changes one
+bit of the output. At 16 kHz samples pass through untouched and at once. At other rates they wait for the 10 ms block
+and the resampler's own blocks: 30 ms in the median and 50 ms at most at 44.1 and 48 kHz, 70 and 125 ms at 8 kHz.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soxr  # type: ignore[import-untyped]
+
+from ..errors import AudioError
+from ..windows import SAMPLE_RATE_HZ
+
+MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
+MAX_CHANNELS = 128
+MAX_GAP_S = 600
+SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_s32le": 4, "pcm_f32le": 4}
+FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
+
+Floats = npt.NDArray[np.float32]
+Chunk = bytes | bytearray | memoryview | npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class AudioCounts:
+    """What came in so far; samples are counted per channel at the input rate, values over all channels in use."""
+
+    received_samples: int = 0  # gaps included
+    gap_samples: int = 0
+    repaired_values: int = 0  # NaN and infinities, heard as silence
+    clipped_values: int = 0  # floats beyond -1..1, limited to it
+    dropped_bytes: int = 0  # of a sample that was cut off by a gap or by the end of the stream
+    peak: float = 0.0  # largest absolute value before it was limited; 1.0 is full scale
+
+    def warning(self) -> str | None:
+        """One sentence where the input is surely not what the sender meant, else None."""
+        if self.peak > 16 and self.clipped_values > self.received_samples / 100:
+            return (
+                f"expected float samples from -1 to 1, got values up to {self.peak:.6g} which are limited to 1: "
+                "send integers as integers or divide by their full scale"
+            )
+        return None
+
+
+class AudioInput:
+    """Decoding, repair, mix-down and resampling of one stream.
+
+    A stream is bytes in `encoding` (interleaved channels, cut anywhere) or NumPy arrays of int16, int32, float32 or
+    float64, integers scaled by their full scale. Channels are averaged, or only `channel` (counted from 0) is used.
+    NaN and infinities become silence, floats beyond -1..1 are limited to it; both are counted. Resampling may overshoot
+    full scale by a little. Every error is an AudioError and changes nothing: the stream goes on with the next chunk.
+    """
+
+    def __init__(
+        self,
+        rate_hz: int = SAMPLE_RATE_HZ,
+        channels: int = 1,
+        encoding: str = "pcm_s16le",
+        channel: int | None = None,
+    ):
+        self.rate_hz = _whole_number(rate_hz, "a rate in Hz", MIN_RATE_HZ, MAX_RATE_HZ)
+        self.channels = _whole_number(channels, "a channel count", 1, MAX_CHANNELS)
+        if encoding not in SAMPLE_BYTES:
+            raise AudioError(f"expected an encoding out of {', '.join(SAMPLE_BYTES)}, got {encoding!r}")
+        self.encoding = encoding
+        self.channel = None if channel is None else _whole_number(channel, "a channel", 0, channels - 1)
+        self.counts = AudioCounts()
+        self._cut_off = b""  # the beginning of a frame whose other bytes have not come yet
+        self._resampler = None if self.rate_hz == SAMPLE_RATE_HZ else _Resampler(self.rate_hz)
+        self._flushed = False
+
+    def feed(self, chunk: Chunk, rate_hz: int | None = None) -> Floats:
+        """The 16 kHz samples that are ready after this chunk.
+
+        Shapes: chunk bytes of any length, or (N,) for one channel, or (N, channels) -> (M,) float32, M may be 0.
+        `rate_hz`, where the sender states it with each chunk, must be the stream's.
+        """
+        self._check_open()
+        if rate_hz is not None and rate_hz != self.rate_hz:
+            raise AudioError(f"expected {self.rate_hz} Hz, got {rate_hz}")
+        return self._take(self._mix(self._decode(chunk)))
+
+    def gap(self, samples: int) -> Floats:
+        """Silence in place of `samples` input samples that were lost (up to 10 minutes), so that time stays true.
+
+        Shapes: -> (M,) float32.
+        """
+        self._check_open()
+        samples = _whole_number(samples, "a gap in samples", 0, MAX_GAP_S * self.rate_hz)
+        self._drop_cut_off()
+        self.counts = replace(self.counts, gap_samples=self.counts.gap_samples + samples)
+        seconds, rest = divmod(samples, self.rate_hz)
+        second = np.zeros(self.rate_hz, np.float32)
+        return np.concatenate([*(self._take(second) for _ in range(seconds)), self._take(second[:rest])])
+
+    def flush(self) -> Floats:
+        """The last samples of the stream, which is over then. -> (M,) float32; empty if it was flushed before."""
+        if self._flushed:
+            return np.zeros(0, np.float32)
+        self._flushed = True
+        self._drop_cut_off()
+        return self._resampler.flush() if self._resampler else np.zeros(0, np.float32)
+
+    def _take(self, mono: Floats) -> Floats:
+        self.counts = replace(self.counts, received_samples=self.counts.received_samples + len(mono))
+        return self._resampler.push(mono) if self._resampler else mono
+
+    def _decode(self, chunk: Chunk) -> npt.NDArray[Any]:
+        """The chunk's whole frames. -> (N, channels), values where 1.0 is full scale except for integers."""
+        if isinstance(chunk, np.ndarray):
+            return self._check_array(chunk)
+        if not isinstance(chunk, (bytes, bytearray, memoryview)):
+            raise AudioError(f"expected bytes or a NumPy array, got {type(chunk).__name__}")
+        data = self._cut_off + bytes(chunk)
+        whole = len(data) - len(data) % (SAMPLE_BYTES[self.encoding] * self.channels)
+        self._cut_off = data[whole:]
+        return _pcm(data[:whole], self.encoding).reshape(-1, self.channels)
+
+    def _check_array(self, chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if chunk.dtype.name not in FULL_SCALE:
+            raise AudioError(f"expected samples of {', '.join(FULL_SCALE)}, got {chunk.dtype}")
+        frames = np.asarray(chunk)
+        if frames.ndim == 1 and self.channels == 1:
+            frames = frames[:, None]
+        if frames.ndim != 2 or frames.shape[1] != self.channels:
+            raise AudioError(f"expected an array of shape (N, {self.channels}), got {chunk.shape}")
+        if self._cut_off:
+            raise AudioError(
+                f"expected the other bytes of a frame of {SAMPLE_BYTES[self.encoding] * self.channels}, "
+                f"{len(self._cut_off)} of them came before, got an array"
+            )
+        return frames
+
+    def _mix(self, frames: npt.NDArray[Any]) -> Floats:
+        """One channel, or the mean of all, added up in a fixed order. (N, channels) -> (N,) float32."""
+        columns = range(self.channels) if self.channel is None else [self.channel]
+        total = np.zeros(len(frames))
+        for column in columns:
+            total += self._repair(frames[:, column])
+        return (total / len(columns)).astype(np.float32)
+
+    def _repair(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Integers scaled to -1..1; of floats, those that are not finite silenced and those beyond -1..1 limited."""
+        if values.dtype.kind == "i":
+            return values / FULL_SCALE[values.dtype.name]
+        finite = np.isfinite(values)  # before any arithmetic: a signalling NaN would warn there
+        scaled = np.where(finite, values, 0).astype(np.float64)
+        size = np.abs(scaled)
+        self.counts = replace(
+            self.counts,
+            repaired_values=self.counts.repaired_values + int(np.count_nonzero(~finite)),
+            clipped_values=self.counts.clipped_values + int(np.count_nonzero(size > 1)),
+            peak=max(self.counts.peak, float(size.max(initial=0.0))),
+        )
+        return np.clip(scaled, -1.0, 1.0)
+
+    def _drop_cut_off(self) -> None:
+        self.counts = replace(self.counts, dropped_bytes=self.counts.dropped_bytes + len(self._cut_off))
+        self._cut_off = b""
+
+    def _check_open(self) -> None:
+        if self._flushed:
+            raise AudioError("expected no more audio after the end of the stream")
+
+
+class _Resampler:
+    """soxr's streaming resampler (HQ), fed in blocks of 10 ms however the input was cut."""
+
+    def __init__(self, rate_hz: int):
+        self._rate_hz = rate_hz
+        self._block_samples = rate_hz // 100
+        self._soxr = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+        self._pending = np.zeros(self._block_samples, np.float32)
+        self._pending_samples = 0
+        self._received = 0
+        self._given = 0
+
+    def push(self, mono: Floats) -> Floats:
+        """(N,) at the input rate -> (M,) at 16 kHz."""
+        self._received += len(mono)
+        parts = []
+        while len(mono):
+            room = self._block_samples - self._pending_samples
+            part, mono = mono[:room], mono[room:]
+            self._pending[self._pending_samples : self._pending_samples + len(part)] = part
+            self._pending_samples += len(part)
+            if self._pending_samples == self._block_samples:
+                parts.append(self._soxr.resample_chunk(self._pending))
+                self._pending_samples = 0
+        return self._give(parts)
+
+    def flush(self) -> Floats:
+        """The rest, cut or padded by a sample where rounding asks for it."""
+        tail = self._soxr.resample_chunk(self._pending[: self._pending_samples], last=True)
+        missing = resampled_length(self._received, self._rate_hz) - self._given - len(tail)
+        return self._give([tail[: len(tail) + min(missing, 0)], np.zeros(max(missing, 0), np.float32)])
+
+    def _give(self, parts: list[Floats]) -> Floats:
+        out = np.concatenate([np.zeros(0, np.float32), *parts])
+        self._given += len(out)
+        return out
+
+
+def resampled_length(samples: int, rate_hz: int) -> int:
+    """Samples at 16 kHz that last as long as `samples` at `rate_hz`: round(samples * 16000 / rate_hz), halves up."""
+    return (2 * samples * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
+
+
+def _pcm(data: bytes, encoding: str) -> npt.NDArray[Any]:
+    """Values of whole little-endian samples; 24 bits become the upper bytes of an int32."""
+    if encoding == "pcm_s24le":
+        wide = np.zeros((len(data) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+        return wide.reshape(-1).view("<i4")
+    return np.frombuffer(data, {"pcm_s16le": "<i2", "pcm_s32le": "<i4", "pcm_f32le": "<f4"}[encoding])
+
+
+def _whole_number(value: int, what: str, low: int, high: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise AudioError(f"expected {what}, a whole number of {low} to {high}, got {value!r}") from None
+    if isinstance(value, bool) or not low <= number <= high:
+        raise AudioError(f"expected {what} of {low} to {high}, got {value}")
+    return number

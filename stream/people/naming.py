@@ -1,0 +1,237 @@
+"""Which live speaker is which known person: voices compared, confidences, names that stay. Knows no model and no file.
+
+A confidence is a probability: that the speaker is this person, where every other speaker of a stream is somebody known
+and all known people are as likely. `benchmarks/identify.py` fits its constants and counts how often it is right.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import TurnstreamError
+from ..events import Speaker, speaker_number
+from ..stitching.clustering import best_pairs, product
+from ..stitching.config import frames
+from ..stitching.profile import Profile
+
+NAME_LETTERS = 64  # the longest name
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class NamingConfig:
+    """Constants of naming; those of the confidence were fitted by `python -m benchmarks.identify --fit`."""
+
+    # log odds = offset + slope * cosine - reach * trust - alike_live * near(person) - alike_known * near(speaker).
+    # trust of two voices is the root of the product of clean_s / (clean_s + trust_s): less speech, lower cosines.
+    # near is the mean cosine of the person with the other live speakers, and of the speaker with the other people:
+    # one room makes everybody in it alike, and a room that nobody was enrolled in makes everybody strange.
+    odds_offset: float = 1.5
+    odds_slope: float = 31.3
+    odds_reach: float = 12.8
+    odds_alike_live: float = 10.0
+    odds_alike_known: float = 23.8
+    trust_s: float = 2.7
+    near: float = 0.12  # expected before others are heard or known ...
+    near_voices: float = 0.62  # ... and how many of them it is worth
+    most_confidence: float = 0.99  # what 22 speakers can vouch for
+
+    known_share: float = 0.5  # of live speakers that are somebody known, before anything is heard
+    give: float = 0.9  # confidence from which a name is given ...
+    keep: float = 0.5  # ... and down to which it is kept
+    live_s: float = 2.0  # clean speech before a name is given: with 1 s one stranger in 30 got one
+    change_s: float = 5.0  # of audio between two changes of one speaker's name
+    tell: float = 0.1  # change of confidence that is told again
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A person whose voice is known."""
+
+    name: str
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The name of a live speaker since `frame`, or that he has none since then; `told`: the user said so."""
+
+    name: str | None
+    confidence: float
+    frame: int
+    told: bool = False
+
+
+def check_name(name: str) -> str:
+    """The name in its normal form, blanks single. Raises TurnstreamError for one that cannot be used."""
+    normal = " ".join(unicodedata.normalize("NFC", name).split())
+    if not normal or len(normal) > NAME_LETTERS:
+        raise TurnstreamError(f"expected a name of 1 to {NAME_LETTERS} letters, got {len(normal)}")
+    if not normal.isprintable():
+        raise TurnstreamError(f"expected a name of printable letters, got {normal!r}")
+    if speaker_number(normal) is not None or name_key(normal) in ("unknown", "?"):
+        raise TurnstreamError(f"expected a name that is not what turnstream calls speakers itself, got {normal}")
+    return normal
+
+
+def name_key(name: str) -> str:
+    """Equal for names that are one: case, blanks against underscores, and ways to write a letter do not count."""
+    return "_".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
+
+
+def confidences(live: Sequence[Profile], known: Sequence[Profile], config: NamingConfig) -> Doubles:
+    """Probability that each live speaker is each known person.
+
+    By Bayes' rule from the likelihood ratios of all pairs, so the more people are known, the more evidence a name
+    takes, and a voice like two people's is neither's.
+
+    Shapes: L and K profiles -> (L, K), each row adding up to at most 1
+    """
+    if not live or not known:
+        return np.zeros((len(live), len(known)))
+    odds = np.exp(np.clip(log_odds(live, known, config), -50, 50))
+    prior = config.known_share / (1 - config.known_share) / len(known)
+    found: Doubles = np.minimum(prior * odds / (1 + prior * odds.sum(axis=1, keepdims=True)), config.most_confidence)
+    return found
+
+
+def log_odds(live: Sequence[Profile], known: Sequence[Profile], config: NamingConfig) -> Doubles:
+    """Logarithm of how much likelier each pair is one person than two; `live` are the voices of one stream.
+
+    Shapes: L and K profiles -> (L, K)
+    """
+    cosines = product(np.stack([p.vector for p in live]).astype(np.float64), np.stack([p.vector for p in known]).T)
+    trust = np.outer(*(_trust(np.array([p.clean_s for p in side]), config) for side in (live, known)))
+    result: Doubles = (
+        config.odds_offset
+        + config.odds_slope * cosines
+        - config.odds_reach * trust
+        - config.odds_alike_live * _near(cosines, config)
+        - config.odds_alike_known * _near(cosines.T, config).T
+    )
+    return result
+
+
+def _trust(clean_s: Doubles, config: NamingConfig) -> Doubles:
+    root: Doubles = np.sqrt(clean_s / (clean_s + config.trust_s))
+    return root
+
+
+def _near(cosines: Doubles, config: NamingConfig) -> Doubles:
+    """Mean of the other rows for each entry, drawn towards what is expected, (L, K)."""
+    others, worth = cosines.sum(axis=0) - cosines, config.near_voices
+    mean: Doubles = (others + worth * config.near) / (len(cosines) - 1 + worth)
+    return mean
+
+
+class Naming:
+    """The names of one stream's speakers: each at most one name, each name at most one speaker at a time.
+
+    A name is given, kept, moved and withdrawn as the evidence says, rarely; what the user says is not touched.
+    Raises TurnstreamError where two of `known` have one name.
+    """
+
+    def __init__(self, known: Sequence[Known] = (), config: NamingConfig | None = None):
+        self._config = config or NamingConfig()
+        self._known = tuple(known)
+        self._given: dict[int, Given] = {}
+        keys = [name_key(person.name) for person in known]
+        for person, key in zip(known, keys, strict=True):
+            if keys.count(key) > 1:
+                raise TurnstreamError(f"expected known speakers of different names, got {person.name} twice")
+
+    @property
+    def listens(self) -> bool:
+        """Whether there is anybody whose voice could be recognised."""
+        return bool(self._known)
+
+    @property
+    def names(self) -> tuple[tuple[int, str, float], ...]:
+        """(speaker, name, confidence) of every speaker who has a name now, in order of speaker."""
+        named = sorted(self._given.items())
+        return tuple((speaker, given.name, given.confidence) for speaker, given in named if given.name is not None)
+
+    def update(self, profiles: Mapping[int, Profile], frame: int) -> list[Speaker]:
+        """Take the voices of the live speakers, by public number, as they are at `frame`; tell what changed."""
+        bound = {s for s, given in self._given.items() if given.told or self._fresh(given, frame)}
+        return self._settle(self._match(profiles, bound), bound, profiles, frame)
+
+    def finish(self, profiles: Mapping[int, Profile], frame: int) -> None:
+        """Name everybody anew by the final voices, whatever was believed before; what the user said stands."""
+        self._given = {s: given for s, given in self._given.items() if given.told}
+        if self._known:
+            bound = set(self._given)
+            self._settle(self._match(profiles, bound), bound, profiles, frame)
+
+    def merge(self, old: int, into: int, frame: int) -> list[Speaker]:
+        """`old` was the speaker `into` all along, who gets the name that the user gave, if he has none from him."""
+        given, heir = self._given.pop(old, None), self._given.get(into)
+        if given is None or given.name is None:
+            return []
+        events = [_event(old, None, frame)]
+        if given.told and not (heir and heir.told):
+            self._given[into] = Given(given.name, 1.0, frame, told=True)
+            events.append(_event(into, self._given[into], frame))
+        return events
+
+    def tell(self, speaker: int, name: str | None, frame: int) -> list[Speaker]:
+        """The user says who a speaker is (None: nobody known); another speaker who had the name loses it."""
+        name = None if name is None else check_name(name)
+        events = []
+        for other, given in list(self._given.items()):
+            if name and given.name and other != speaker and name_key(given.name) == name_key(name):
+                del self._given[other]
+                events.append(_event(other, None, frame))
+        self._given[speaker] = given = Given(name, 1.0, frame, told=True)
+        return [*events, _event(speaker, given, frame)]
+
+    def _fresh(self, given: Given, frame: int) -> bool:
+        return frame - given.frame < frames(self._config.change_s)
+
+    def _match(self, profiles: Mapping[int, Profile], bound: set[int]) -> dict[int, tuple[str, float]]:
+        """The best names for the speakers that are not bound, at most one each: linear assignment on confidences."""
+        taken = {name_key(given.name) for s in bound if (given := self._given[s]).name is not None}
+        people = [person for person in self._known if name_key(person.name) not in taken]
+        speakers = sorted(set(profiles) - bound)
+        found = confidences([profiles[s] for s in speakers], [p.profile for p in people], self._config)
+        least = np.full(found.shape, self._config.give)
+        for row, speaker in enumerate(speakers):
+            if profiles[speaker].clean_s < self._config.live_s:
+                least[row] = 1.0
+            for column, person in enumerate(people):
+                if speaker in self._given and self._given[speaker].name == person.name:
+                    least[row, column] = self._config.keep
+        pairs = best_pairs(np.maximum(found - least, 0.0))
+        return {speakers[row]: (people[column].name, float(found[row, column])) for row, column in pairs}
+
+    def _settle(
+        self, matched: dict[int, tuple[str, float]], bound: set[int], profiles: Mapping[int, Profile], frame: int
+    ) -> list[Speaker]:
+        """Give the matched names: withdrawals first, so that at no moment two speakers have one name.
+
+        A speaker who is not heard of any more keeps his name until somebody else has it.
+        """
+        taken = {name for name, _ in matched.values()}
+        lost, changed = [], []
+        for speaker, given in sorted(self._given.items()):
+            name = matched[speaker][0] if speaker in matched else None
+            gone = speaker in profiles or given.name in taken
+            if speaker not in bound and given.name is not None and given.name != name and gone:
+                self._given[speaker] = Given(None, 0.0, frame)
+                lost.append(_event(speaker, None, frame))
+        for speaker, (name, confidence) in sorted(matched.items()):
+            before = self._given.get(speaker)
+            if before is None or before.name != name or abs(before.confidence - confidence) >= self._config.tell:
+                self._given[speaker] = Given(name, round(confidence, 2), frame)
+                changed.append(_event(speaker, self._given[speaker], frame))
+        return [*lost, *changed]
+
+
+def _event(speaker: int, given: Given | None, frame: int) -> Speaker:
+    name = given.name if given else None
+    return Speaker(speaker, frame, "named", name, given.confidence if given and name else None)

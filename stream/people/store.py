@@ -1,0 +1,187 @@
+"""The people whose voices are known: a folder with one small file each (stream/people/person.py), never audio."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..errors import PeopleError
+from ..stitching.profile import Profile
+from .enrollment import checked_voice
+from .naming import NamingConfig, check_name, log_odds, name_key
+from .person import Person, format_export, format_person, parse_export, parse_person, rounded
+
+FILE_NAME_LETTERS = 40
+MOST_BYTES = 10_000_000  # of a file that is read: thousands of voices
+
+
+def people_dir() -> Path:
+    """Folder of the people: $TURNSTREAM_PEOPLE, else turnstream/people in the user's data folder; it may not exist."""
+    if named := os.environ.get("TURNSTREAM_PEOPLE"):
+        return Path(named).expanduser().absolute()
+    xdg = os.environ.get("XDG_DATA_HOME", "")
+    if os.path.isabs(xdg):
+        return Path(xdg) / "turnstream" / "people"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise PeopleError("no home folder is known: set TURNSTREAM_PEOPLE to a folder you can write to") from error
+    data = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
+    return home / data / "turnstream" / "people"
+
+
+class PeopleStore:
+    """The people in one folder (by default the user's); names that differ only in case or blanks are one person's.
+
+    Every method reads the folder anew. Raises PeopleError for what cannot be found, read or written.
+    """
+
+    def __init__(self, folder: Path | str | None = None):
+        self.folder = people_dir() if folder is None else Path(folder).expanduser()
+
+    def read(self) -> tuple[list[Person], list[str]]:
+        """Everybody in order of name, and a sentence for each file that is damaged."""
+        people: dict[str, Person] = {}
+        problems = []
+        for path in self._files():
+            try:
+                person = parse_person(_read(path), str(path))
+                other = people.setdefault(name_key(person.name), person)
+                if other is not person:
+                    raise PeopleError(f"{path} is a second file of {other.name}: expected one, delete one of them")
+            except PeopleError as error:
+                problems.append(str(error))
+        return sorted(people.values(), key=lambda person: name_key(person.name)), problems
+
+    def people(self) -> list[Person]:
+        """Everybody whose file is whole, in order of name."""
+        return self.read()[0]
+
+    def get(self, name: str) -> Person:
+        """The person of that name."""
+        people, problems = self.read()
+        for person in people:
+            if name_key(person.name) == name_key(name):
+                return person
+        known = f"one of {', '.join(p.name for p in people)}" if people else "somebody, but nobody is enrolled"
+        damaged = f" ({len(problems)} files of {self.folder} are damaged)" if problems else ""
+        raise PeopleError(f"expected {known}, got {name}{damaged}")
+
+    def save(self, name: str, voice: Profile, model: str, *, replace_old: bool = False) -> Person:
+        """Enroll a voice; a person who is known already is known better afterwards, unless `replace_old`.
+
+        Raises EnrolmentError for too little speech, PeopleError where the voice is not that of the person known.
+        """
+        name = check_name(name)
+        person = Person(name, model, (rounded(checked_voice(voice)),), (datetime.now(UTC).isoformat("T", "seconds"),))
+        old = next((p for p in self.people() if name_key(p.name) == name_key(name)), None)
+        if old is not None and not replace_old:
+            if float(log_odds([voice], [old.profile_for(model)], NamingConfig())[0, 0]) < 0:
+                raise PeopleError(f"this does not sound like the {old.name} enrolled before: enroll with --replace")
+            person = replace(old, voices=(*old.voices, *person.voices), times=(*old.times, *person.times))
+        self._write(person)
+        return person
+
+    def rename(self, old: str, new: str) -> Person:
+        """Give a person another name; only the spelling may be that of a person already there."""
+        person, new = self.get(old), check_name(new)
+        if name_key(new) != name_key(person.name):
+            self._check_free(new)
+        renamed = replace(person, name=new)
+        before = self._paths(person.name)
+        self._write(renamed)
+        for path in before:
+            if path != self._path(new):
+                _delete(path)
+        return renamed
+
+    def delete(self, name: str) -> Person:
+        """Forget a person."""
+        person = self.get(name)
+        for path in self._paths(name):
+            _delete(path)
+        return person
+
+    def export(self, names: Iterable[str] = ()) -> str:
+        """Everybody, or the people named, as one JSON text that `add` takes."""
+        people = [self.get(name) for name in names] or self.people()
+        return format_export(people)
+
+    def add(self, text: str, source: str) -> list[Person]:
+        """Take the people of an exported text, all or none; `source` names it in errors."""
+        people = parse_export(text, source)
+        for person in people:
+            self._check_free(person.name)
+        for person in people:
+            self._write(person)
+        return people
+
+    def _check_free(self, name: str) -> None:
+        if taken := [p.name for p in self.people() if name_key(p.name) == name_key(name)]:
+            raise PeopleError(f"expected a name that is free, got {name}: there is already {taken[0]}")
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []
+        except OSError as error:
+            raise PeopleError(f"cannot read {self.folder}: {error.strerror or error}") from None
+
+    def _path(self, name: str) -> Path:
+        """The file of a person: readable, the same for all spellings of a name, and safe on every file system."""
+        key = name_key(name)
+        readable = re.sub(r"[^a-z0-9]+", "-", key)[:FILE_NAME_LETTERS].strip("-") or "person"
+        return self.folder / f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.json"
+
+    def _paths(self, name: str) -> list[Path]:
+        """The whole files that hold this person, whatever they are called."""
+        found = []
+        for path in self._files():
+            try:
+                person = parse_person(_read(path), str(path))
+            except PeopleError:
+                continue
+            found += [path] if name_key(person.name) == name_key(name) else []
+        return found
+
+    def _write(self, person: Person) -> None:
+        """At once or not at all, readable by the user alone: a voice is personal."""
+        target = next(iter(self._paths(person.name)), self._path(person.name))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=self.folder)
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(format_person(person))
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, target)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise PeopleError(f"cannot write to {self.folder}: {error.strerror or error}") from None
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise PeopleError(f"{path} is damaged: expected at most {MOST_BYTES} bytes, got {path.stat().st_size}")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise PeopleError(f"{path} is damaged: expected UTF-8 text") from None
+    except OSError as error:
+        raise PeopleError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise PeopleError(f"cannot delete {path}: {error.strerror or error}") from None

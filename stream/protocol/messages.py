@@ -1,0 +1,342 @@
+"""The messages of the websocket protocol, without a socket: frozen dataclasses, strict encoding and decoding.
+
+docs/protocol.md is the page for people who write clients. Times are seconds from the start of the stream, turns are
+named `T3`, speakers `S1`. What a client sends is checked strictly (an unknown field is an error); a client leaves out
+fields of the server that it does not know. Either side ignores unknown message types (`Unknown`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any, get_args
+from urllib.parse import parse_qsl
+
+from ..audio.input import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_BYTES
+from ..labels import Reason
+from ..people.naming import NAME_LETTERS
+from ..timeline.timeline import MAX_LATENCY_S, MIN_LATENCY_S
+from .wire import (
+    MAX_WHOLE,
+    ProtocolError,
+    build,
+    fields_of,
+    flag,
+    many,
+    name_text,
+    nested,
+    number,
+    one_of,
+    optional,
+    parse_object,
+    text,
+    whole,
+    wire,
+    wire_name,
+)
+
+VERSION = 1
+SUBPROTOCOL = "turnstream.v1"
+TOKEN_SUBPROTOCOL = "token."  # and the token, as another subprotocol the client offers
+STOP_TYPES = ("stop", "terminate", "endofstream", "closestream")  # in any case, with or without underscores
+MAX_KNOWN_SPEAKERS = 100
+
+SECONDS = number(0, 1e9)
+TURN_ID = text(20, r"T[1-9]\d*", "a turn such as T3")
+SPEAKER_ID = text(20, r"S[1-9]\d*", "a speaker such as S1")
+SESSION_ID = text(64, r"[A-Za-z0-9_-]+", "a session id")
+PLAIN = text(1000)
+
+
+class CloseCode(IntEnum):
+    """Why the server closed the connection."""
+
+    DONE = 1000
+    SHUTDOWN = 1001
+    MALFORMED = 4400
+    UNAUTHORIZED = 4401
+    UNKNOWN_SESSION = 4404
+    UNKNOWN_VERSION = 4406
+    TIMEOUT = 4408
+    REPLACED = 4409
+    SESSION_TOO_LONG = 4410
+    TOO_SLOW = 4425
+    TOO_MANY_SESSIONS = 4429
+    INTERNAL = 4500
+    OVER_CAPACITY = 4503
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How the audio will come and what is wanted, or which session goes on. Everything is optional.
+
+    position: first sample (per channel, at sample_rate) of the audio that follows, where a session goes on
+    seq: number of the last message the client has, where a session goes on
+    """
+
+    version: int = wire(whole(0), default=VERSION)
+    encoding: str = wire(one_of(*SAMPLE_BYTES), default="pcm_s16le")
+    sample_rate_hz: int = wire(whole(MIN_RATE_HZ, MAX_RATE_HZ), name="sample_rate", default=16_000)
+    channels: int = wire(whole(1, MAX_CHANNELS), default=1)
+    latency_s: float = wire(number(MIN_LATENCY_S, MAX_LATENCY_S), name="latency", default=1.0)
+    provisional: bool = wire(flag, default=True)
+    activity: bool = wire(flag, default=False)
+    speakers: tuple[str, ...] = wire(many(name_text(NAME_LETTERS), MAX_KNOWN_SPEAKERS), default=())
+    session: str | None = wire(optional(SESSION_ID), default=None)
+    seq: int = wire(whole(0), default=0)
+    position: int | None = wire(optional(whole(0)), default=None)
+    token: str | None = wire(optional(text(200)), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The audio has ended; an empty binary frame says the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The user says who a speaker is; null takes the name away."""
+
+    speaker: str = wire(SPEAKER_ID)
+    name: str | None = wire(optional(name_text(NAME_LETTERS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message of a type that this side does not know, to be ignored."""
+
+    type: str = wire(PLAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The configuration in effect, which may be less than was asked for."""
+
+    encoding: str = wire(one_of(*SAMPLE_BYTES))
+    sample_rate_hz: int = wire(whole(MIN_RATE_HZ, MAX_RATE_HZ), name="sample_rate")
+    channels: int = wire(whole(1, MAX_CHANNELS))
+    latency_s: float = wire(number(MIN_LATENCY_S, MAX_LATENCY_S), name="latency")
+    provisional: bool = wire(flag)
+    activity: bool = wire(flag)
+    speakers: tuple[str, ...] = wire(many(name_text(NAME_LETTERS), MAX_KNOWN_SPEAKERS))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What computes: names of the two models, seconds of audio between two windows."""
+
+    name: str = wire(PLAIN)
+    segmentation: str = wire(PLAIN)
+    embedding: str = wire(PLAIN)
+    hop_s: float = wire(SECONDS, name="hop")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the server allows; the times are in seconds."""
+
+    message_bytes: int = wire(whole(1))
+    idle_s: float = wire(SECONDS, name="idle")
+    session_s: float = wire(SECONDS, name="session")
+    resume_s: float = wire(SECONDS, name="resume")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The session is open; audio goes on from sample `position` (per channel, at the client's rate)."""
+
+    version: int = wire(whole(0))
+    session: str = wire(SESSION_ID)
+    resumed: bool = wire(flag)
+    position: int = wire(whole(0))
+    config: Config = wire(nested(Config))
+    model: Model = wire(nested(Model))
+    limits: Limits = wire(nested(Limits))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One speaker talking; a later turn of the same id replaces it. Up to `committed_s` only a revision changes it."""
+
+    id: str = wire(TURN_ID)
+    speaker: str | None = wire(optional(SPEAKER_ID))
+    name: str | None = wire(optional(name_text(NAME_LETTERS)))
+    start_s: float = wire(SECONDS, name="start")
+    end_s: float = wire(SECONDS, name="end")
+    committed_s: float = wire(SECONDS, name="committed")
+    state: str = wire(one_of("provisional", "committed", "final", "retracted"))
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Committed turns belong to another speaker than was said."""
+
+    turns: tuple[str, ...] = wire(many(TURN_ID))
+    old: str | None = wire(optional(SPEAKER_ID), name="from")
+    new: str | None = wire(optional(SPEAKER_ID), name="to")
+    reason: str = wire(one_of(*get_args(Reason)))
+    at_s: float = wire(SECONDS, name="at")
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A speaker appeared, is known by name (confidence 0 to 1; null: a person said so), or is `into` all along."""
+
+    speaker: str = wire(SPEAKER_ID)
+    state: str = wire(one_of("appeared", "named", "merged"))
+    name: str | None = wire(optional(name_text(NAME_LETTERS)))
+    confidence: float | None = wire(optional(number(0, 1)))
+    into: str | None = wire(optional(SPEAKER_ID))
+    at_s: float = wire(SECONDS, name="at")
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Whether anyone talks, and whether two do, in a stretch of about 0.1 s."""
+
+    start_s: float = wire(SECONDS, name="start")
+    end_s: float = wire(SECONDS, name="end")
+    speech: bool = wire(flag)
+    overlap: bool = wire(flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the session goes; the times are seconds of audio, realtime_factor is time taken over audio time."""
+
+    received_s: float = wire(SECONDS, name="received")
+    processed_s: float = wire(SECONDS, name="processed")
+    backlog_s: float = wire(SECONDS, name="backlog")
+    realtime_factor: float = wire(SECONDS)
+    silent_s: float = wire(SECONDS, name="silent")
+    dropped_s: float = wire(SECONDS, name="dropped")
+    warning: str | None = wire(optional(PLAIN))
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How long one speaker talked; null is unknown. A name without a confidence was given by a person."""
+
+    speaker: str | None = wire(optional(SPEAKER_ID))
+    name: str | None = wire(optional(name_text(NAME_LETTERS)))
+    confidence: float | None = wire(optional(number(0, 1)))
+    talk_s: float = wire(SECONDS, name="talk")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counts of the whole session; values and bytes are of the audio as it was sent."""
+
+    processing_s: float = wire(SECONDS, name="processing")
+    realtime_factor: float = wire(SECONDS)
+    silent_s: float = wire(SECONDS, name="silent")
+    dropped_s: float = wire(SECONDS, name="dropped")
+    repaired_values: int = wire(whole(0))
+    clipped_values: int = wire(whole(0))
+    dropped_bytes: int = wire(whole(0))
+    revisions: int = wire(whole(0))
+    resumes: int = wire(whole(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The result, which replaces everything told before."""
+
+    reason: str = wire(one_of("stop", "idle", "session_too_long", "shutdown"))
+    duration_s: float = wire(SECONDS, name="duration")
+    turns: tuple[Turn, ...] = wire(many(nested(Turn)))
+    speakers: tuple[Talk, ...] = wire(many(nested(Talk)))
+    rttm: str = wire(text(MAX_WHOLE))
+    statistics: Statistics = wire(nested(Statistics))
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """What went wrong; the connection is closed next, with `close`."""
+
+    code: str = wire(text(40, r"[a-z_]+", "a code"))
+    message: str = wire(PLAIN)
+    expected: str | None = wire(optional(PLAIN))
+    close: int = wire(whole(1000, 4999))
+
+
+ClientMessage = Start | Stop | Name | Unknown
+ServerMessage = Started | Turn | Revision | Speaker | Activity | Status | Final | Error | Unknown
+
+CLIENT_TYPES: dict[str, type[Any]] = {"start": Start, "stop": Stop, "name": Name}
+SERVER_TYPES: dict[str, type[Any]] = {
+    kind.__name__.lower(): kind for kind in (Started, Turn, Revision, Speaker, Activity, Status, Final, Error)
+}
+_NAMES = {kind: name for name, kind in {**CLIENT_TYPES, **SERVER_TYPES}.items()}
+_QUERY = {wire_name(entry): entry for entry in fields(Start) if entry.name != "token"}
+
+
+def encode(message: ClientMessage | ServerMessage, seq: int | None = None) -> str:
+    """The JSON text of a message; those of the server carry their number `seq` (errors: none).
+
+    Raises ProtocolError for a message that the other side would refuse.
+    """
+    head = {"type": message.type if isinstance(message, Unknown) else _NAMES[type(message)]}
+    numbered = {} if seq is None else {"seq": whole(1)(seq)}
+    values = {} if isinstance(message, Unknown) else fields_of(message)
+    return json.dumps({**head, **numbered, **values}, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_client(data: str | bytes) -> ClientMessage:
+    """What a client said in a text frame; raises ProtocolError, one sentence, for what the protocol does not allow."""
+    values = parse_object(data)
+    kind = _type(values)
+    if kind.replace("_", "").lower() in STOP_TYPES:
+        return Stop()
+    message: ClientMessage = build(CLIENT_TYPES[kind], values, strict=True) if kind in CLIENT_TYPES else Unknown(kind)
+    return message
+
+
+def decode_server(data: str | bytes) -> tuple[int | None, ServerMessage]:
+    """(seq, message) of a text frame of the server; fields that are not known are left out. Raises ProtocolError."""
+    values = parse_object(data)
+    kind, seq = _type(values), optional(whole(1))(values.get("seq"))
+    return seq, build(SERVER_TYPES[kind], values, strict=False) if kind in SERVER_TYPES else Unknown(kind)
+
+
+def start_of_query(query: str) -> Start | None:
+    """The `start` that the query string of the address holds; None where it is empty. Raises ProtocolError."""
+    try:
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), errors="strict", max_num_fields=200
+        )
+    except ValueError:
+        raise ProtocolError("a query string such as sample_rate=48000&channels=2", query) from None
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key not in _QUERY:
+            raise ProtocolError(f"query fields out of {', '.join(_QUERY)}", key)
+        if key == "speakers":
+            values.setdefault(key, []).append(value)
+        elif key in values:
+            raise ProtocolError("each query field once", key)
+        else:
+            values[key] = _query_value(key, value)
+    return build(Start, values, strict=True) if values else None
+
+
+def _query_value(key: str, value: str) -> Any:
+    """Text as the JSON value it stands for; what it cannot stand for stays text, which the check then refuses."""
+    if isinstance(_QUERY[key].default, bool):
+        return {"true": True, "1": True, "false": False, "0": False}.get(value, value)
+    if key in ("encoding", "session"):
+        return value
+    if value.isascii() and value.isdecimal() and len(value) <= 20:
+        return int(value)
+    try:
+        return float(value) if key == "latency" else value
+    except ValueError:
+        return value
+
+
+def _type(values: dict[str, Any]) -> str:
+    kind = values.pop("type", None)
+    if not isinstance(kind, str):
+        raise ProtocolError("a field type with a word", kind)
+    return kind

@@ -1,0 +1,108 @@
+"""What the server is told when it starts, checked before anything listens; who may come in."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..errors import TurnstreamError
+
+ROOTS = ("turnstream", "pyannote", "diart")
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+TOKEN_FORM = r"[A-Za-z0-9._~-]{16,200}"  # what may stand in a subprotocol; 16 characters cannot be guessed
+
+
+class ServerError(TurnstreamError):
+    """The server cannot run as it was told to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """Where to listen, who may come, and how much of everything. Raises ServerError for what does not go together."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    open_to_all: bool = False  # listen beyond this machine without a token
+    origins: tuple[str, ...] = ()  # of pages from elsewhere that may connect; `*` is any
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    people: Path | None = None  # the folder of known people; None: the user's own
+    page: Path | None = None  # the folder of the web page; None: no page
+    root: str = "turnstream"  # what a websocket on / speaks
+    max_sessions: int | None = None  # None: measured at the start
+    max_sessions_per_address: int = 32
+    max_message_bytes: int = 1 << 20
+    handshake_s: float = 10.0
+    idle_s: float = 60.0
+    session_s: float = 8 * 3600.0
+    resume_s: float = 60.0
+    slow_s: float = 15.0  # a message may wait this long for its client to read
+    status_s: float = 3.0
+    shutdown_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.is_local and self.token is None and not self.open_to_all:
+            raise ServerError(f"listening on {self.host} lets others in: expected a token, got none")
+        if self.token is not None and not re.fullmatch(TOKEN_FORM, self.token):
+            raise ServerError(
+                f"expected a token of 16 to 200 letters, digits and . _ ~ -, got {len(self.token)} others"
+            )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ServerError("expected a TLS certificate and its key, got only one of them")
+        if self.root not in ROOTS:
+            raise ServerError(f"expected one of {', '.join(ROOTS)} on /, got {self.root}")
+        if not 0 <= self.port <= 65_535:
+            raise ServerError(f"expected a port of 0 to 65535, got {self.port}")
+        counts = (self.max_sessions, self.max_sessions_per_address, self.max_message_bytes)
+        times = (self.handshake_s, self.idle_s, self.session_s, self.resume_s, self.slow_s, self.status_s)
+        if any(count is not None and count < 1 for count in counts) or any(not 0 < t < 1e7 for t in times):
+            raise ServerError("expected limits above 0")
+        for origin in self.origins:
+            if origin != "*" and not (urlsplit(origin).scheme and urlsplit(origin).netloc):
+                raise ServerError(f"expected an origin such as https://example.org, got {origin}")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs on this machine can connect."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def tls(self) -> ssl.SSLContext | None:
+        """TLS from the files, if any were named. Raises ServerError where they are no certificate and key."""
+        if self.tls_certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.tls_certificate, self.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            reason = error.strerror or "not a certificate and its key"
+            raise ServerError(f"TLS from {self.tls_certificate} and {self.tls_key} failed: {reason}") from None
+        return context
+
+    def admits(self, *tokens: str | None) -> bool:
+        """Whether one of these is the token, if there has to be one; takes the same time for every wrong one."""
+        if self.token is None:
+            return True
+        right = self.token.encode()
+        equal = [hmac.compare_digest((token or "").encode(errors="replace"), right) for token in tokens]
+        return any(equal)
+
+    def admits_origin(self, origin: str | None, host: str | None) -> bool:
+        """Whether a page of `origin` may connect: one of this server (`host` is how the page calls it) or a listed one.
+
+        No origin is no browser. Without a token the page must have called the server by a name of this machine, or any
+        page could come in by a name of its own that leads here.
+        """
+        if origin is None or "*" in self.origins or origin in self.origins:
+            return True
+        called = urlsplit(f"//{host or ''}")
+        ours = self.token is not None or called.hostname in (*LOCAL_NAMES, self.host)
+        return ours and urlsplit(origin).netloc == called.netloc

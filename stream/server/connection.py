@@ -1,0 +1,296 @@
+"""One websocket: begins or resumes a session, moves audio in and messages out, and closes with a reason.
+
+The session outlives it. Only I/O happens here; what takes time runs in the thread pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Protocol
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from ..protocol.messages import (
+    SUBPROTOCOL,
+    TOKEN_SUBPROTOCOL,
+    VERSION,
+    CloseCode,
+    Error,
+    Final,
+    Name,
+    Start,
+    Stop,
+    start_of_query,
+)
+from ..protocol.wire import ProtocolError
+from .config import ServerConfig
+from .dialects import Dialect, error_reason
+from .session import Replaced, ServerSession
+
+PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
+PONG_S = 10.0
+LAST_WORDS_S = 3.0  # for an error message to leave
+CLOSE_S = 5.0  # for a client to agree that it is over
+ENDINGS = {
+    "stop": CloseCode.DONE,
+    "shutdown": CloseCode.SHUTDOWN,
+    "idle": CloseCode.TIMEOUT,
+    "session_too_long": CloseCode.SESSION_TOO_LONG,
+}
+
+
+class Refused(Exception):
+    """The connection is closed with `code`; the sentence goes to the client."""
+
+    def __init__(self, code: CloseCode, message: str, expected: str | None = None):
+        super().__init__(message)
+        self.error = Error(_slug(code), message, expected, code)
+
+
+class Sessions(Protocol):
+    """Where sessions are opened and found again. Both raise Refused."""
+
+    def open(self, start: Start, address: str) -> ServerSession:
+        """A new session."""
+
+    def find(self, session_id: str) -> ServerSession:
+        """The session that a client wants to go on with."""
+
+    async def close(self, session: ServerSession) -> None:
+        """The session is over and will not be asked for."""
+
+
+class Connection:
+    """`run` is the whole life of one websocket."""
+
+    def __init__(
+        self, socket: ServerConnection, dialect: Dialect, query: str, config: ServerConfig, sessions: Sessions
+    ):
+        self._socket, self._dialect, self._query = socket, dialect, query
+        self._config, self._sessions = config, sessions
+        self._session: ServerSession | None = None
+        self.refused: str | None = None  # the error it was closed with
+
+    async def run(self) -> None:
+        """Serves the client until either side ends it; never raises for what a client does."""
+        try:
+            await self._serve()
+        except ConnectionClosed:
+            pass
+        except Refused as refused:
+            await self._refuse(refused.error)
+        except ProtocolError as error:
+            await self._refuse(Refused(CloseCode.MALFORMED, str(error), error.expected).error)
+        except Replaced:
+            await self._refuse(Refused(CloseCode.REPLACED, "the session went on with another connection").error)
+        finally:
+            await self._leave()
+
+    async def _serve(self) -> None:
+        try:
+            async with asyncio.timeout(self._config.handshake_s):
+                first = await self._begin()
+        except TimeoutError:
+            raise Refused(CloseCode.TIMEOUT, f"expected start or audio within {self._config.handshake_s:g} s") from None
+        assert self._session is not None
+        tasks = [
+            asyncio.create_task(self._receive(self._session, first)),
+            asyncio.create_task(self._send(self._session)),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._finish(self._session)
+
+    async def _begin(self) -> bytes | Stop | None:
+        """Opens or resumes the session; what the client said first, where that was not `start`."""
+        start = self._dialect.start or start_of_query(self._query)
+        first: bytes | Stop | None = None
+        while start is None:
+            heard = self._dialect.hear(await self._socket.recv())
+            if isinstance(heard, Start):
+                start = heard
+            elif isinstance(heard, bytes | Stop):
+                start, first = Start(), heard
+            elif heard is not None:
+                raise ProtocolError("start before anything else", "name")
+        if start.version != VERSION:
+            wanted = f"version {VERSION}"
+            raise Refused(CloseCode.UNKNOWN_VERSION, f"expected {wanted}, got {start.version}", wanted)
+        if not self._config.admits(start.token, *self._header_tokens()):
+            raise Refused(CloseCode.UNAUTHORIZED, "expected the server's token, got none or another one", "a token")
+        self._open(start)
+        return first
+
+    def _open(self, start: Start) -> None:
+        if start.session is None:
+            self._session = self._sessions.open(start, self._address())
+            self._session.attach(self)
+        else:
+            session = self._sessions.find(start.session)
+            session.attach(self, start.seq, start.position, resumed=True)
+            self._session = session
+
+    def _header_tokens(self) -> list[str]:
+        request = self._socket.request
+        assert request is not None
+        offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).split(",")
+        names = [name.strip() for name in offered]
+        found = [name.removeprefix(TOKEN_SUBPROTOCOL) for name in names if name.startswith(TOKEN_SUBPROTOCOL)]
+        kind, _, token = (request.headers.get("Authorization") or "").partition(" ")
+        return [*found, token.strip()] if kind.lower() == "bearer" else found
+
+    def _address(self) -> str:
+        address = self._socket.remote_address
+        return str(address[0]) if address else "unknown"
+
+    async def _receive(self, session: ServerSession, heard: bytes | Stop | Start | Name | None) -> None:
+        while True:
+            match heard:
+                case bytes():
+                    await session.put(self, heard)
+                case Stop():
+                    session.end("stop")
+                case Name():
+                    session.name(heard)
+                case Start():
+                    raise ProtocolError("start once", "start")
+            heard = self._dialect.hear(await self._frame(session))
+
+    async def _frame(self, session: ServerSession) -> str | bytes:
+        """The next frame; ends the session of a client that is there but says nothing for too long."""
+        silent_s, probe_s = 0.0, min(PROBE_S, self._config.idle_s)
+        while True:
+            try:
+                async with asyncio.timeout(probe_s):
+                    return await self._socket.recv()
+            except TimeoutError:
+                silent_s += probe_s
+            await self._check_alive()
+            if silent_s >= self._config.idle_s:
+                session.end("idle")
+
+    async def _check_alive(self) -> None:
+        """A half-open connection is closed, so that its session waits for the client to come back."""
+        try:
+            async with asyncio.timeout(PONG_S):
+                await (await self._socket.ping())
+        except TimeoutError:
+            raise Refused(CloseCode.TIMEOUT, f"expected an answer to a ping within {PONG_S:g} s, got none") from None
+
+    async def _send(self, session: ServerSession) -> None:
+        """Tells the client what there is to tell, until the final result was told."""
+        status_s = time.monotonic() + self._config.status_s
+        while session.owner is self:
+            entry = session.journal.take()
+            if entry is not None:
+                if time.monotonic() - entry.added_s > self._config.slow_s:
+                    raise self._too_slow()
+                seq, message = entry.seq, entry.message
+                if isinstance(message, Final):  # it may be megabytes
+                    texts = await session.in_pool(self._dialect.say, message, seq)
+                else:
+                    texts = self._dialect.say(message, seq)
+                await self._send_texts(texts)
+            elif session.failed:
+                raise Refused(CloseCode.INTERNAL, "the server failed to process the audio")
+            elif session.finished:
+                return
+            else:
+                await self._something(session, status_s)
+                if time.monotonic() >= status_s:
+                    self._tell_status(session)
+                    status_s = time.monotonic() + self._config.status_s
+        raise Replaced
+
+    async def _send_texts(self, texts: list[str]) -> None:
+        try:
+            async with asyncio.timeout(self._config.slow_s):
+                for text in texts:
+                    await self._socket.send(text)
+        except TimeoutError:
+            raise self._too_slow() from None
+
+    def _too_slow(self) -> Refused:
+        return Refused(CloseCode.TOO_SLOW, f"expected messages to be read within {self._config.slow_s:g} s")
+
+    async def _something(self, session: ServerSession, until_s: float) -> None:
+        session.changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
+                await session.changed.wait()
+
+    def _tell_status(self, session: ServerSession) -> None:
+        now_s = time.monotonic()
+        if not session.ended:
+            session.journal.add(session.status(), now_s)
+            if max(now_s - session.begun_s, session.length_s) > self._config.session_s:
+                session.end("session_too_long")
+
+    async def _finish(self, session: ServerSession) -> None:
+        """`final` was sent: close, with the reason why the audio was over."""
+        reason = session.ended or "stop"
+        code = ENDINGS[reason]
+        if reason in ("idle", "session_too_long"):
+            limit_s = self._config.idle_s if reason == "idle" else self._config.session_s
+            said = "nothing came" if reason == "idle" else "the session went on"
+            await self._refuse(Refused(code, f"{said} for more than {limit_s:g} s").error)
+        else:
+            await self._close(code)
+
+    async def _refuse(self, error: Error) -> None:
+        """Says why, as far as the client listens, and closes."""
+        self.refused = error.code
+        with contextlib.suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                if error.close != CloseCode.TOO_SLOW:
+                    for text in self._dialect.say(error, None):
+                        await self._socket.send(text)
+        await self._close(error.close, error_reason(error))
+
+    async def _close(self, code: int, reason: str = "") -> None:
+        """Closes the websocket, by force where the client does not read what was sent before."""
+        rest = asyncio.create_task(self._read_out())
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._socket.close(code, reason)
+        except TimeoutError:
+            self._socket.transport.abort()
+        await rest
+
+    async def _read_out(self) -> None:
+        """Takes what the client had sent before it knew of the end, or its answer would stay behind that."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                await self._socket.recv()
+
+    async def _leave(self) -> None:
+        if self._session is None:
+            return
+        mine = self._session.owner is self
+        self._session.detach(self)
+        seen = self._session.finished and not self._session.journal and self._socket.protocol.close_rcvd is not None
+        resumable = self._dialect.start is None and not self._session.failed
+        if mine and (seen or not resumable):
+            await self._sessions.close(self._session)
+
+
+def select_subprotocol(offered: list[str]) -> str | None:
+    """The subprotocol to answer with. Raises ProtocolError where the client speaks other versions only."""
+    if SUBPROTOCOL in offered:
+        return SUBPROTOCOL
+    if others := [name for name in offered if name.startswith("turnstream.")]:
+        raise ProtocolError(SUBPROTOCOL, others[0])
+    return None
+
+
+def _slug(code: CloseCode) -> str:
+    return code.name.lower()

@@ -1,0 +1,284 @@
+"""The websocket server: one process, many sessions, few model threads.
+
+The event loop does only I/O. Audio goes from a connection to its session (server_session.py), whose engine runs in a
+thread pool and asks the model threads (batcher.py); what it tells goes through the session's journal (journal.py)
+to whichever connection the session has now (server_connection.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from urllib.parse import urlsplit
+
+from websockets.asyncio.server import Server as SocketServer
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import NegotiationError
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from ..diarizer import Diarizer
+from ..errors import PeopleError
+from ..people.person import Person
+from ..people.store import PeopleStore
+from ..protocol.messages import CloseCode, Config, Limits, Model, Start
+from ..protocol.wire import ProtocolError
+from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+from .capacity import measure_capacity
+from .config import ServerConfig, ServerError
+from .connection import CLOSE_S, Connection, Refused, select_subprotocol
+from .dialects import dialect_of
+from .http import (
+    dialect_name,
+    json_response,
+    load_page,
+    refuse_upgrade,
+    response,
+    text_response,
+    wants_upgrade,
+)
+from .metrics import CONTENT_TYPE, Metrics, Sample, exposition
+from .session import ServerSession
+
+LOG = logging.getLogger(__name__)
+BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
+MAX_FRAMES = 4  # of one connection that were received and not taken yet
+SPARE_CONNECTIONS = 64  # beyond two for each session
+
+
+class Server:
+    """The sessions, and who may open them. `async with server.listening()` serves until the block ends."""
+
+    def __init__(self, diarizer: Diarizer, config: ServerConfig, model: Model | None = None):
+        self.config = config
+        self.sessions: dict[str, ServerSession] = {}
+        self.metrics = Metrics()
+        self.stopping = False
+        self._diarizer, self._model = diarizer, model or model_names()
+        self.capacity = config.max_sessions or measure_capacity(diarizer.models)
+        self._connections: set[ServerConnection] = set()
+        self._page = load_page(config.page)
+        self._people = PeopleStore(config.people)
+        self._pool = ThreadPoolExecutor(self.capacity + 4, thread_name_prefix="session")
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """Accepts connections; the port. Afterwards sessions are given time to finish. Raises ServerError."""
+        quiet = logging.getLogger("turnstream.websockets")  # it would log what strangers send, with stack traces
+        quiet.disabled = True
+        listener = self._listener()
+        server = await serve(
+            self._handle,
+            sock=listener,
+            ssl=self.config.tls(),
+            process_request=self._process_request,
+            select_subprotocol=_select_subprotocol,
+            compression=None,
+            open_timeout=self.config.handshake_s,
+            ping_timeout=None,  # a client that sends audio ahead answers late: Connection asks by itself
+            close_timeout=CLOSE_S,
+            max_size=self.config.max_message_bytes,
+            max_queue=MAX_FRAMES,
+            server_header=None,
+            logger=quiet,
+        )
+        reaper = asyncio.create_task(self._reap())
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            reaper.cancel()
+            await self._stop(server)
+
+    def open(self, start: Start, address: str) -> ServerSession:
+        """See `server_connection.Sessions`."""
+        running = [session for session in self.sessions.values() if not session.finished]
+        if self.stopping or len(running) >= self.capacity:
+            raise Refused(CloseCode.OVER_CAPACITY, f"all {self.capacity} sessions are taken: try again later")
+        if sum(session.address == address for session in running) >= self.config.max_sessions_per_address:
+            most = self.config.max_sessions_per_address
+            raise Refused(CloseCode.TOO_MANY_SESSIONS, f"expected at most {most} sessions of one address, got one more")
+        known = self._known(start.speakers)
+        lane = self._diarizer.models.lane()
+        engine = self._diarizer.session(
+            sample_rate_hz=start.sample_rate_hz,
+            channels=start.channels,
+            encoding=start.encoding,
+            latency_s=start.latency_s,
+            known=known,
+            activity=start.activity,
+            models=lane,
+        )
+        config = Config(
+            start.encoding,
+            start.sample_rate_hz,
+            start.channels,
+            start.latency_s,
+            start.provisional,
+            start.activity,
+            tuple(person.name for person in known),
+        )
+        session = ServerSession(config, engine, lane, self._pool, self._model, self._limits(), address)
+        self.sessions[session.id] = session
+        self.metrics.opened += 1
+        LOG.info("session %s of %s begins", session.id[:6], address)
+        return session
+
+    def _known(self, names: Sequence[str]) -> list[Person]:
+        """The people of the store with these names; two names of one person are one."""
+        people: dict[str, Person] = {}
+        for name in names:
+            try:
+                person = self._people.get(name)
+                person.profile_for(self._diarizer.voice_model)
+            except PeopleError:
+                raise ProtocolError("names of people that the server knows", name, "speakers") from None
+            people[person.name] = person
+        return list(people.values())
+
+    def find(self, session_id: str) -> ServerSession:
+        """See `server_connection.Sessions`."""
+        session = self.sessions.get(session_id)
+        if session is None or session.failed:
+            raise Refused(CloseCode.UNKNOWN_SESSION, "no such session, or its time to resume is over")
+        self.metrics.resumed += 1
+        return session
+
+    async def close(self, session: ServerSession) -> None:
+        """See `server_connection.Sessions`."""
+        if self.sessions.pop(session.id, None) is not None:
+            self.metrics.closed_audio_s += session.length_s
+            LOG.info("session %s ends after %.1f s of audio", session.id[:6], session.length_s)
+            await session.abandon()
+
+    def _limits(self) -> Limits:
+        config = self.config
+        return Limits(config.max_message_bytes, config.idle_s, config.session_s, config.resume_s)
+
+    async def _handle(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        parts = urlsplit(connection.request.path)
+        name = dialect_name(parts.path, self.config)
+        assert name is not None
+        client = Connection(connection, dialect_of(name), parts.query, self.config, self)
+        self._connections.add(connection)
+        try:
+            if len(self._connections) > 2 * self.capacity + SPARE_CONNECTIONS:
+                client.refused = CloseCode.OVER_CAPACITY.name.lower()
+                await connection.close(CloseCode.OVER_CAPACITY, "too many connections")
+            else:
+                await client.run()
+        finally:
+            self._connections.discard(connection)
+            if client.refused:
+                self.metrics.refused[client.refused] += 1
+
+    def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        path = urlsplit(request.path).path
+        if wants_upgrade(request):
+            return refuse_upgrade(request, self.config)
+        if path == "/health":
+            return json_response(503 if self.stopping else 200, self._health())
+        if path == "/metrics":
+            return response(200, (exposition(self._samples()) + "\n").encode(), CONTENT_TYPE)
+        return self._page.get(path) or text_response(404, "nothing here: the protocol's websocket is at /v1")
+
+    def _health(self) -> dict[str, object]:
+        state = "stopping" if self.stopping else "ok"
+        running = sum(not session.finished for session in self.sessions.values())
+        return {"status": state, "sessions": running, "capacity": self.capacity, "version": self._model.name}
+
+    def _samples(self) -> list[Sample]:
+        sessions, counts = list(self.sessions.values()), self._diarizer.models.counts
+        audio_s = self.metrics.closed_audio_s + sum(session.length_s for session in sessions)
+        refused = {f'{{reason="{reason}"}}': float(n) for reason, n in self.metrics.refused.items()}
+        waiting_s = sum(session.backlog_s for session in sessions)
+        running = sum(not session.finished for session in sessions)
+        detached = sum(session.owner is None for session in sessions)
+        return [
+            Sample("sessions", "gauge", "Sessions now.", {"": running}),
+            Sample("sessions_detached", "gauge", "Sessions whose client is gone and may come back.", {"": detached}),
+            Sample("capacity", "gauge", "Sessions for which there is room.", {"": self.capacity}),
+            Sample("connections", "gauge", "Websockets now.", {"": len(self._connections)}),
+            Sample("backlog_seconds", "gauge", "Audio received and not processed.", {"": waiting_s}),
+            Sample("sessions_opened_total", "counter", "Sessions opened.", {"": self.metrics.opened}),
+            Sample("sessions_resumed_total", "counter", "Times a client came back.", {"": self.metrics.resumed}),
+            Sample("closed_total", "counter", "Connections closed for a reason, by reason.", refused),
+            Sample("audio_seconds_total", "counter", "Audio received.", {"": audio_s}),
+            Sample("windows_total", "counter", "Windows segmented.", {"": counts.windows}),
+            Sample("window_batches_total", "counter", "Model calls for windows.", {"": counts.window_batches}),
+            Sample("embeddings_total", "counter", "Crops embedded.", {"": counts.crops}),
+            Sample(
+                "model_busy_seconds_total",
+                "counter",
+                "Time the model threads were computing, all together.",
+                {"": counts.busy_s},
+            ),
+        ]
+
+    def _listener(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        for option, value in (
+            (socket.SO_REUSEADDR, 1),
+            (socket.SO_RCVBUF, BUFFER_BYTES),
+            (socket.SO_SNDBUF, BUFFER_BYTES),
+        ):
+            listener.setsockopt(socket.SOL_SOCKET, option, value)  # connections inherit the buffers
+        try:
+            listener.bind((self.config.host, self.config.port))
+        except (OSError, OverflowError) as error:
+            listener.close()
+            reason = getattr(error, "strerror", None) or error
+            raise ServerError(f"cannot listen on {self.config.host} port {self.config.port}: {reason}") from None
+        return listener
+
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self.config.resume_s / 4))
+            await self._forget_lost()
+
+    async def _forget_lost(self) -> None:
+        """Sessions whose client did not come back in time."""
+        now_s = time.monotonic()
+        for session in list(self.sessions.values()):
+            if session.detached_s is not None and now_s - session.detached_s > self.config.resume_s:
+                await self.close(session)
+
+    async def _stop(self, server: SocketServer) -> None:
+        """No new connections; sessions with a client get their final result, within the grace time."""
+        self.stopping = True
+        server.close(close_connections=False)
+        for session in self.sessions.values():
+            session.end("shutdown")
+        end_s = time.monotonic() + self.config.shutdown_s
+        while self._connections and time.monotonic() < end_s:
+            await asyncio.sleep(0.02)
+        await asyncio.gather(*(connection.close(CloseCode.SHUTDOWN) for connection in self._connections))
+        for session in list(self.sessions.values()):
+            await self.close(session)
+        await server.wait_closed()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def model_names(segmentation: str | None = None, embedding: str | None = None) -> Model:
+    """What `started` says of the models: the published ones, or the names of the user's files."""
+    return Model(
+        f"turnstream {metadata.version('turnstream')}",
+        segmentation or "pyannote segmentation-3.0",
+        embedding or "CAM++ zh-en common",
+        round(HOP_SAMPLES / SAMPLE_RATE_HZ, 4),
+    )
+
+
+def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    try:
+        chosen = select_subprotocol([str(name) for name in offered])
+    except ProtocolError as error:
+        raise NegotiationError(str(error)) from None
+    return None if chosen is None else Subprotocol(chosen)

@@ -1,0 +1,252 @@
+"""One stream on the server: audio in, messages out, however often its connection is lost and comes back.
+
+Everything here runs on the event loop; the engine runs in the thread pool, behind a `Worker`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from ..audio.input import MAX_GAP_S, SAMPLE_BYTES
+from ..diarizer import Session
+from ..errors import TurnstreamError
+from ..models.batcher import Lane
+from ..people.naming import check_name
+from ..protocol.messages import VERSION, Config, Final, Limits, Model, Name, ServerMessage, Started, Status
+from ..protocol.wire import ProtocolError
+from .messages import Teller
+from .outbox import Journal
+from .worker import End, Gap, Item, Worker, cut, samples_of
+
+LOG = logging.getLogger(__name__)
+QUEUE_S = 2.0  # audio that waits here; more waits in the sender
+FEED_S = 0.5  # most audio given to the engine at once, so that its events are told soon
+GATHER_S = 0.1  # less audio than this is kept until there is more, unless a window is due
+BURST_S = 3.0  # a stream may be this far ahead of its pace and still count as live
+PACE = 1.25  # times real time; above 1, so that a live stream that sent what it had kept counts as live again
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_name(name)
+    except TurnstreamError:
+        raise ProtocolError("a name that is not what turnstream calls speakers itself", name, "name") from None
+
+
+class Replaced(Exception):
+    """The session belongs to another connection now."""
+
+
+class ServerSession:
+    """What stays of a stream while connections come and go. `owner` is the connection that it belongs to now."""
+
+    def __init__(
+        self, config: Config, engine: Session, lane: Lane, pool: Executor, model: Model, limits: Limits, address: str
+    ):
+        self.id = secrets.token_urlsafe(16)
+        self.config, self.address = config, address
+        self.journal = Journal()
+        self.changed = asyncio.Event()  # something is there to send
+        self.owner: object | None = None
+        self.detached_s: float | None = None
+        self.begun_s = time.monotonic()
+        self.position = 0  # whole samples per channel received, silence for lost ones included
+        self.processed_samples = 0
+        self.ended: str | None = None  # why no more audio is taken
+        self.finished = False  # the final result is in the journal
+        self.failed = False  # by a defect of the server
+        self._worker: Worker | None = Worker(self.id, config, engine, Teller(config.provisional))
+        self._lane, self._pool, self._model, self._limits = lane, pool, model, limits
+        self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
+        self._partial = b""
+        self._skip_bytes = 0
+        self._items: deque[Item] = deque()
+        self._queued_samples = 0
+        self._ahead_s, self._ahead_at_s = 0.0, self.begun_s
+        self._fed = asyncio.Event()
+        self._space = asyncio.Event()
+        self._task = asyncio.create_task(self._work())
+
+    def attach(self, owner: object, seq: int = 0, position: int | None = None, resumed: bool = False) -> None:
+        """The session now belongs to `owner`; the first message for it is `started`. Raises ProtocolError."""
+        if position is not None:
+            self._check_gap(position)
+        self.owner, self.detached_s = owner, None
+        self._partial = b""
+        self._skip_bytes = 0
+        if position is not None and not self.ended:
+            self._skip_bytes = max(0, self.position - position) * self._frame_bytes
+            if position > self.position:
+                self._push(Gap(position - self.position), position - self.position)
+        started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits)
+        self.journal.resume(started, seq, time.monotonic())
+        if self._worker:
+            self._worker.resumes += resumed
+        self._space.set()
+        self.changed.set()
+
+    def detach(self, owner: object) -> None:
+        """The connection is gone; the session waits for another one."""
+        if self.owner is owner:
+            self.owner, self.detached_s = None, time.monotonic()
+
+    async def put(self, owner: object, data: bytes) -> None:
+        """Takes audio, cut anywhere; waits while enough of it is waiting. Raises Replaced."""
+        while self._queued_samples > QUEUE_S * self.config.sample_rate_hz and not self.ended and self.owner is owner:
+            self._space.clear()
+            await self._space.wait()
+        if self.owner is not owner:
+            raise Replaced
+        if self.ended:
+            return
+        skipped = data[: self._skip_bytes]
+        self._skip_bytes -= len(skipped)
+        data = self._partial + data[len(skipped) :]
+        whole = len(data) - len(data) % self._frame_bytes
+        self._partial = data[whole:]
+        if whole:
+            self._push(data[:whole], whole // self._frame_bytes)
+
+    def name(self, message: Name) -> None:
+        """The user names a speaker. Raises ProtocolError where he has not appeared, and for a name nobody can have."""
+        if not self.ended and self._worker:
+            self._worker.teller.check_speaker(message.speaker)
+            if message.name is not None:
+                _check_name(message.name)
+            self._push(message, 0)
+
+    def end(self, reason: str) -> None:
+        """The audio is over; `final` follows. Only the first reason counts."""
+        if self.ended is None:
+            self.ended = reason
+            if self._partial:
+                self._push(self._partial, 0)  # the engine counts what was cut off
+            self._push(End(reason), 0)
+            self._space.set()
+
+    async def abandon(self) -> None:
+        """Nobody will ask for the result."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._worker = None
+
+    def status(self) -> Status:
+        """How it goes."""
+        assert self._worker is not None
+        rate_hz, worker = self.config.sample_rate_hz, self._worker
+        processed_s = self.processed_samples / rate_hz
+        return Status(
+            round(self.position / rate_hz, 3),
+            round(processed_s, 3),
+            round(self.backlog_s, 3),
+            round(worker.processing_s / processed_s, 4) if processed_s else 0.0,
+            round(worker.silent_s, 3),
+            round(worker.engine.audio.counts.gap_samples / rate_hz, 3),
+            worker.engine.audio.counts.warning(),
+        )
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of audio received."""
+        return self.position / self.config.sample_rate_hz
+
+    @property
+    def backlog_s(self) -> float:
+        """Seconds of audio received and not processed."""
+        return (self.position - self.processed_samples) / self.config.sample_rate_hz
+
+    def _check_gap(self, position: int) -> None:
+        most = self.position + MAX_GAP_S * self.config.sample_rate_hz
+        if position > most:
+            raise ProtocolError(f"a position of at most {most}, {MAX_GAP_S} s after the audio received", position)
+
+    def _push(self, item: Item, samples: int) -> None:
+        self._items.append(item)
+        self._queued_samples += samples
+        self.position += samples
+        self._note_pace(samples / self.config.sample_rate_hz)
+        self._fed.set()
+
+    def _note_pace(self, audio_s: float) -> None:
+        now_s = time.monotonic()
+        self._ahead_s = max(0.0, self._ahead_s - PACE * (now_s - self._ahead_at_s)) + audio_s
+        self._ahead_at_s = now_s
+        self._lane.live = self._ahead_s <= BURST_S
+
+    async def _work(self) -> None:
+        try:
+            await self._feed_engine()
+        except Exception:
+            LOG.exception("session %s failed", self.id)
+            self.failed = True
+            self.ended = self.ended or "failed"
+            self._space.set()
+            self.changed.set()
+
+    async def _feed_engine(self) -> None:
+        """Gives the engine what comes, in the thread pool, and keeps what it says."""
+        while not self.finished:
+            await self._enough()
+            items = self._take()
+            assert self._worker is not None
+            messages = await self.in_pool(self._worker.take, items)
+            samples = sum(samples_of(item, self._frame_bytes) for item in items)
+            self._queued_samples -= samples
+            self.processed_samples += samples
+            self._space.set()
+            self._tell(messages)
+
+    async def in_pool(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What takes time, away from the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def _enough(self) -> None:
+        """Waits until there is something worth a thread: a window is due, or much audio, or no audio at all."""
+        while not self._items or not self._is_enough():
+            self._fed.clear()
+            await self._fed.wait()
+
+    def _is_enough(self) -> bool:
+        assert self._worker is not None
+        if any(not isinstance(item, bytes) for item in self._items):
+            return True
+        rate_hz = self.config.sample_rate_hz
+        due_s = self._worker.engine.next_due_s
+        return self._queued_samples >= GATHER_S * rate_hz or self.position >= due_s * rate_hz
+
+    def _take(self) -> list[Item]:
+        """Items for one call: audio up to about FEED_S, at least one item."""
+        most = FEED_S * self.config.sample_rate_hz
+        taken: list[Item] = []
+        while self._items and (not taken or most > 0):
+            item = self._items.popleft()
+            samples = samples_of(item, self._frame_bytes)
+            if samples > most:
+                item, rest = cut(item, max(1, int(most)), self._frame_bytes)
+                self._items.appendleft(rest)
+                samples = samples_of(item, self._frame_bytes)
+            if isinstance(item, bytes) and taken and isinstance(taken[-1], bytes):
+                item = taken.pop() + item  # type: ignore[operator]
+            taken.append(item)
+            most -= samples
+        return taken
+
+    def _tell(self, messages: list[ServerMessage]) -> None:
+        now_s = time.monotonic()
+        for message in messages:
+            self.journal.add(message, now_s)
+            if isinstance(message, Final):
+                self.finished = True
+        if self.finished:
+            self._worker = None
+        if messages:
+            self.changed.set()

@@ -1,0 +1,167 @@
+"""Which speaker each local speaker of a window is: linear assignment, then runs that fit another speaker better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..labels import Bools
+from ..windows import WINDOW_FRAMES
+from .aggregation import Said
+from .clustering import best_pairs, product, unit
+from .config import FRAME_S, StitcherConfig, frames
+from .segments import Run
+
+Floats = NDArray[np.float32]
+BLOCK_WINDOWS = 64  # decided at once: enough to spare calls, few enough to keep products small
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Window:
+    """What is kept of a window to the end of the stream: its place, its activity in bits, its local speakers' runs."""
+
+    first_frame: int
+    bits: NDArray[np.uint8]
+    runs: list[list[Run]]
+
+    @property
+    def active(self) -> Bools:
+        """Binary activity, (589, S) bool."""
+        bits = np.unpackbits(self.bits, count=WINDOW_FRAMES * len(self.runs))
+        return bits.view(np.bool_).reshape(WINDOW_FRAMES, len(self.runs))
+
+    @property
+    def end_frame(self) -> int:
+        """One past its last frame."""
+        return self.first_frame + WINDOW_FRAMES
+
+
+def clean_seconds(runs: list[Run]) -> float:
+    """Clean speech of the runs that have an embedding."""
+    return sum(run.clean_frames for run in runs if run.segment.vector is not None) * FRAME_S
+
+
+def mean_vector(runs: list[Run]) -> Floats:
+    """Mean of the runs' embeddings, weighted by clean speech, (D,) of unit norm; there must be one."""
+    parts = [run.clean_frames * run.segment.vector for run in runs if run.segment.vector is not None]
+    return unit(np.sum(parts, axis=0))
+
+
+def decide(
+    windows: Sequence[Window], ids: list[int], vectors: Floats, margin: float, config: StitcherConfig
+) -> Iterator[tuple[Window, Said]]:
+    """What each window says under the speakers `ids` with centroids `vectors` (K, D).
+
+    `margin` is the cosine that a run must gain to leave its local speaker.
+    """
+    for start in range(0, len(windows), BLOCK_WINDOWS):
+        block = windows[start : start + BLOCK_WINDOWS]
+        cosines = _cosines(block, vectors)
+        for window in block:
+            yield window, _Decision(window, ids, cosines, config).said(margin)
+
+
+def owners(window: Window, ids: list[int], vectors: Floats, config: StitcherConfig) -> list[int | None]:
+    """The speaker of each of a window's local speakers; None where no speaker is left."""
+    return _Decision(window, ids, _cosines([window], vectors), config).owners
+
+
+def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
+    """Cosines of every embedded segment with the speakers, (K,), by the segment's identity."""
+    segments = {id(run.segment): run.segment for window in windows for runs in window.runs for run in runs}
+    embedded = {key: segment.vector for key, segment in segments.items() if segment.vector is not None}
+    if not embedded or not len(vectors):
+        return {}
+    return dict(zip(embedded, product(np.stack(list(embedded.values())), vectors.T), strict=True))
+
+
+class _Decision:
+    """One window under the speakers `ids`; `owners` are its local speakers' speakers, None where there is none."""
+
+    def __init__(self, window: Window, ids: list[int], cosines: dict[int, Floats], config: StitcherConfig):
+        self._window = window
+        self._active = window.active
+        self._ids = ids
+        self._cosines = cosines
+        self._config = config
+        self.owners: list[int | None] = [None] * len(window.runs)
+        self._assign()
+
+    def said(self, margin: float) -> Said:
+        """For every local speaker, and every run that leaves one, the speaker and his frames."""
+        said: Said = []
+        rest = self._active.copy()
+        for n, run, speaker in self._moved(margin):
+            place = self._place(run)
+            mask = np.zeros(len(rest), bool)
+            mask[place] = rest[place, n]
+            rest[place, n] = False
+            said.append((speaker, mask))
+        said.extend((owner, rest[:, n]) for n, owner in enumerate(self.owners) if rest[:, n].any())
+        return said
+
+    def _assign(self) -> None:
+        """Linear assignment, one local speaker to one speaker.
+
+        The score is the mean cosine of his runs, weighted by clean speech, times a trust that grows with that speech.
+        Locals without an embedding stay unknown unless `force_speaker` has them guessed.
+        """
+        scored = [n for n, runs in enumerate(self._window.runs) if self._known(runs)]
+        if scored:
+            for row, column in best_pairs(np.stack([self._score(self._window.runs[n]) for n in scored])):
+                self.owners[scored[row]] = self._ids[column]
+        if self._config.force_speaker:
+            self._guess([n for n in range(len(self.owners)) if n not in scored and self._active[:, n].any()])
+
+    def _guess(self, unheard: list[int]) -> None:
+        """Give locals without an embedding to speakers that are free in the window or, else, silent meanwhile."""
+        for n in unheard:
+            talking = {owner for m, owner in enumerate(self.owners) if (self._active[:, m] & self._active[:, n]).any()}
+            free = [speaker for speaker in self._ids if speaker not in self.owners]
+            silent = [speaker for speaker in self._ids if speaker not in talking]
+            self.owners[n] = next(iter([*free, *silent]), None)
+
+    def _known(self, runs: list[Run]) -> bool:
+        return bool(self._ids) and any(run.evidence_frames(self._config) for run in runs)
+
+    def _score(self, runs: list[Run]) -> Floats:
+        known = [run for run in runs if run.segment.vector is not None]
+        clean = np.array([run.evidence_frames(self._config) for run in known], np.float32)
+        clean_frames = float(clean.sum())
+        trust = min(1.0, self._config.assign_trust_floor + clean_frames * FRAME_S / self._config.assign_trust_s)
+        mean: Floats = product(clean, np.array([self._cosines[id(run.segment)] for run in known]))
+        return mean * np.float32(trust / clean_frames)
+
+    def _moved(self, margin: float) -> list[tuple[int, Run, int]]:
+        """Runs that leave their local speaker for another one: (local, run, speaker).
+
+        The segmentation model silently changes speakers inside one local channel; a run whose own embedding fits
+        another speaker better by `margin`, while that one is not talking elsewhere in the window, is that speaker's.
+        """
+        shortest = frames(self._config.override_run_s)
+        moved: list[tuple[int, Run, int]] = []
+        for n, (runs, owner) in enumerate(zip(self._window.runs, self.owners, strict=True)):
+            if len(runs) < 2 or owner is None:
+                continue
+            own = self._ids.index(owner)
+            for run in runs:
+                cosine = self._cosines.get(id(run.segment))
+                if cosine is None or run.end - run.start < shortest:
+                    continue
+                best = int(cosine.argmax())
+                better = cosine[best] - cosine[own] >= margin and cosine[best] > self._config.override_cosine
+                if better and not self._talking(self._ids[best], run, moved):
+                    moved.append((n, run, self._ids[best]))
+        return moved
+
+    def _talking(self, speaker: int, run: Run, moved: list[tuple[int, Run, int]]) -> bool:
+        """Whether `speaker` already talks during `run`."""
+        place = self._place(run)
+        elsewhere = any(self._active[place, n].any() for n, owner in enumerate(self.owners) if owner == speaker)
+        return elsewhere or any(s == speaker and r.start < run.end and run.start < r.end for _, r, s in moved)
+
+    def _place(self, run: Run) -> slice:
+        return slice(max(0, run.start - self._window.first_frame), run.end - self._window.first_frame)

@@ -1,0 +1,203 @@
+"""The speakers of a stream: what global clustering finds, under ids that stay, and new ones opened at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .clustering import (
+    CosineTable,
+    average_linkage,
+    centroids,
+    join_clusters,
+    name_clusters,
+    noise_gain,
+    product,
+)
+from .config import FRAME_S, StitcherConfig, frames
+from .pair_votes import Ties
+from .segments import Segment
+from .splitting import Splitter
+
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Tentative:
+    """A speaker no clustering has confirmed yet."""
+
+    id: int
+    vector: Floats
+    seconds: float
+    segments: list[Segment]
+    heard_frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Speakers found among segments: `clusters` (n,) of the `members`, the K of them `kept`.
+
+    Of those, `centroids` (K, D) and `seconds` (K,) of speech.
+    """
+
+    members: list[Segment]
+    weights: Floats
+    clusters: Ints
+    kept: list[int]
+    centroids: Floats
+    seconds: Floats
+
+    @property
+    def ids(self) -> list[int]:
+        """Numbers of the speakers, from 1, in the order of `centroids`."""
+        return list(range(1, len(self.kept) + 1))
+
+    @property
+    def speakers(self) -> list[int | None]:
+        """The speaker of each member; None where its cluster is no speaker."""
+        number = dict(zip(self.kept, self.ids, strict=True))
+        return [number.get(cluster) for cluster in self.clusters.tolist()]
+
+
+def find_speakers(
+    segments: list[Segment],
+    config: StitcherConfig,
+    table: CosineTable,
+    splitter: Splitter,
+    ties: Ties,
+    waiting: Collection[int] = (),
+    new_from_frame: float = np.inf,
+) -> Found:
+    """Cluster the segments that are long enough: by average linkage, by the clusters' means, and by their halves.
+
+    Clusters that are heavy enough are speakers, and so are the heaviest one and those with a segment in `waiting`.
+    A light one that is unlike all of these is somebody who has just begun to talk, if it has a segment that ends
+    behind `new_from_frame`; what is light and old is noise.
+    """
+    members = [s for s in segments if s.shapes_clusters(config)]
+    parts = [s.vector for s in members if s.vector is not None]
+    weights = np.array([s.clean_frames * FRAME_S for s in members], np.float32)
+    if not members:
+        return Found([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32), weights)
+    vectors = np.stack(parts)
+    cosines = table.among(parts)
+    clusters = average_linkage(cosines, weights, config.cluster_distance)
+    clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
+    together, apart = ties.among(members)
+    clusters = splitter.split(cosines, weights, clusters, together, apart)
+    mass = np.bincount(clusters, weights).astype(np.float32)
+    share = config.cluster_keep_share * float(mass.sum())
+    keep = mass >= min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
+    keep[mass.argmax()] = True
+    new = np.zeros_like(keep)
+    for segment, cluster in zip(members, clusters.tolist(), strict=True):
+        keep[cluster] |= id(segment) in waiting
+        new[cluster] |= segment.end > new_from_frame
+    means = centroids(vectors, weights, clusters)
+    freed = means * noise_gain(mass, config.join_noise_s)[:, None]
+    strange = product(freed, freed[keep].T).max(axis=1) < config.stranger_cosine
+    kept = np.flatnonzero(keep | new & strange & (mass >= config.cluster_keep_min_s))
+    return Found(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
+
+
+class Speakers:
+    """Ids and centroids of the speakers now believed in; ids count up and are never given twice.
+
+    Shapes:
+        ids: K of them; vectors: (K, D) float32, unit norm
+    """
+
+    def __init__(self, config: StitcherConfig):
+        self._config = config
+        self._next_id = 1
+        self._confirmed: list[int] = []
+        self._tentative: list[Tentative] = []
+        self._table = CosineTable()
+        self._splitter = Splitter(config)
+        self._centroids: Floats = np.zeros((0, 0), np.float32)
+        self._seconds: Floats = np.zeros(0, np.float32)
+        self.ids: list[int] = []
+        self.vectors: Floats = self._centroids
+
+    def cluster(self, segments: list[Segment], ties: Ties, horizon_frame: int) -> None:
+        """Cluster all segments that are long enough, name the clusters, and confirm or absorb tentative speakers.
+
+        Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
+        """
+        config, waiting = self._config, self._waiting(horizon_frame)
+        new_from_frame = horizon_frame - frames(config.new_patience_s)
+        found = find_speakers(segments, config, self._table, self._splitter, ties, waiting, new_from_frame)
+        if not found.members:
+            return
+        names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)
+        for cluster in found.kept:
+            if cluster not in names:
+                names[cluster] = self._new_id()
+        self._confirmed = [names[cluster] for cluster in found.kept]
+        self._centroids, self._seconds = found.centroids, found.seconds
+        settled = set()
+        for segment, cluster in zip(found.members, found.clusters.tolist(), strict=True):
+            if cluster in names:
+                settled.add(id(segment))
+                name = segment.speaker = names[cluster]
+                segment.votes[name] = segment.votes.get(name, 0) + 1
+        self._settle_tentative(settled, horizon_frame)
+        self._collect()
+        self._place([s for s in segments if s.vector is not None and id(s) not in settled])
+
+    def open(self, vector: Floats, clean_s: float, segments: list[Segment], horizon_frame: int) -> int:
+        """A new tentative speaker with this embedding; one these segments were once said to be comes back."""
+        votes: dict[int, float] = {}
+        for segment in segments:
+            for name, times in segment.votes.items():
+                if name not in self.ids:
+                    votes[name] = votes.get(name, 0.0) + times * segment.clean_frames
+        name = max(votes, key=lambda n: (votes[n], -n)) if votes else self._new_id()
+        for segment in segments:
+            segment.votes[name] = segment.votes.get(name, 0) + 1
+        self._tentative.append(Tentative(name, vector, clean_s, segments, horizon_frame))
+        self._collect()
+        return name
+
+    def is_new(self, vector: Floats, clean_s: float) -> bool:
+        """Whether an embedding of `clean_s` seconds is too far from every speaker to be one of them."""
+        if not self.ids:
+            return True
+        seconds = np.array([*self._seconds, *(t.seconds for t in self._tentative)], np.float32)
+        gains = noise_gain(seconds, self._config.join_noise_s) * noise_gain(clean_s, self._config.join_noise_s)
+        return float((product(self.vectors, vector) * gains).max()) < self._config.join_cosine
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id - 1
+
+    def _waiting(self, horizon_frame: int) -> set[int]:
+        """Identities of segments whose speakers wait to be confirmed."""
+        newest = horizon_frame - frames(self._config.new_patience_s)
+        return {id(s) for t in self._tentative for s in t.segments if s.end > newest}
+
+    def _settle_tentative(self, settled: set[int], horizon_frame: int) -> None:
+        """Tentative speakers whose segments are all in clusters or whose time is over are no longer needed."""
+        oldest = horizon_frame - frames(self._config.new_patience_s)
+        self._tentative = [
+            t
+            for t in self._tentative
+            if t.heard_frame > oldest and t.id not in self._confirmed and not any(id(s) in settled for s in t.segments)
+        ]
+
+    def _collect(self) -> None:
+        self.ids = [*self._confirmed, *(t.id for t in self._tentative)]
+        parts = [self._centroids] if len(self._centroids) else []
+        self.vectors = np.concatenate([*parts, *(t.vector[None] for t in self._tentative)])
+
+    def _place(self, segments: list[Segment]) -> None:
+        """Give segments that shape no speaker to the nearest one."""
+        if segments:
+            vectors = np.stack([s.vector for s in segments if s.vector is not None])
+            nearest = product(vectors, self.vectors.T).argmax(axis=1)
+            for segment, column in zip(segments, nearest.tolist(), strict=True):
+                segment.speaker = self.ids[column]

@@ -1,0 +1,259 @@
+"""Runs of local speakers in one window, and the segments of speech that they are followed into from hop to hop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..labels import Bools, runs_of
+from .clustering import average_linkage, product
+from .config import StitcherConfig, frames
+from .pair_votes import Ties
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Span = tuple[int, int]
+NOTHING = np.zeros(0, np.int64)
+
+
+@dataclass(eq=False, slots=True)
+class Segment:
+    """One stretch of one speaker's speech, as the newest window that saw it said.
+
+    Positions are absolute frames. `clean_frames` counts the frames in which nobody else talks; `clean` lists them
+    while windows still reach the segment. `votes` are the times each speaker's cluster held it, `speaker` is the last
+    of them. `told` are the stretches of it that labels reach no more, by the speaker last told for them.
+    """
+
+    start: int
+    end: int
+    clean: Ints
+    clean_frames: int = 0
+    vector: Floats | None = None
+    embedded_frames: int = 0
+    whole: bool = False  # embedded after its end was known
+    misses: int = 0
+    mixed: bool = False  # embedded with all of its frames: others talk in nearly all of it
+    votes: dict[int, float] = field(default_factory=dict)
+    speaker: int | None = None
+    told: dict[int | None, list[Span]] = field(default_factory=dict)
+    parts: int = 1  # segments that it stands for
+    place: int | None = None  # among those of packed windows
+
+    def renew(self, start: int, end: int, clean: Ints, first_frame: int) -> None:
+        """Take what a window from `first_frame` on says of it; what lies before stays as it was."""
+        if self.start >= first_frame:
+            self.start = start
+        self.end = end
+        self.clean = np.concatenate([self.clean[self.clean < first_frame], clean])
+        self.clean_frames = len(self.clean)
+        self.misses = -1
+
+    def shapes_clusters(self, config: StitcherConfig) -> bool:
+        """Whether it is embedded and long enough to take part in clustering."""
+        return self.vector is not None and self.clean_frames >= frames(config.cluster_segment_s)
+
+
+@dataclass(slots=True)
+class Run:
+    """A stretch of one local speaker in one window, [start, end) in absolute frames, and its segment."""
+
+    start: int
+    end: int
+    clean_frames: int
+    segment: Segment
+
+    def evidence_frames(self, config: StitcherConfig) -> float:
+        """Clean speech that its embedding is worth; 0 without one."""
+        if self.segment.vector is None:
+            return 0.0
+        return config.assign_mixed_share * (self.end - self.start) if self.segment.mixed else self.clean_frames
+
+
+def find_runs(active: Bools, first_frame: int, config: StitcherConfig) -> list[list[Span]]:
+    """Runs of every local speaker in absolute frames, gaps bridged where nobody else talks.
+
+    Shapes:
+        active: (T, S) bool
+        returns: S lists of (start, end) in order of time
+    """
+    shortest, bridge = frames(config.run_min_s), frames(config.run_bridge_s)
+    found = []
+    for local in range(active.shape[1]):
+        others = active.sum(axis=1) > active[:, local]
+        joined: list[Span] = []
+        for start, end in runs_of(active[:, local]):
+            if joined and start - joined[-1][1] <= bridge and not others[joined[-1][1] : start].any():
+                joined[-1] = (joined[-1][0], end)
+            else:
+                joined.append((start, end))
+        spans = [(s + first_frame, e + first_frame) for s, e in joined if e - s >= shortest]
+        found.append([piece for span in spans for piece in _pieces(*span, frames(config.run_piece_s))])
+    return found
+
+
+def _pieces(start: int, end: int, length: int) -> list[Span]:
+    """[start, end) cut at multiples of `length` that are at least half of it away from both ends."""
+    first = -(-(start + length // 2) // length)
+    last = (end - length // 2) // length
+    cuts = [start, *(n * length for n in range(first, last + 1)), end]
+    return list(pairwise(cuts))
+
+
+class SegmentStore:
+    """All segments of a stream in order of first sight; `near` are those that windows still reach."""
+
+    def __init__(self, config: StitcherConfig):
+        self._config = config
+        self.segments: list[Segment] = []
+        self.near: list[Segment] = []
+        self.ties = Ties()
+
+    def follow(self, runs: list[list[Span]], clean: Bools, first_frame: int) -> list[list[Run]]:
+        """Match a window's runs with the segments near, one to one by shared frames; make new ones for the rest.
+
+        Shapes:
+            runs: S lists of (start, end); clean: (T, S) bool, the frames in which only that local speaker talks
+            returns: the same runs with their segments
+        """
+        flat = [(local, start, end) for local, spans in enumerate(runs) for start, end in spans]
+        matched = self._match(flat)
+        made: list[list[Run]] = [[] for _ in runs]
+        for number, (local, start, end) in enumerate(flat):
+            fresh = np.flatnonzero(clean[start - first_frame : end - first_frame, local]) + start
+            segment = matched.get(number)
+            if segment is None:
+                segment = self._new(start, end, fresh)
+            else:
+                segment.renew(start, end, fresh, first_frame)
+            made[local].append(Run(start, end, len(fresh), segment))
+        self.ties.count([[run.segment for run in found] for found in made])
+        self._forget(first_frame)
+        return made
+
+    def due(self, segment: Segment, window_end: int) -> bool:
+        """Whether the segment's clean speech asks for a (new) embedding; with too little, its end does."""
+        config, clean = self._config, segment.clean_frames
+        if clean < frames(config.segment_embed_s):
+            long_enough = segment.end - segment.start >= frames(config.segment_mixed_s)
+            return segment.vector is None and long_enough and self._ended(segment, window_end)
+        if segment.vector is None:
+            return True
+        if self._ended(segment, window_end) and not segment.whole:
+            return clean != segment.embedded_frames
+        return clean >= config.segment_embed_growth * segment.embedded_frames
+
+    def crop(self, segment: Segment) -> Ints:
+        """The frames to embed: clean speech, or all frames of a segment that has too little of it."""
+        if segment.clean_frames >= frames(self._config.segment_embed_s):
+            return segment.clean
+        return np.arange(max(0, segment.start), segment.end)
+
+    def embedded(self, segment: Segment, vector: Floats, window_end: int) -> None:
+        """Keep a new embedding of the segment."""
+        segment.vector = vector
+        segment.mixed = segment.clean_frames < frames(self._config.segment_embed_s)
+        segment.embedded_frames = segment.clean_frames
+        segment.whole = self._ended(segment, window_end)
+
+    def _ended(self, segment: Segment, window_end: int) -> bool:
+        return segment.end < window_end - frames(self._config.segment_ended_s)
+
+    def _new(self, start: int, end: int, clean: Ints) -> Segment:
+        segment = Segment(start, end, clean, len(clean), misses=-1)
+        self.segments.append(segment)
+        self.near.append(segment)
+        return segment
+
+    def _match(self, flat: list[tuple[int, int, int]]) -> dict[int, Segment]:
+        pairs = []
+        for number, (_, start, end) in enumerate(flat):
+            for place, segment in enumerate(self.near):
+                shared = min(end, segment.end) - max(start, segment.start)
+                shorter = min(end - start, segment.end - segment.start)
+                if shared > 0 and shared >= self._config.segment_match_share * shorter:
+                    pairs.append((-shared, number, place))
+        matched: dict[int, Segment] = {}
+        taken: set[int] = set()
+        for _, number, place in sorted(pairs):
+            if number not in matched and place not in taken:
+                matched[number] = self.near[place]
+                taken.add(place)
+        return matched
+
+    def _forget(self, first_frame: int) -> None:
+        """Drop segments that several windows covering them denied; let go of those that no window reaches."""
+        denied: set[int] = set()
+        for segment in self.near:
+            segment.misses += 1
+            if segment.misses >= self._config.segment_misses_windows and segment.start >= first_frame:
+                denied.add(id(segment))
+        if denied:
+            self.segments = [s for s in self.segments if id(s) not in denied]
+        still = []
+        for segment in self.near:
+            if id(segment) not in denied and segment.end > first_frame:
+                still.append(segment)
+            else:
+                segment.clean = NOTHING
+        self.near = still
+
+    def condense(self, reach_frame: int) -> None:
+        """Keep the number of segments bounded: those that ended before `reach_frame` and are much alike become one.
+
+        Their weighted mean stands for them, which is exact for average linkage where they would have merged first.
+        Segments too short to shape clusters are let go of once out of reach. Only the windows decide what becomes of
+        a segment here, never who it was said to be: a stream and its recording have the same segments.
+        """
+        config = self._config
+        self.segments = [s for s in self.segments if s.end > reach_frame or s.shapes_clusters(config)]
+        self.ties.keep(self.segments)
+        if len(self.segments) <= config.segments_most:
+            return
+        new = [s for s in self.segments if s.end > reach_frame]
+        old = [s for s in self.segments if s.end <= reach_frame]
+        groups = [[segment] for segment in old]
+        for distance in config.condense_distances:
+            if len(groups) + len(new) <= config.segments_most // 2:
+                break
+            groups = _alike(old, distance)
+        self.segments = [group[0] if len(group) == 1 else self._condensed(group) for group in groups] + new
+
+    def _condensed(self, group: list[Segment]) -> Segment:
+        segment = _condensed(group)
+        self.ties.merge(group, segment)
+        return segment
+
+
+def _alike(segments: list[Segment], distance: float) -> list[list[Segment]]:
+    """Groups of average linkage cut at `distance`."""
+    vectors = np.stack([s.vector for s in segments if s.vector is not None])
+    weights = np.array([s.clean_frames for s in segments], np.float32)
+    clusters = average_linkage(product(vectors, vectors.T), weights, distance)
+    return [[segments[n] for n in np.flatnonzero(clusters == c).tolist()] for c in range(clusters.max() + 1)]
+
+
+def _condensed(group: list[Segment]) -> Segment:
+    """One segment in place of several: their time, clean speech, mean embedding (not of unit norm) and mean votes."""
+    weight = sum(s.clean_frames for s in group)
+    votes: dict[int, float] = {}
+    told: dict[int | None, list[Span]] = {}
+    for s in group:
+        for name, times in s.votes.items():
+            votes[name] = votes.get(name, 0.0) + times * s.clean_frames / weight
+        for speaker, spans in s.told.items():
+            told.setdefault(speaker, []).extend(spans)
+    return Segment(
+        start=min(s.start for s in group),
+        end=max(s.end for s in group),
+        clean=NOTHING,
+        clean_frames=weight,
+        vector=np.sum([s.vector * np.float32(s.clean_frames / weight) for s in group if s.vector is not None], axis=0),
+        votes=votes,
+        speaker=max(group, key=lambda s: s.clean_frames).speaker,
+        told=told,
+        parts=sum(s.parts for s in group),
+    )

@@ -1,0 +1,280 @@
+"""Turns from labels: provisional, committed a chosen latency behind the audio, corrected by revisions, final.
+
+The timeline owns the public names: speakers are numbered in the order in which they first appear here, turns in the
+order in which they are made, and no number is used twice. Given the same labels it gives the same events.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ..errors import TurnstreamError
+from ..events import Event, Final, Revision, Speaker, Turn, TurnState, turns_rttm
+from ..labels import Labels, runs_of, smooth_runs
+from ..windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from .matching import Run, final_ids, map_speakers, match_turns
+from .revisions import Candidate, Reviser, Verdict
+from .turn_table import TurnTable, heirs
+
+MIN_LATENCY_S, MAX_LATENCY_S = 0.5, 5.0
+FILL_FRAMES = 12  # gaps under 0.2 s are closed: shorter than a pause between two words
+DROP_FRAMES = 6  # turns under 0.1 s are left out: shorter than a syllable
+
+
+class Timeline:
+    """Turns of one stream; `update` once a hop, `finish` once at the end.
+
+    `latency_s` (0.5 to 5) is how far behind the newest frame turns are committed; `revision_interval_s` is the least
+    audio between two batches of revisions; turns that ended more than `revision_reach_s` ago are not revised any more.
+    Raises TurnstreamError for numbers out of range.
+    """
+
+    def __init__(self, latency_s: float = 1.0, *, revision_interval_s: float = 1.0, revision_reach_s: float = math.inf):
+        if not MIN_LATENCY_S <= latency_s <= MAX_LATENCY_S:
+            raise TurnstreamError(f"latency must be {MIN_LATENCY_S} to {MAX_LATENCY_S} s, got {latency_s}")
+        if not 0 <= revision_interval_s < math.inf:
+            raise TurnstreamError(f"revision interval must be 0 s or more, got {revision_interval_s}")
+        if not revision_reach_s >= 0:
+            raise TurnstreamError(f"revision reach must be 0 s or more, got {revision_reach_s}")
+        self.latency_frames = _frames(latency_s)
+        self._reach_frames = math.inf if revision_reach_s == math.inf else _frames(revision_reach_s)
+        self.committed_frame = 0
+        self._horizon = 0
+        self._table = TurnTable()
+        self._open: dict[int, Turn] = {}  # those that may still grow
+        self._recent: list[int] = []  # those with a committed part that labels still reach
+        self._numbers: dict[int | None, int | None] = {None: None}  # stitcher's id -> public speaker
+        self._stitcher_ids: dict[int | None, int | None] = {None: None}  # and back
+        self._merged: set[int] = set()  # public speakers who have been told as merged
+        self._final_numbers: dict[int | None, int | None] | None = None
+        self.heirs: dict[int, int] = {}  # live speakers without a final turn, and who has most of their speech then
+        self._turn_ids = itertools.count(1)
+        self._live: list[Run] = []  # what was committed, as it was then
+        self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
+        self._reviser = Reviser(_frames(revision_interval_s))
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Every turn as it stands, in order of id."""
+        return tuple(self._table.by_id.values())
+
+    @property
+    def horizon_frame(self) -> int:
+        """Up to where labels were taken."""
+        return self._horizon
+
+    @property
+    def speakers(self) -> tuple[int, ...]:
+        """Public speakers in order of appearance."""
+        return tuple(number for number in self._numbers.values() if number is not None)
+
+    @property
+    def numbers(self) -> dict[int, int]:
+        """The stitcher's ids and their public speakers; after `finish`, the ids of the final labels."""
+        numbers = self._numbers if self._final_numbers is None else self._final_numbers
+        return {own: public for own, public in numbers.items() if own is not None and public is not None}
+
+    def rttm(self, file_id: str) -> str:
+        """RTTM of every turn as it stands."""
+        return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns])
+
+    def live_rttm(self, file_id: str) -> str:
+        """RTTM of everything committed so far, as it was first committed: what a listener was told in time."""
+        return turns_rttm(file_id, [(run.start_frame, run.end_frame, run.speaker) for run in self._live])
+
+    def update(self, labels: Labels, horizon_frame: int) -> list[Event]:
+        """Take the newest labels, which must reach from the last commit to `horizon_frame`; tell what changed.
+
+        Speakers come before the revisions and turns that name them; turns come in order of id.
+        """
+        self._check(labels, horizon_frame)
+        self._horizon = max(self._horizon, horizon_frame)
+        verdicts = self._verdicts(labels)
+        events = self._number(v.speaker for v in verdicts)
+        revisions = self._apply(verdicts)
+        events += revisions
+        before = dict(self._open)
+        runs = self._provisional_runs(labels)
+        events += self._number(run.speaker for run in runs)
+        public = [replace(run, speaker=self._numbers[run.speaker]) for run in runs]
+        after = match_turns(before, public, self.committed_frame, lambda: next(self._turn_ids))
+        self.committed_frame = max(self.committed_frame, self._horizon - self.latency_frames)
+        return [*events, *self._settle(before, after), *self._merge(revisions)]
+
+    def onset(self, start_frame: int, end_frame: int) -> list[Event]:
+        """Somebody talks in frames that no labels reach yet, nobody knows who: a provisional turn of speaker None.
+
+        Nothing where a turn is told there already. The next `update` takes the turn over or retracts it.
+        """
+        start = max(start_frame, self.committed_frame)
+        if end_frame <= start or any(turn.end_frame > start - FILL_FRAMES for turn in self._open.values()):
+            return []
+        turn = Turn(next(self._turn_ids), None, start, end_frame, start, "provisional")
+        self._open[turn.id] = turn
+        self._table.put(turn)
+        return [turn]
+
+    def finish(self, labels: Labels, end_frame: int | None = None) -> Final:
+        """Replace everything by `labels` of the whole stream, up to `end_frame`; speakers keep their live numbers.
+
+        The speakers of `labels` may be numbered differently from those of `update`: each takes the number of the live
+        speaker with whom it shares most time, one to one. Turns keep the id of the live turn that they overlap most.
+        """
+        end = labels.end_frame if end_frame is None else min(end_frame, labels.end_frame)
+        self._commit_rest(end)
+        numbers: dict[int | None, int | None] = {None: None, **map_speakers(labels, self.turns)}
+        runs = _runs_between(labels, 0, end)
+        count = itertools.count(len(self.speakers) + 1)
+        for run in runs:
+            if run.speaker not in numbers:
+                numbers[run.speaker] = next(count)
+        self._final_numbers = numbers
+        public = [replace(run, speaker=numbers[run.speaker]) for run in runs]
+        turns = final_ids(public, self.turns, lambda: next(self._turn_ids))
+        before, self._table = self.turns, TurnTable()
+        for turn in sorted(turns, key=lambda turn: turn.id):
+            self._table.put(turn)
+        self.heirs = heirs(before, self._table)
+        return Final(turns, _talk_frames(turns))
+
+    def _check(self, labels: Labels, horizon_frame: int) -> None:
+        if horizon_frame < self._horizon:
+            raise ValueError(f"expected a horizon of at least frame {self._horizon}, got {horizon_frame}")
+        if horizon_frame > 0 and not labels.first_frame <= self.committed_frame <= horizon_frame <= labels.end_frame:
+            raise ValueError(
+                f"expected labels of frames {self.committed_frame} to {horizon_frame},"
+                f" got {labels.first_frame} to {labels.end_frame}"
+            )
+
+    def _number(self, stitcher_ids: Iterable[int | None]) -> list[Event]:
+        """Give public numbers to speakers seen for the first time; tell those that are back after they were merged."""
+        appeared: list[Event] = []
+        for speaker in stitcher_ids:
+            known = self._numbers.get(speaker)
+            if known is not None and known in self._merged:
+                self._merged.remove(known)
+                appeared.append(Speaker(known, self._horizon))
+            if speaker not in self._numbers:
+                number = len(self._numbers)
+                self._numbers[speaker], self._stitcher_ids[number] = number, speaker
+                appeared.append(Speaker(number, self._horizon))
+        return appeared
+
+    def _provisional_runs(self, labels: Labels) -> list[Run]:
+        """Runs after the last commit in order of start, named by the stitcher's ids."""
+        talking = {self._stitcher_ids[t.speaker] for t in self._open.values() if t.committed_frame > t.start_frame}
+        return _runs_between(labels, self.committed_frame, self._horizon, talking)
+
+    def _candidate(self, turn: Turn) -> Candidate:
+        return Candidate(turn, self._stitcher_ids[turn.speaker])
+
+    def _verdicts(self, labels: Labels) -> list[Verdict]:
+        """What is to be revised now, within the reach."""
+        turns = self._table.by_id
+        self._recent = [i for i in self._recent if turns[i].end_frame > labels.first_frame]
+        self._reviser.consider([self._candidate(turns[i]) for i in self._recent], labels)
+        if labels.changes:
+            near = self._table.near((change.start_frame, change.end_frame) for change in labels.changes)
+            committed = [turn for turn in near if turn.committed_frame > turn.start_frame]
+            self._reviser.consider_changes([self._candidate(turn) for turn in committed], labels.changes)
+        oldest = self._horizon - self._reach_frames
+        return [v for v in self._reviser.take(self._horizon) if turns[v.turn_id].end_frame >= oldest]
+
+    def _apply(self, verdicts: list[Verdict]) -> list[Revision]:
+        """Change the speakers; verdicts of one kind become one revision."""
+        groups: dict[tuple[int | None, int | None, str], list[Verdict]] = {}
+        for verdict in verdicts:
+            old, new = self._table.by_id[verdict.turn_id].speaker, self._numbers[verdict.speaker]
+            if old != new:
+                groups.setdefault((old, new, verdict.reason), []).append(verdict)
+        revisions: list[Revision] = []
+        for (old, new, _), group in groups.items():
+            ids = tuple(verdict.turn_id for verdict in group)
+            revisions.append(Revision(ids, old, new, group[0].reason, self._horizon))
+            for turn_id in ids:
+                self._store(replace(self._table.by_id[turn_id], speaker=new))
+        return revisions
+
+    def _merge(self, revisions: Iterable[Revision]) -> list[Event]:
+        """Tell which speakers these revisions left without a turn."""
+        into = {r.old: r.new for r in revisions if r.old is not None and not self._table.holds(r.old)}
+        self._merged.update(into)
+        return [Speaker(old, self._horizon, "merged", into=new) for old, new in into.items()]
+
+    def _store(self, turn: Turn) -> None:
+        self._table.put(turn)
+        if turn.id in self._open:
+            self._open[turn.id] = turn
+
+    def _settle(self, before: dict[int, Turn], after: dict[int, Turn]) -> list[Event]:
+        """Commit up to the new commit frame and tell every turn that is not as it was."""
+        events: list[Event] = []
+        for turn_id in sorted({*before, *after}):
+            if turn_id not in after:
+                self._table.remove(turn_id)
+                del self._open[turn_id]
+                events.append(replace(before[turn_id], state="retracted"))
+                continue
+            turn = self._open[turn_id] = self._committed(after[turn_id])
+            self._table.put(turn)
+            if turn.state == "committed":
+                del self._open[turn_id]
+            if turn != before.get(turn_id):
+                events.append(turn)
+        return events
+
+    def _committed(self, turn: Turn) -> Turn:
+        """The turn with its part before the commit frame committed, and the new part of that noted for live RTTM."""
+        committed = max(turn.start_frame, min(turn.end_frame, self.committed_frame))
+        if committed > turn.committed_frame:
+            if turn.committed_frame == turn.start_frame:
+                self._recent.append(turn.id)
+            self._note_live(turn.id, Run(turn.committed_frame, committed, turn.speaker))
+        state: TurnState = "committed" if turn.end_frame < self.committed_frame else "provisional"
+        return replace(turn, committed_frame=committed, state=state)
+
+    def _note_live(self, turn_id: int, run: Run) -> None:
+        number = self._live_piece.get(turn_id)
+        last = None if number is None else self._live[number]
+        if number is not None and last and (last.speaker, last.end_frame) == (run.speaker, run.start_frame):
+            self._live[number] = replace(last, end_frame=run.end_frame)
+        else:
+            self._live_piece[turn_id] = len(self._live)
+            self._live.append(run)
+
+    def _commit_rest(self, end_frame: int) -> None:
+        """Commit what is left at the end of the stream; nothing reaches beyond `end_frame`."""
+        self.committed_frame = max(self.committed_frame, end_frame)
+        for turn in list(self._open.values()):
+            end = max(turn.committed_frame, min(turn.end_frame, end_frame))
+            self._table.put(self._committed(replace(turn, end_frame=end)))
+        self._open.clear()
+
+
+def _frames(seconds: float) -> int:
+    return math.ceil(round(seconds * SAMPLE_RATE_HZ) / FRAME_SAMPLES)
+
+
+def _runs_between(labels: Labels, start: int, end: int, talking: Iterable[int | None] = ()) -> list[Run]:
+    """Smoothed runs of all speakers in [start, end), by start; `talking` ones were talking up to `start`."""
+    active = labels.active[max(0, start - labels.first_frame) : max(0, end - labels.first_frame)]
+    offset = max(start, labels.first_frame)
+    runs = []
+    for n, speaker in enumerate(labels.speakers):
+        found = [(s + offset, e + offset) for s, e in runs_of(active[:, n])]
+        if speaker in talking:
+            found.insert(0, (start - DROP_FRAMES, start))
+        for s, e in smooth_runs(found, FILL_FRAMES, DROP_FRAMES):
+            if e > start:
+                runs.append(Run(max(s, start), e, speaker))
+    return sorted(runs, key=lambda run: (run.start_frame, run.end_frame))
+
+
+def _talk_frames(turns: Iterable[Turn]) -> tuple[tuple[int | None, int], ...]:
+    talk: dict[int | None, int] = {}
+    for turn in turns:
+        talk[turn.speaker] = talk.get(turn.speaker, 0) + turn.end_frame - turn.start_frame
+    return tuple(sorted(talk.items(), key=lambda item: (item[0] is None, item[0] or 0)))

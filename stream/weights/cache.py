@@ -1,0 +1,142 @@
+"""The user's cache folder: atomic writes with a record of each file's hash, and a lock between processes.
+
+A file counts as present only if its bytes have the hash its record gives, so whatever an interruption, a full disk or
+a bad disk leaves behind is never believed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..errors import WeightsError
+
+
+def cache_dir() -> Path:
+    """Folder of the cache: $TURNSTREAM_CACHE, else turnstream/ in the user's cache folder. It may not exist yet."""
+    named = os.environ.get("TURNSTREAM_CACHE")
+    if named:
+        return Path(named).expanduser().absolute()
+    xdg = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(xdg):  # the XDG specification: a relative path is to be ignored
+        return Path(xdg) / "turnstream"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise WeightsError("no home folder is known: set TURNSTREAM_CACHE to a folder you can write to") from error
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "turnstream"
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 of `data` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def load(path: Path, source_sha256: str) -> bytes | None:
+    """Bytes of the cached file made from the source with that hash; None when absent, outdated or damaged."""
+    try:
+        record = json.loads(_record_path(path).read_bytes())
+        data = path.read_bytes()
+    except (OSError, ValueError):
+        return None
+    return data if record == _record(source_sha256, data) else None
+
+
+def store(path: Path, data: bytes, source_sha256: str, folder: Path) -> None:
+    """Write the cached file and its record, each at once or not at all, by way of the staging `folder`.
+
+    Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, data, folder)
+    _write(_record_path(path), json.dumps(_record(source_sha256, data), indent=1).encode(), folder)
+
+
+def discard(path: Path) -> bool:
+    """Delete the cached file and its record; True if the file was there. Raises OSError."""
+    _record_path(path).unlink(missing_ok=True)
+    present = path.exists()
+    path.unlink(missing_ok=True)
+    return present
+
+
+@contextlib.contextmanager
+def exclusive(on_wait: Callable[[], None]) -> Iterator[Path]:
+    """Hold the cache alone among all processes, with an empty staging folder in it that is deleted afterwards.
+
+    `on_wait` is called once if another process holds it; the system frees it when its holder dies.
+    Raises WeightsError when the cache cannot be written.
+    """
+    with explained():
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        file = (cache_dir() / ".lock").open("ab")
+    with file:
+        with explained():
+            _lock(file.fileno(), on_wait)
+            for left in cache_dir().glob(".staging-*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=cache_dir()))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn an OSError of the cache into one sentence that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WeightsError(disk_full_message()) from error
+        raise WeightsError(
+            f"cannot write to the cache folder {cache_dir()} ({error.strerror or error}): "
+            "set TURNSTREAM_CACHE to a folder you can write to"
+        ) from error
+
+
+def disk_full_message() -> str:
+    """What to tell a user whose disk is full."""
+    return (
+        f"the disk of the cache folder {cache_dir()} is full: make room (200 MB are needed for a moment), "
+        "or set TURNSTREAM_CACHE to a folder on another disk"
+    )
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _record(source_sha256: str, data: bytes) -> dict[str, str]:
+    return {"source_sha256": source_sha256, "sha256": sha256(data)}
+
+
+def _write(path: Path, data: bytes, folder: Path) -> None:
+    temporary = folder / path.name
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _lock(descriptor: int, on_wait: Callable[[], None]) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        on_wait()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        # Some network folders have no locks; writes are atomic there too, at worst both processes download.
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
