@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 OPENBLAS_PACKAGE = "cmeel-openblas"
+AVX512_CORES = ("SKYLAKEX", "COOPERLAKE", "SAPPHIRERAPIDS")
 SLOW_GFLOPS = 30.0  # reference BLAS gives 2-5 on one core of any machine, OpenBLAS 30 or more
 
 
@@ -90,14 +91,31 @@ def _lend_gfortran() -> None:
 
 
 def _open_globally(path: str) -> ctypes.CDLL:
-    """The library with its symbols visible to all; lends it a Fortran run time where the system has none."""
+    """The library with its symbols visible to all; lends it a Fortran run time where the system has none.
+
+    Errors: OSError where it cannot be opened or was built for another processor, whose instructions would kill us.
+    """
     try:
-        return ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+        library = ctypes.CDLL(path)
     except OSError as error:
         if "gfortran" not in str(error):
             raise
-    _lend_gfortran()
+        _lend_gfortran()
+        library = ctypes.CDLL(path)
+    if _core_name(library) in AVX512_CORES and not _has_avx512():
+        raise OSError(f"{path} needs AVX-512, which this processor lacks: pip install {OPENBLAS_PACKAGE}==0.3.29")
     return ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+
+
+def _core_name(library: ctypes.CDLL) -> str:
+    """The processor family whose kernels the library uses, such as `ZEN`."""
+    library.openblas_get_corename.restype = ctypes.c_char_p
+    return str(library.openblas_get_corename().decode()).upper()
+
+
+def _has_avx512() -> bool:
+    with open("/proc/cpuinfo") as file:
+        return any("avx512f" in line.split() for line in file if line.startswith("flags"))
 
 
 def _load_openblas() -> tuple[ctypes.CDLL | None, str | None, tuple[str, ...]]:

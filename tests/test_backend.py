@@ -98,6 +98,19 @@ def test_without_openblas_it_still_runs_and_says_how_to_mend_it() -> None:
 
 
 @linux
+def test_openblas_for_another_processor_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calling it would end the process with an illegal instruction."""
+    path = describe().blas
+    assert path is not None
+    monkeypatch.setattr(backend, "_core_name", lambda library: "SKYLAKEX")
+    monkeypatch.setattr(backend, "_has_avx512", lambda: False)
+    with pytest.raises(OSError, match=r"needs AVX-512, which this processor lacks: pip install cmeel-openblas"):
+        backend._open_globally(path)
+    monkeypatch.setattr(backend, "_has_avx512", lambda: True)
+    assert backend._open_globally(path).openblas_get_num_threads() >= 1
+
+
+@linux
 def test_idle_blas_threads_sleep() -> None:
     """They would spin on the core that the next kernel needs."""
     code = "import os; os.environ.pop('OPENBLAS_THREAD_TIMEOUT', None); import turnstream.kernels.backend\n"

@@ -59,8 +59,10 @@ def refuse_upgrade(request: Request, config: ServerConfig) -> Response | None:
 
 def load_page(folder: Path | None) -> Page:
     """The files of the web page by their path in the address; read once, so that no path leads anywhere else."""
+    if folder is None:
+        return {}
     found = {}
-    for file in sorted(folder.rglob("*")) if folder and folder.is_dir() else []:
+    for file in sorted(folder.rglob("*")):
         if file.is_file() and file.suffix in CONTENT_TYPES:
             found["/" + file.relative_to(folder).as_posix()] = response(
                 200, file.read_bytes(), CONTENT_TYPES[file.suffix]
