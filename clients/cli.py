@@ -14,8 +14,8 @@ from typing import NoReturn
 
 from turnstream.errors import TurnstreamError
 from turnstream.events import speaker_number
+from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S
 from turnstream.people.naming import check_name
-from turnstream.timeline.timeline import MAX_LATENCY_S, MIN_LATENCY_S
 
 from .outputs import complain, swallow, warn
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .limits import Reason
+
 Bools = NDArray[np.bool_]
-Reason = Literal["reassigned", "merged", "split", "named"]
 
 
 @dataclass(frozen=True, slots=True)

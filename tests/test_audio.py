@@ -12,8 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from turnstream.audio.input import MAX_CHANNELS, AudioCounts, AudioInput, resampled_length
+from turnstream.audio.input import AudioCounts, AudioInput, resampled_length
 from turnstream.errors import AudioError
+from turnstream.limits import MAX_CHANNELS
 
 RATES = [8000, 11025, 16000, 16001, 22050, 44100, 48000, 192000]
 ENCODINGS = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_s32le": 4, "pcm_f32le": 4}

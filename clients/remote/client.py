@@ -22,7 +22,7 @@ from typing import NoReturn
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from turnstream.audio.input import SAMPLE_BYTES
+from turnstream.limits import SAMPLE_BYTES
 from turnstream.protocol.messages import (
     Error,
     Final,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from turnstream.events import Activity, Event, Final, Revision, Speaker, SpeakerState, Turn, TurnState, turns_rttm
-from turnstream.labels import Reason
+from turnstream.limits import Reason
 from turnstream.protocol import messages as protocol
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 

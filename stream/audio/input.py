@@ -17,12 +17,9 @@ import numpy.typing as npt
 import soxr  # type: ignore[import-untyped]
 
 from ..errors import AudioError
+from ..limits import MAX_CHANNELS, MAX_GAP_S, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_BYTES
 from ..windows import SAMPLE_RATE_HZ
 
-MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
-MAX_CHANNELS = 128
-MAX_GAP_S = 600
-SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_s32le": 4, "pcm_f32le": 4}
 FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
 
 Floats = npt.NDArray[np.float32]

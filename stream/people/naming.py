@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ..errors import TurnstreamError
 from ..events import Speaker, speaker_number
+from ..limits import NAME_LETTERS
 from ..stitching.clustering import best_pairs, product
 from ..stitching.config import frames
 from ..stitching.profile import Profile
 
-NAME_LETTERS = 64  # the longest name
 Doubles = NDArray[np.float64]
 
 

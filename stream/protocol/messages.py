@@ -13,10 +13,16 @@ from enum import IntEnum
 from typing import Any, get_args
 from urllib.parse import parse_qsl
 
-from ..audio.input import MAX_CHANNELS, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_BYTES
-from ..labels import Reason
-from ..people.naming import NAME_LETTERS
-from ..timeline.timeline import MAX_LATENCY_S, MIN_LATENCY_S
+from ..limits import (
+    MAX_CHANNELS,
+    MAX_LATENCY_S,
+    MAX_RATE_HZ,
+    MIN_LATENCY_S,
+    MIN_RATE_HZ,
+    NAME_LETTERS,
+    SAMPLE_BYTES,
+    Reason,
+)
 from .wire import (
     MAX_WHOLE,
     ProtocolError,

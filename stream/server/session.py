@@ -15,9 +15,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-from ..audio.input import MAX_GAP_S, SAMPLE_BYTES
 from ..diarizer import Session
 from ..errors import TurnstreamError
+from ..limits import MAX_GAP_S, SAMPLE_BYTES
 from ..models.batcher import Lane
 from ..people.naming import check_name
 from ..protocol.messages import VERSION, Config, Final, Limits, Model, Name, ServerMessage, Started, Status

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from ..audio.input import SAMPLE_BYTES
 from ..diarizer import Session
 from ..events import speaker_number
+from ..limits import SAMPLE_BYTES
 from ..protocol.messages import Config, Name, ServerMessage
 from .messages import Teller, statistics
 

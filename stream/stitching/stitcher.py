@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..labels import Bools, Change, Labels, Reason, joined
+from ..labels import Bools, Change, Labels, joined
+from ..limits import Reason
 from ..windows import WINDOW_FRAMES
 from .aggregation import Aggregator, edge_trust
 from .assignment import Window, clean_seconds, decide, mean_vector, owners

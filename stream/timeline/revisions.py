@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..events import Turn
-from ..labels import Change, Labels, Reason
+from ..labels import Change, Labels
+from ..limits import Reason
 from .matching import overlap_frames
 
 NEW_SHARE = 0.6  # of a turn's committed frames must be the new speaker's

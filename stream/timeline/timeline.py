@@ -14,12 +14,12 @@ from dataclasses import replace
 from ..errors import TurnstreamError
 from ..events import Event, Final, Revision, Speaker, Turn, TurnState, turns_rttm
 from ..labels import Labels, runs_of, smooth_runs
+from ..limits import MAX_LATENCY_S, MIN_LATENCY_S
 from ..windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from .matching import Run, final_ids, map_speakers, match_turns
 from .revisions import Candidate, Reviser, Verdict
 from .turn_table import TurnTable, heirs
 
-MIN_LATENCY_S, MAX_LATENCY_S = 0.5, 5.0
 FILL_FRAMES = 12  # gaps under 0.2 s are closed: shorter than a pause between two words
 DROP_FRAMES = 6  # turns under 0.1 s are left out: shorter than a syllable
 

@@ -1,0 +1,168 @@
+"""Who may import whom: read from every file's syntax tree, so that a lazy import counts like any other."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+LAYERS = {"kernels": {"kernels"}, "stream": {"stream", "kernels"}, "clients": {"stream", "kernels", "clients"}}
+PUBLIC_NAMES = "stream/__init__.py"  # names what it loads lazily in a table of strings
+
+# The parts of stream/ and what each may import beside itself.
+BASE = {"errors", "windows", "limits", "labels", "rttm", "events"}
+PARTS: dict[str, set[str]] = {
+    "errors": set(),
+    "windows": set(),
+    "limits": set(),
+    "labels": {"limits"},
+    "rttm": {"errors"},
+    "events": {"limits", "rttm", "windows"},
+    "weights": {"errors"},
+    "protocol": {"errors", "limits"},
+    "audio": {"errors", "limits", "windows"},
+    "models": BASE | {"audio"},
+    "stitching": BASE - {"events"},
+    "timeline": BASE | {"stitching"},
+    "people": BASE | {"stitching"},
+    "diarizer": BASE | {"audio", "models", "people", "stitching", "timeline", "weights"},
+    "offline": BASE | {"audio", "diarizer", "models", "stitching", "timeline"},
+    "server": BASE | {"audio", "diarizer", "models", "people", "protocol"},
+}
+CLIENTS_NAMED = re.compile(r"turnstream\.clients|\bclients[/\\]|^clients(\.|$)")
+HEAVY = ("mlx", "numba", "numpy", "scipy", "soundfile", "soxr")
+
+
+@dataclass(frozen=True)
+class Import:
+    """`target` is absolute: turnstream.audio.input and, where a name may be a module, that name behind it."""
+
+    target: str
+    relative: bool
+    line: int
+
+    @property
+    def layer(self) -> str:
+        return self.part if self.part in ("kernels", "clients") else "stream"
+
+    @property
+    def part(self) -> str:
+        return self.target.partition(".")[2].partition(".")[0]
+
+
+def package_of(path: Path) -> list[str]:
+    """The package that a relative import in this file (relative to the root) starts from."""
+    layer, *folders = path.parent.parts
+    return ["turnstream", *([] if layer == "stream" else [layer]), *folders]
+
+
+def imports(path: Path, tree: ast.Module) -> Iterator[Import]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, False, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = package_of(path)
+            start = package[: len(package) + 1 - node.level] if node.level else []
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (Import(f"{base}.{alias.name}", node.level > 0, node.lineno) for alias in node.names)
+
+
+def own_imports(path: Path, tree: ast.Module) -> Iterator[Import]:
+    return (found for found in imports(path, tree) if found.target.split(".")[0] == "turnstream")
+
+
+def wrong_imports(path: Path, tree: ast.Module) -> Iterator[str]:
+    layer = path.parts[0]
+    for found in own_imports(path, tree):
+        if found.layer not in LAYERS[layer]:
+            yield f"{path}:{found.line} {layer} imports {found.layer}"
+        elif found.relative != (found.layer == layer):
+            yield f"{path}:{found.line} relative inside a folder, absolute across: {found.target}"
+
+
+def wrong_order(path: Path, tree: ast.Module) -> Iterator[str]:
+    part = Path(path.parts[1]).stem
+    if path.parts[0] != "stream" or str(path) == PUBLIC_NAMES:
+        return
+    for found in own_imports(path, tree):
+        if found.layer == "stream" and found.part not in {part, *PARTS.get(part, ())}:
+            yield f"{path}:{found.line} {part} imports {found.part}"
+
+
+def hidden_imports(path: Path, tree: ast.Module) -> Iterator[str]:
+    """Modules by name, and paths: the ways around an import statement."""
+    if path.parts[0] == "clients" or str(path) == PUBLIC_NAMES:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and CLIENTS_NAMED.search(node.value):
+            yield f"{path}:{node.lineno} names the clients: {node.value!r}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            yield f"{path}:{node.lineno} imports a module by name"
+
+
+def findings(root: Path) -> list[str]:
+    found: list[str] = []
+    for file in sorted(file for layer in LAYERS for file in (root / layer).rglob("*.py")):
+        path, tree = file.relative_to(root), ast.parse(file.read_text())
+        for rule in (wrong_imports, wrong_order, hidden_imports):
+            found += rule(path, tree)
+    return found
+
+
+def test_every_import_keeps_to_its_layer() -> None:
+    assert findings(ROOT) == []
+
+
+def test_every_part_of_stream_is_ordered() -> None:
+    parts = {file.stem for file in (ROOT / "stream").glob("*.py")} - {"__init__"}
+    parts |= {file.parent.name for file in (ROOT / "stream").glob("*/__init__.py")}
+    assert parts == set(PARTS)
+
+
+def test_the_order_has_no_circle() -> None:
+    left = dict(PARTS)
+    while free := [part for part, needs in left.items() if not needs & set(left)]:
+        for part in free:
+            del left[part]
+    assert left == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "says"),
+    [
+        ("kernels/lstm.py", "from turnstream.windows import LAYERS", "kernels imports stream"),
+        ("kernels/cpu/jit.py", "def f():\n    from ...audio import ring", "kernels imports stream"),
+        ("stream/audio/input.py", "import turnstream.clients.cli", "stream imports clients"),
+        ("stream/audio/input.py", "from turnstream import clients", "stream imports clients"),
+        ("stream/audio/input.py", "from ..clients.cli import main", "stream imports clients"),
+        ("stream/audio/ring.py", "from turnstream.errors import AudioError", "relative inside a folder"),
+        ("stream/models/embedding.py", "from ..kernels.backend import mx", "relative inside a folder"),
+        ("clients/remote/client.py", "from ...errors import TurnstreamError", "relative inside a folder"),
+        ("clients/cli.py", "from turnstream.clients.outputs import warn", "relative inside a folder"),
+        ("stream/audio/ring.py", "from ..models.batcher import Lane", "audio imports models"),
+        ("stream/stitching/stitcher.py", "from ..timeline import timeline", "stitching imports timeline"),
+        ("stream/protocol/wire.py", "from .. import server", "protocol imports server"),
+        ("stream/diarizer.py", "from .server.config import ServerConfig", "diarizer imports server"),
+        ("stream/server/http.py", "ROOT = 'clients/web'", "names the clients"),
+        ("stream/server/http.py", "load = importlib.import_module(name)", "imports a module by name"),
+    ],
+)
+def test_a_wrong_import_is_found(tmp_path: Path, path: str, code: str, says: str) -> None:
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_text(code + "\n")
+    (found,) = findings(tmp_path)
+    assert says in found
+
+
+@pytest.mark.parametrize("module", ["clients.remote.client", "protocol.messages"])
+def test_speaking_the_protocol_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, turnstream.{module}\nprint([name for name in {HEAVY} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == "[]\n"
