@@ -99,6 +99,7 @@ def pulse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulseServer]:
         yield virtual
 
 
+@pytest.mark.audio
 def test_the_microphone_until_ctrl_c(server: Served, pulse: PulseServer, talk: Path, folder: Path) -> None:
     env = ENVIRONMENT | pulse.env | {"TURNSTREAM_CACHE": str(models_where())}
     record = folder / "heard.wav"
