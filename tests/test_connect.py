@@ -26,6 +26,8 @@ from turnstream.rttm import parse_rttm
 from turnstream.server.messages import Teller
 from turnstream.weights.store import demo_recording, models_where
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 120
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TURNSTREAM_TOKEN"}
 
