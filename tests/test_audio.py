@@ -45,6 +45,7 @@ def encode(values: np.ndarray, encoding: str) -> bytes:
 # One cutting for all: byte-identical output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", RATES)
 @given(cuts=st.lists(st.integers(0, 6000), max_size=40))
 def test_any_cutting_of_an_array_gives_the_same_bytes(rate_hz, cuts):

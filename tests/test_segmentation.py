@@ -112,6 +112,7 @@ def test_parity_on_array_operations_alone(monkeypatch: pytest.MonkeyPatch, demo:
     check_parity([np.array(same)[0]], [golden["demo/4"]])
 
 
+@pytest.mark.slow
 def test_frames_are_those_of_the_geometry(network: PyanNet, demo: Arrays) -> None:
     for samples in demo.values():
         assert run(network, samples[None]).shape == (1, frame_count(len(samples)), 7)
