@@ -9,13 +9,17 @@ LIST := build/files
 KERNEL_TESTS := $(wildcard tests/test_backend.py tests/test_lstm.py tests/test_sincnet.py tests/test_convpool.py \
 	tests/test_camplusplus_kernels.py tests/test_metal_kernels.py)
 
-.PHONY: demo test bench bench-quick lint metal-check clean FORCE
+.PHONY: demo test test-quick bench bench-quick lint metal-check clean FORCE
 
 demo: $(STAMP)
 	@$(BIN)/turnstream demo
 
 test: lint
 	$(BIN)/python -m pytest
+
+# The tests that need neither network, browser nor microphone and do not take long: for every change.
+test-quick: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not network and not browser and not audio"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -27,6 +27,8 @@ from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording, segmentation_weights
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 FIRST_SPEECH_S = 6.69  # in the demo recording, by its reference
 

@@ -45,6 +45,7 @@ def encode(values: np.ndarray, encoding: str) -> bytes:
 # One cutting for all: byte-identical output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", RATES)
 @given(cuts=st.lists(st.integers(0, 6000), max_size=40))
 def test_any_cutting_of_an_array_gives_the_same_bytes(rate_hz, cuts):
@@ -145,6 +146,7 @@ def test_the_output_is_as_long_as_the_input(rate_hz, samples):
     assert abs(len(out) - samples * 16000 / rate_hz) <= 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [11025, 16001, 44100])
 def test_ten_minutes_on_a_click_is_still_in_its_place(rate_hz):
     samples = 600 * rate_hz

@@ -64,6 +64,7 @@ def test_measured_speed_is_positive() -> None:
     assert measure_gflops(256, seconds=0.05) > 0
 
 
+@pytest.mark.slow
 @linux
 def test_mlx_imported_first_is_said_once() -> None:
     result = run(

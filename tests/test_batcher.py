@@ -30,6 +30,8 @@ from turnstream.models.segmentation import on_cpu_kernels
 from turnstream.weights.store import demo_recording
 from turnstream.windows import HOP_SAMPLES, WINDOW_SAMPLES
 
+pytestmark = pytest.mark.slow
+
 WAITING = st.lists(
     st.builds(
         Request,

@@ -85,6 +85,7 @@ def processes(script: Path, count: int) -> list[multiprocessing.process.BaseProc
     return started
 
 
+@pytest.mark.slow
 def test_killed_process_does_not_disturb_the_next(toys: Toys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_SLEEP_S", "30")
     (process,) = processes(toys.script, 1)
@@ -99,6 +100,7 @@ def test_killed_process_does_not_disturb_the_next(toys: Toys, monkeypatch: pytes
     assert toys.leftovers() == []
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_download_once(
     toys: Toys, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

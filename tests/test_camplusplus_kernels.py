@@ -63,6 +63,7 @@ def dense(layers: int, dilation: int, rectified: bool) -> DenseBlock:
     return DenseBlock(each, dilation, norm, affine(channels, 96, out=96), rectified)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 8, 9, 20, 41, 199, 298])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_conv_head_equals_ops(steps: int, batch: int, head: ConvHead) -> None:
@@ -110,6 +111,7 @@ def _sum_of_the_phase_before(marks: Any, counters: Any) -> None:
         team.wait(counters, phase, chunks)
 
 
+@pytest.mark.slow
 def test_every_chunk_is_done_once_and_after_the_phase_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(team, "team_threads", lambda: 4)
     for _ in range(30):

@@ -20,6 +20,8 @@ from turnstream.models.segmentation import PyanNet
 from turnstream.weights.store import demo_recording, segmentation_weights
 from turnstream.windows import FRAME_SAMPLES, frame_count
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Fixed:

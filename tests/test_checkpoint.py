@@ -192,6 +192,7 @@ with zipfile.ZipFile(GOLDEN / "checkpoint_plain.pt") as _archive:
     GOOD_PICKLE = _archive.read("checkpoint_plain/data.pkl")
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, len(GOOD_PICKLE) - 1), st.binary(max_size=6), st.integers(0, 6))
 @example(0, b"", len(GOOD_PICKLE))

@@ -24,6 +24,8 @@ from turnstream.rttm import RttmSegment, parse_rttm
 from turnstream.stitching.config import StitcherConfig
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.slow
+
 COMMAND = Path(sys.executable).with_name("turnstream")
 LIMIT_S = 240
 # Standard output is buffered, as it is for users: where it is not, a broken pipe shows in other places.

@@ -20,6 +20,8 @@ from scipy.signal import correlate, resample_poly
 from tests.pulse import PulseServer, pulse_server
 from turnstream.weights.store import demo_recording, models_where
 
+pytestmark = pytest.mark.audio
+
 COMMAND = Path(sys.executable).with_name("turnstream")
 RATE_HZ = 16_000
 LATENCY = ("--latency", "1")

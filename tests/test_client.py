@@ -26,6 +26,8 @@ from turnstream.protocol.messages import Final, Speaker, Start, Started, Status,
 from turnstream.protocol.messages import Turn as WireTurn
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def diarizer() -> Iterator[Diarizer]:

@@ -26,6 +26,8 @@ from turnstream.rttm import parse_rttm
 from turnstream.server.messages import Teller
 from turnstream.weights.store import demo_recording, models_where
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 120
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TURNSTREAM_TOKEN"}
 
@@ -99,6 +101,7 @@ def pulse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PulseServer]:
         yield virtual
 
 
+@pytest.mark.audio
 def test_the_microphone_until_ctrl_c(server: Served, pulse: PulseServer, talk: Path, folder: Path) -> None:
     env = ENVIRONMENT | pulse.env | {"TURNSTREAM_CACHE": str(models_where())}
     record = folder / "heard.wav"

@@ -64,6 +64,7 @@ def test_sinc_pool(where: str, batch: int, samples: int, dtype: Any) -> None:
     check.check_sinc_pool(body(sincnet_gpu, where, seed=1), batch, samples, dtype)
 
 
+@pytest.mark.slow
 @both
 def test_whole_windows(where: str) -> None:
     check.check_bilstm(body(lstm_gpu, where), 1, 589, 128)
@@ -115,6 +116,7 @@ def wrapped(module: ModuleType, dtype: str, types: dict[str, str], template: dic
     return "\n".join([signature, "{", f"using T = {CUDA_TYPES[dtype]};", *constants, module.CUDA_SOURCE, "}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", CUDA_TYPES)
 @pytest.mark.parametrize(("name", "threads"), [("bilstm", 512), ("sinc_pool", 160)])
 def test_a_compiled_block_fits_its_registers(compiled: dict[str, int], name: str, threads: int, dtype: str) -> None:

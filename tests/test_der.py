@@ -35,6 +35,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
     return [measure(job, models) for job in jobs]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_every_row_is_measured_and_printed(measured: list[Measured], capsys: pytest.CaptureFixture[str]) -> None:
     report = Report(StitcherConfig())
     for one in measured:

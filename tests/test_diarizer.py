@@ -24,6 +24,8 @@ from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
 from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -18,6 +18,7 @@ from turnstream.kernels.backend import Backend
 FAST = Backend("cpu", "/lib/libopenblas.so", "0.32.4", 4, ())
 
 
+@pytest.mark.slow
 def test_every_check_has_a_line_and_a_hop_is_timed():
     findings = {finding.name: finding for finding in doctor.examine()}
     assert [*findings] == [
@@ -96,6 +97,7 @@ def test_slow_hops_are_warned_of(monkeypatch: pytest.MonkeyPatch, p95_ms: float,
     assert (doctor._hop().warning is not None) == warned
 
 
+@pytest.mark.slow
 def test_command_without_weights_says_how_to_get_them(tmp_path: Path):
     """Nothing is fetched, and no hop is timed without weights."""
     env = {**os.environ, "TURNSTREAM_CACHE": str(tmp_path / "none")}

@@ -21,6 +21,8 @@ from served import Served
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 120
 
 

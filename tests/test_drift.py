@@ -22,6 +22,8 @@ from turnstream.events import Final, Turn
 from turnstream.rttm import RttmSegment
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_FRAMES
 
+pytestmark = pytest.mark.slow
+
 
 def turns(*said: tuple[float, float, str]) -> Turns:
     return [RttmSegment(*one) for one in said]

@@ -60,6 +60,7 @@ def distances(network: CamPlusPlus, cases: Arrays, golden: Arrays) -> list[float
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["kernels", "reference ops"])
 def test_parity_on_the_stored_speech(
     path: str, network: CamPlusPlus, speech: Arrays, golden: Arrays, monkeypatch: Patch
@@ -76,6 +77,7 @@ def test_parity_on_the_demo_recording(network: CamPlusPlus, golden: Arrays) -> N
     assert max(distances(network, cases, golden)) < MAX_DISTANCE
 
 
+@pytest.mark.slow
 def test_parity_on_meetings_and_read_speech(network: CamPlusPlus, golden: Arrays, speech_data: Path) -> None:
     cases = data_cases(speech_data)
     assert len(cases) == 12
@@ -141,6 +143,7 @@ MISTAKES: dict[str, Callable[[Patch], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_parity_sees(mistake: str, weights: Arrays, speech: Arrays, golden: Arrays, monkeypatch: Patch) -> None:
     use_reference_ops(monkeypatch)

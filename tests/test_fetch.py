@@ -31,6 +31,7 @@ def pip_itself(monkeypatch: pytest.MonkeyPatch, toys: Toys) -> None:
     monkeypatch.setattr(fetch, "pip_command", PIP)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pip_itself")
 def test_pip_fetches_quietly_from_a_folder(
     toys: Toys, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -93,6 +94,7 @@ def test_failures_of_pip_become_one_sentence(
     assert toys.leftovers() == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pip_itself")
 def test_no_network_says_what_to_do(toys: Toys) -> None:
     with pytest.raises(WeightsError, match="no connection") as caught:

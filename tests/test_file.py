@@ -178,6 +178,7 @@ class FakeClock:
         self.now_s += seconds
 
 
+@pytest.mark.slow
 @given(
     blocks=st.lists(st.integers(1, 2000), min_size=1, max_size=50),
     work=st.lists(st.floats(0, 0.2), min_size=50, max_size=50),

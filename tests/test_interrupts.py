@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 SAYS = "import signal; print(signal.getsignal(signal.SIGINT) == signal.default_int_handler)"
 
 
@@ -13,6 +15,7 @@ def test_children_can_be_interrupted() -> None:
     assert ran.stdout == "True\n"
 
 
+@pytest.mark.slow
 def test_also_where_the_suite_runs_in_the_background() -> None:
     command = f"trap '' INT; exec {sys.executable} -m pytest -q -p no:cacheprovider {__file__} -k children"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)

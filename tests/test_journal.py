@@ -94,6 +94,7 @@ class Client:
             self.revisions += (message,)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(steps=STEPS, missed=st.integers(0, 5))
 def test_the_client_ends_up_with_what_happened(steps: list[ServerMessage | str], missed: int) -> None:

@@ -45,6 +45,7 @@ def gaps(blocks: list[Block]) -> dict[int, int]:
     return found
 
 
+@pytest.mark.slow
 @given(
     stalls=st.dictionaries(st.integers(1, 280), st.floats(0.0, 0.9), max_size=2),
     jitter_ms=st.lists(st.floats(0, 25), min_size=300, max_size=300),
@@ -57,6 +58,7 @@ def test_a_busy_machine_loses_nothing(stalls, jitter_ms, adc):
     assert gaps(stream(300, adc=adc, late=late)) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adc", [True, False])
 def test_a_machine_that_stood_still_for_a_minute_and_catches_up_loses_nothing(adc):
     assert gaps(stream(4000, adc=adc, late=[60.0 if number == 500 else 0.0 for number in range(4000)])) == {}
@@ -68,6 +70,7 @@ def test_a_second_stall_before_the_first_is_made_up_for_loses_nothing(adc):
     assert gaps(stream(300, adc=adc, late=[stalls.get(number, 0.0) for number in range(300)])) == {}
 
 
+@pytest.mark.slow
 @given(
     at=st.integers(30, 200),
     lost_s=st.floats(0.1, 20),
@@ -114,6 +117,7 @@ def test_arrivals_that_become_later_alone_are_no_loss():
     assert list(gaps(stream(300, late=late, adc=False))) == [100]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drift", [-150e-6, 150e-6])
 def test_a_sound_card_that_runs_a_little_slow_or_fast_loses_nothing_in_20_minutes(drift):
     assert gaps(stream(60_000, drift=drift)) == {}

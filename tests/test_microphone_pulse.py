@@ -17,6 +17,8 @@ from scipy.signal import correlate
 
 from tests.pulse import pulse_server
 
+pytestmark = pytest.mark.audio
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

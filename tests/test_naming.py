@@ -56,6 +56,7 @@ class Listener:
                 assert before is not None, "a name taken back that was not there"
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6))
 def test_no_two_speakers_have_one_name_and_changes_are_rare(seed: int):

@@ -25,6 +25,8 @@ from turnstream.protocol.messages import Final, Start, encode
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.browser
+
 ASKED = Start(activity=True)  # as the page asks
 ARTEFACTS = Path(__file__).parent / "artefacts"
 PHONE = {"viewport": {"width": 390, "height": 844}}

@@ -16,6 +16,8 @@ from turnstream.people.store import PeopleStore
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND = (6.8, 10.0), (14.5, 17.9)  # stretches in which one of the two talks
 
 

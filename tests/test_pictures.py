@@ -45,6 +45,7 @@ def fill(folder: Path) -> None:
     Result("timeline", "c", {}, series=CONVERSATION).write(folder)
 
 
+@pytest.mark.slow
 def test_every_picture_is_drawn_and_the_same_again(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     fill(tmp_path)

@@ -134,6 +134,7 @@ def test_every_usual_way_to_stop(kind: str) -> None:
     assert decode_client(json.dumps({"type": kind, "last_seq_no": 7})) == Stop()
 
 
+@pytest.mark.slow
 @given(kind=st.text(max_size=30).filter(lambda k: k not in CLIENT_TYPES), rest=st.dictionaries(st.text(), JSON))
 def test_unknown_types_are_no_error(kind: str, rest: dict[str, Any]) -> None:
     try:
@@ -162,6 +163,7 @@ def test_the_decoder_gives_a_message_or_one_sentence(data: str | bytes) -> None:
     check_decoders(data)
 
 
+@pytest.mark.slow
 @given(message=CLIENT | SERVER, data=st.data())
 def test_a_message_that_was_cut_or_changed_is_refused_or_another_message(message: Any, data: st.DataObject) -> None:
     text = encode(message)

@@ -31,6 +31,7 @@ def read_everywhere(ring: RingBuffer, start: int, end: int) -> None:
                 ring.read(first, last)
 
 
+@pytest.mark.slow
 @given(
     capacity=st.integers(1, 33),
     actions=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 50)), min_size=1, max_size=12),

@@ -62,11 +62,13 @@ def check_cases(network: PyanNet, cases: Arrays, golden: Arrays) -> None:
     check_parity([run(network, samples[None])[0] for samples in cases.values()], [golden[name] for name in cases])
 
 
+@pytest.mark.slow
 def test_demo_recording_and_shorter_windows(network: PyanNet, demo: Arrays, golden: Arrays) -> None:
     assert len(demo) == 19
     check_cases(network, demo, golden)
 
 
+@pytest.mark.slow
 def test_ami_excerpts(network: PyanNet, speech_data: Path, golden: Arrays) -> None:
     cases = ami_cases(speech_data / "ami")
     assert len(cases) == sum(name.startswith("ami_") for name in golden)
@@ -97,6 +99,7 @@ def test_a_batch_is_its_windows(network: PyanNet, demo: Arrays, golden: Arrays, 
     check_parity(list(got), [golden[name] for name in names])
 
 
+@pytest.mark.slow
 def test_parity_on_array_operations_alone(monkeypatch: pytest.MonkeyPatch, demo: Arrays, golden: Arrays) -> None:
     """What runs where there is neither Numba nor a GPU kernel."""
     for module in (lstm, sincnet, convpool):
@@ -109,6 +112,7 @@ def test_parity_on_array_operations_alone(monkeypatch: pytest.MonkeyPatch, demo:
     check_parity([np.array(same)[0]], [golden["demo/4"]])
 
 
+@pytest.mark.slow
 def test_frames_are_those_of_the_geometry(network: PyanNet, demo: Arrays) -> None:
     for samples in demo.values():
         assert run(network, samples[None]).shape == (1, frame_count(len(samples)), 7)

@@ -19,6 +19,8 @@ from websockets.asyncio.client import connect
 
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.slow
+
 
 def command(*options: str) -> list[str]:
     return [str(Path(sys.executable).with_name("turnstream")), "serve", "--port", "0", *options]

@@ -20,6 +20,8 @@ from turnstream.diarizer import Diarizer
 from turnstream.protocol.messages import Revision, Speaker, Start, Status, Turn, encode
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def diarizer() -> Iterator[Diarizer]:

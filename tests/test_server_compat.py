@@ -23,6 +23,8 @@ from turnstream.server.dialects import Diart, Pyannote
 from turnstream.server.messages import Teller
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.slow
+
 FLOATS = Start(encoding="pcm_f32le")
 
 

@@ -23,6 +23,8 @@ from turnstream.protocol.messages import Start, encode
 from turnstream.server import connection as server_connection
 from turnstream.server import server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def diarizer() -> Iterator[Diarizer]:

@@ -23,6 +23,8 @@ from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = settings(max_examples=8, deadline=None)
 
 

@@ -16,6 +16,8 @@ from benchmarks.simulate import Conversation, Library, Options, chosen_speakers,
 from turnstream.errors import AudioError, TurnstreamError
 from turnstream.rttm import parse_rttm
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 SPEECH_S = ((0.3, 1.3), (1.7, 2.1), (2.25, 3.0))  # a pause of 0.4 s that splits, one of 0.15 s that does not
 

@@ -92,19 +92,23 @@ def long_stream(speech_data: Path, seconds: int) -> np.ndarray:
     return np.asarray(samples[: seconds * 16_000])
 
 
+@pytest.mark.slow
 def test_streaming_equals_whole_windows_over_a_long_stream(network: PyanNet, speech_data: Path) -> None:
     compare_stream(network, long_stream(speech_data, 45), HOP_SAMPLES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hop_samples", [10, 30, 1000, 4010, 8110, 16_020, 160_000, 200_000])
 def test_any_hop_that_is_a_multiple_of_ten_samples(network: PyanNet, speech_data: Path, hop_samples: int) -> None:
     compare_stream(network, long_stream(speech_data, 60), hop_samples, at_most=12)
 
 
+@pytest.mark.slow
 def test_streaming_with_an_offset(network: PyanNet, speech_data: Path) -> None:
     compare_stream(network, long_stream(speech_data, 20) * 0.1 + 0.5, HOP_SAMPLES)
 
 
+@pytest.mark.slow
 def test_streaming_while_the_offset_changes(network: PyanNet, speech_data: Path) -> None:
     samples = long_stream(speech_data, 16) * 0.1
     compare_stream(network, samples + np.linspace(-0.03, 0.03, len(samples), dtype=np.float32), HOP_SAMPLES)

@@ -43,6 +43,7 @@ def neighbours(whose: np.ndarray, windows: int = 20) -> tuple[np.ndarray, np.nda
     return together.astype(np.float32), (windows * (near & ~same)).astype(np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(seeds, st.floats(-0.2, 0.85))
 def test_two_voices_that_windows_tell_apart_are_split(seed: int, cosine: float):
@@ -51,6 +52,7 @@ def test_two_voices_that_windows_tell_apart_are_split(seed: int, cosine: float):
     assert split.tolist() == whose.tolist()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(seeds, st.floats(0.0, 0.35))
 def test_one_voice_stays_whole(seed: int, spread: float):
@@ -122,6 +124,7 @@ def test_few_segments(count: int):
     assert Splitter(CONFIG).split(cosines, seconds, np.zeros(count, np.int64), ties, ties).tolist() == [0] * count
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(seeds)
 def test_halves_are_those_of_the_voices_and_their_cosine_is_freed_of_noise(seed: int):
@@ -131,6 +134,7 @@ def test_halves_are_those_of_the_voices_and_their_cosine_is_freed_of_noise(seed:
     assert alike(cosines, seconds, half, CONFIG.join_noise_s) == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.slow
 def test_halves_by_lot_are_held_together_as_expected_and_voices_are_not():
     one, whose = np.zeros(4000, np.int64), np.arange(4000) // 4 % 2
     lot = np.random.default_rng(0).random(4000) < 0.4

@@ -18,6 +18,7 @@ from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(label_streams(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_a_listener_knows_first_last_and_committed_labels_of_every_frame(

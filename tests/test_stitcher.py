@@ -91,6 +91,7 @@ def agreement(truth: np.ndarray, labels: Labels) -> float:
     return float(shared[rows, columns].sum() / max(here.sum(), held.sum(), 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 3))
 def test_speakers_are_found_however_the_windows_shuffle_them(seed: int, speakers: int):
@@ -101,6 +102,7 @@ def test_speakers_are_found_however_the_windows_shuffle_them(seed: int, speakers
     assert np.mean([agreement(truth, labels) for labels in live[40:]]) > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_windows_give_the_same_labels():
     truth = random_turns(3, 3)
 
@@ -168,6 +170,7 @@ def test_a_voice_is_new_by_its_cosine_freed_of_the_noise_of_both(new_s: float, k
     assert speakers.is_new(vector, new_s) == (cosine < limit)
 
 
+@pytest.mark.slow
 def test_a_speaker_who_returns_after_minutes_has_the_same_id():
     between = [(1 + n % 2, 12.0 + 4 * n, 15.5 + 4 * n) for n in range(32)]
     truth = turns((0, 1, 10), *between, (0, 145, 150), length_s=152)
@@ -222,6 +225,7 @@ def test_two_speakers_who_prove_one_are_told_as_changes():
     assert all(change.end_frame <= labels.first_frame for labels in live for change in labels.changes)
 
 
+@pytest.mark.slow
 def test_a_small_segment_store_still_knows_everybody():
     truth = random_turns(11, 3, length_s=240)
     config = replace(CONFIG, segments_most=40)
@@ -239,6 +243,7 @@ def test_a_small_segment_store_still_knows_everybody():
     assert (together.diagonal() > 10 * apart.diagonal()).all()
 
 
+@pytest.mark.slow
 def test_two_who_sound_alike_are_two_where_windows_tell_them_apart():
     truth = random_turns(2, 2, length_s=120)
     conversation = Conversation(truth, 2)
@@ -250,6 +255,7 @@ def test_two_who_sound_alike_are_two_where_windows_tell_them_apart():
     assert agreement(truth, stitcher.finish()) < 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("segments_most", [40, 300])
 def test_what_was_decided_live_has_no_part_in_the_end(segments_most: int):
     """With a store so small that it is condensed many times, too."""

@@ -93,6 +93,7 @@ def label_streams(draw: st.DrawFn) -> list[tuple[Labels, int]]:
     return stream
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(label_streams(), st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([0.0, 1.0]))
 def test_listener_always_holds_the_engines_state(stream: list[tuple[Labels, int]], latency_s: float, interval_s: float):
@@ -107,6 +108,7 @@ def test_listener_always_holds_the_engines_state(stream: list[tuple[Labels, int]
     assert tuple(listener.turns[i] for i in sorted(listener.turns)) == timeline.turns
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(label_streams(), st.sampled_from([0.0, 0.5, 3.0]))
 def test_revisions_reach_no_further_than_allowed(stream: list[tuple[Labels, int]], reach_s: float):
@@ -118,6 +120,7 @@ def test_revisions_reach_no_further_than_allowed(stream: list[tuple[Labels, int]
                 assert all(before[i].end_frame >= horizon - reach_s * 16000 / 270 - 1 for i in event.turns)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(label_streams(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_committed_parts_change_only_by_a_revision(stream: list[tuple[Labels, int]], latency_s: float):

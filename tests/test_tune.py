@@ -21,6 +21,8 @@ from turnstream.errors import TurnstreamError
 from turnstream.stitching.config import StitcherConfig
 from turnstream.stitching.config_file import limits
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = StitcherConfig()
 
 

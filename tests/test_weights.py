@@ -47,6 +47,7 @@ def digest(tensors: dict[str, np.ndarray]) -> str:
     return total.hexdigest()
 
 
+@pytest.mark.slow
 def test_published_weights_are_bit_equal_to_what_torch_reads(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TURNSTREAM_CACHE", str(published))
     golden = json.loads((GOLDEN / "checkpoint.json").read_text())
