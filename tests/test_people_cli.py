@@ -109,7 +109,7 @@ def test_list_rename_export_delete_import(
     exported.write_text(people(saved[0], "export"))
     assert people(store, "import", exported) == "imported Anna Maria\n"
     assert people(store, "rename", "anna maria", "Anna") == "Anna Maria is now Anna\n"
-    assert re.match(r"^Anna +\d+\.\d s  1 enrolment ", people(store))
+    assert re.match(r"^Anna +\d+\.\d s  1 enrollment ", people(store))
     assert people(store, "export", "Anna", "--to", folder / "one.json") == ""
     assert people(store, "delete", "ANNA") == "deleted Anna\n"
     assert people(store) == f"nobody is enrolled in {store}\n"

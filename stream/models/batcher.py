@@ -42,7 +42,7 @@ TOGETHER = ("listen", "segment")  # kinds of which several are answered in one c
 MAX_LIVE_BATCH = 4  # windows; beyond it a window gets no cheaper, and the first one waits for the last
 MAX_BULK_BATCH = 4  # a live request waits for the batch under way
 MAX_THREADS = 4  # every one holds a core for the time of a batch
-MANY_LANES = 4  # a thread; with so many sessions the cores do not help each other
+MANY_CLIENTS = 4  # a thread; with so many sessions the cores do not help each other
 PATIENCE_S = 1.0
 
 
@@ -68,7 +68,7 @@ class Counts:
     busy_s: float = 0.0
 
 
-class Asking:
+class RequestedModels:
     """`Models` and `ActivityModels` by way of `ask`."""
 
     def ask(self, kind: Kind, *arguments: Any) -> Any:
@@ -101,7 +101,7 @@ class Asking:
         return answer
 
 
-class Batcher(Asking):
+class Batcher(RequestedModels):
     """The real models behind their threads, for many sessions at once; what is asked of itself is live."""
 
     def __init__(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]):
@@ -110,7 +110,7 @@ class Batcher(Asking):
         self._changed = threading.Condition()
         self._closed = False
         self._busy = 0  # threads that compute
-        self._lanes: WeakSet[Lane] = WeakSet()
+        self._clients: WeakSet[ModelClient] = WeakSet()
         loaded: Future[None] = Future()
         first = threading.Thread(target=self._first, args=(segmentation, embedding, loaded), name="model", daemon=True)
         first.start()
@@ -125,11 +125,11 @@ class Batcher(Asking):
         """Threads that compute."""
         return len(self._threads)
 
-    def lane(self) -> Lane:
+    def client(self) -> ModelClient:
         """The models for one session, which says itself whether it is live."""
-        lane = Lane(self)
-        self._lanes.add(lane)
-        return lane
+        client = ModelClient(self)
+        self._clients.add(client)
+        return client
 
     def ask(self, kind: Kind, *arguments: Any, live: bool = True) -> Any:
         """The models' answer, waited for. Raises RuntimeError once the thread has ended."""
@@ -170,7 +170,7 @@ class Batcher(Asking):
     def _compute(self, more: int) -> None:
         """So many more threads compute."""
         self._busy += more
-        many = len(self._lanes) >= MANY_LANES * len(self._threads)
+        many = len(self._clients) >= MANY_CLIENTS * len(self._threads)
         share_cores(len(self._threads) if many else max(1, self._busy))
 
     def _next_batch(self) -> list[Request]:
@@ -239,7 +239,7 @@ class Batcher(Asking):
         return self._pyannet.expecting(voice_like())
 
 
-class Lane(Asking):
+class ModelClient(RequestedModels):
     """The models as one session sees them; `live` says whether its requests are."""
 
     def __init__(self, batcher: Batcher):

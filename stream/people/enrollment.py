@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ..errors import EnrolmentError
+from ..errors import EnrollmentError
 from ..events import Final
 from ..stitching.profile import Profile
 
@@ -26,22 +26,24 @@ class Stream(Protocol):
 def sole_voice(stream: Stream) -> Profile:
     """End the stream; the voice of the only person who talks in it.
 
-    Raises EnrolmentError where several people talk, or nobody for long enough.
+    Raises EnrollmentError where several people talk, or nobody for long enough.
     """
     stream.close()
     voices = sorted(stream.voices.items(), key=lambda item: -item[1].clean_s)
     total_s = sum(voice.clean_s for _, voice in voices)
     people = [f"S{n} for {voice.clean_s:.1f} s" for n, voice in voices if voice.clean_s >= OTHERS_SHARE * total_s]
     if len(people) > 1:
-        raise EnrolmentError(
+        raise EnrollmentError(
             f"expected one person, got {len(people)} ({', '.join(people)}): choose a stretch in which one talks"
         )
     return checked_voice(voices[0][1] if voices else None)
 
 
 def checked_voice(voice: Profile | None) -> Profile:
-    """The voice, if enough speech stands behind it. Raises EnrolmentError."""
+    """The voice, if enough speech stands behind it. Raises EnrollmentError."""
     clean_s = voice.clean_s if voice else 0.0
     if voice is None or round(clean_s, 1) < LEAST_CLEAN_S:
-        raise EnrolmentError(f"expected at least {LEAST_CLEAN_S:g} s of one person's clean speech, got {clean_s:.1f} s")
+        raise EnrollmentError(
+            f"expected at least {LEAST_CLEAN_S:g} s of one person's clean speech, got {clean_s:.1f} s"
+        )
     return voice

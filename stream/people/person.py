@@ -40,7 +40,7 @@ class Person:
         return sum(voice.clean_s for voice in self.voices)
 
     def profile_for(self, model: str) -> Profile:
-        """The voice, all enrolments weighed by their seconds. Raises PeopleError where another model made them."""
+        """The voice, all enrollments weighed by their seconds. Raises PeopleError where another model made them."""
         if self.model != model:
             raise PeopleError(
                 f"{self.name} was enrolled with another embedding model (expected {model[:8]}, got {self.model[:8]}): "

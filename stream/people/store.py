@@ -77,7 +77,7 @@ class PeopleStore:
     def save(self, name: str, voice: Profile, model: str, *, replace_old: bool = False) -> Person:
         """Enroll a voice; a person who is known already is known better afterwards, unless `replace_old`.
 
-        Raises EnrolmentError for too little speech, PeopleError where the voice is not that of the person known.
+        Raises EnrollmentError for too little speech, PeopleError where the voice is not that of the person known.
         """
         name = check_name(name)
         person = Person(name, model, (rounded(checked_voice(voice)),), (datetime.now(UTC).isoformat("T", "seconds"),))

@@ -17,14 +17,16 @@ from .segments import NOTHING, Run, Segment
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
-Packed = tuple[int, NDArray[np.uint8], int, Ints]  # first frame, activity in bits, local speakers, (runs, 5) numbers
+PackedWindow = tuple[
+    int, NDArray[np.uint8], int, Ints
+]  # first frame, activity in bits, local speakers, (runs, 5) numbers
 
 
-class Windows:
+class WindowHistory:
     """Every window of a stream; those of whose segments no window will say anything again are packed."""
 
     def __init__(self) -> None:
-        self._packed: list[Packed] = []
+        self._packed: list[PackedWindow] = []
         self._vectors: list[Floats | None] = []  # of their segments, in order of first use
         self._mixed: list[bool] = []
         self._open: list[Window] = []
@@ -58,7 +60,7 @@ class Windows:
         """The newest so many in order, or all."""
         return self.between(len(self) - count, len(self))
 
-    def _pack(self, window: Window) -> Packed:
+    def _pack(self, window: Window) -> PackedWindow:
         runs = [
             (local, run.start, run.end, run.clean_frames, self._place(run.segment))
             for local, found in enumerate(window.runs)

@@ -18,7 +18,7 @@ from .clustering import (
     product,
 )
 from .config import FRAME_S, StitcherConfig, frames
-from .pair_votes import Ties
+from .pair_votes import PairVotes
 from .segments import Segment
 from .splitting import Splitter
 
@@ -38,7 +38,7 @@ class Tentative:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSpeakers:
     """Speakers found among segments: `clusters` (n,) of the `members`, the K of them `kept`.
 
     Of those, `centroids` (K, D) and `seconds` (K,) of speech.
@@ -68,10 +68,10 @@ def find_speakers(
     config: StitcherConfig,
     table: CosineTable,
     splitter: Splitter,
-    ties: Ties,
+    pair_votes: PairVotes,
     waiting: Collection[int] = (),
     new_from_frame: float = np.inf,
-) -> Found:
+) -> FoundSpeakers:
     """Cluster the segments that are long enough: by average linkage, by the clusters' means, and by their halves.
 
     Clusters that are heavy enough are speakers, and so are the heaviest one and those with a segment in `waiting`.
@@ -82,12 +82,12 @@ def find_speakers(
     parts = [s.vector for s in members if s.vector is not None]
     weights = np.array([s.clean_frames * FRAME_S for s in members], np.float32)
     if not members:
-        return Found([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32), weights)
+        return FoundSpeakers([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32), weights)
     vectors = np.stack(parts)
     cosines = table.among(parts)
     clusters = average_linkage(cosines, weights, config.cluster_distance)
     clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
-    together, apart = ties.among(members)
+    together, apart = pair_votes.among(members)
     clusters = splitter.split(cosines, weights, clusters, together, apart)
     mass = np.bincount(clusters, weights).astype(np.float32)
     share = config.cluster_keep_share * float(mass.sum())
@@ -101,7 +101,7 @@ def find_speakers(
     freed = means * noise_gain(mass, config.join_noise_s)[:, None]
     strange = product(freed, freed[keep].T).max(axis=1) < config.stranger_cosine
     kept = np.flatnonzero(keep | new & strange & (mass >= config.cluster_keep_min_s))
-    return Found(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
+    return FoundSpeakers(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
 
 
 class Speakers:
@@ -123,14 +123,14 @@ class Speakers:
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
 
-    def cluster(self, segments: list[Segment], ties: Ties, horizon_frame: int) -> None:
+    def cluster(self, segments: list[Segment], pair_votes: PairVotes, horizon_frame: int) -> None:
         """Cluster all segments that are long enough, name the clusters, and confirm or absorb tentative speakers.
 
         Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
         """
         config, waiting = self._config, self._waiting(horizon_frame)
         new_from_frame = horizon_frame - frames(config.new_patience_s)
-        found = find_speakers(segments, config, self._table, self._splitter, ties, waiting, new_from_frame)
+        found = find_speakers(segments, config, self._table, self._splitter, pair_votes, waiting, new_from_frame)
         if not found.members:
             return
         names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)

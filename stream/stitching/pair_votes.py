@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-class Ties:
+class PairVotes:
     """For every two segments, the windows that gave both to one local speaker, and those that gave them to two."""
 
     BLOCK_ROWS = 64

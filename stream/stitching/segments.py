@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..labels import Bools, runs_of
 from .clustering import average_linkage, product
 from .config import StitcherConfig, frames
-from .pair_votes import Ties
+from .pair_votes import PairVotes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -110,7 +110,7 @@ class SegmentStore:
         self._config = config
         self.segments: list[Segment] = []
         self.near: list[Segment] = []
-        self.ties = Ties()
+        self.pair_votes = PairVotes()
 
     def follow(self, runs: list[list[Span]], clean: Bools, first_frame: int) -> list[list[Run]]:
         """Match a window's runs with the segments near, one to one by shared frames; make new ones for the rest.
@@ -130,7 +130,7 @@ class SegmentStore:
             else:
                 segment.renew(start, end, fresh, first_frame)
             made[local].append(Run(start, end, len(fresh), segment))
-        self.ties.count([[run.segment for run in found] for found in made])
+        self.pair_votes.count([[run.segment for run in found] for found in made])
         self._forget(first_frame)
         return made
 
@@ -210,7 +210,7 @@ class SegmentStore:
         """
         config = self._config
         self.segments = [s for s in self.segments if s.end > reach_frame or s.shapes_clusters(config)]
-        self.ties.keep(self.segments)
+        self.pair_votes.keep(self.segments)
         if len(self.segments) <= config.segments_most:
             return
         new = [s for s in self.segments if s.end > reach_frame]
@@ -224,7 +224,7 @@ class SegmentStore:
 
     def _condensed(self, group: list[Segment]) -> Segment:
         segment = _condensed(group)
-        self.ties.merge(group, segment)
+        self.pair_votes.merge(group, segment)
         return segment
 
 

