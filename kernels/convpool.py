@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from .backend import like, mx, on_cpu
+from .sizes import CONV_TAPS, POOL
 from .sums import time_sum
 
 try:
     from .cpu import convpool as cpu
 except ImportError:  # numba is there on Linux only
     cpu = None  # type: ignore[assignment]
-
-POOL = 3
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def conv_pool(x: Any, conv: Conv, use_kernel: bool = True) -> tuple[Any, Any, An
     channels, taps, depth = conv.weight.shape
     if x.ndim != 3 or x.shape[1] < taps + POOL - 1 or x.shape[2] != depth:
         raise ValueError(f"expected x (B, T, {depth}) with T at least {taps + POOL - 1}, got {tuple(x.shape)}")
-    if use_kernel and on_cpu() and cpu is not None and taps == cpu.TAPS:
+    if use_kernel and on_cpu() and cpu is not None and taps == CONV_TAPS:
         pooled, total, square = cpu.conv_pool_cpu(x, conv.packed, channels)
         return like(x, pooled), like(x, total), like(x, square)
     return conv_pool_ops(x, conv)

@@ -15,14 +15,13 @@ import numpy as np
 
 from .backend import mx, on_cpu
 from .conv_head import Affine
+from .sizes import MASK_STEPS
 
 try:
     from .cpu import camplusplus as camplusplus_cpu
     from .cpu import team, tile
 except ImportError:  # numba is there on Linux only
     tile = None  # type: ignore[assignment]
-
-SEGMENT_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -93,11 +92,11 @@ def _dense_layer_ops(x: Any, layer: DenseLayer, dilation: int) -> Any:
     """The channels one layer adds. Shapes: (B, T, C) -> (B, T, 32)."""
     h = mx.maximum(_linear(_norm_relu(x, layer.norm), layer.squeeze), 0)
     local = mx.conv1d(h, layer.mlx_local, padding=dilation, dilation=dilation)
-    starts = range(0, h.shape[1], SEGMENT_STEPS)
-    segments = mx.stack([h[:, i : i + SEGMENT_STEPS].mean(axis=1) for i in starts], axis=1)  # (B, S, 128)
+    starts = range(0, h.shape[1], MASK_STEPS)
+    segments = mx.stack([h[:, i : i + MASK_STEPS].mean(axis=1) for i in starts], axis=1)  # (B, S, 128)
     context = segments + h.mean(axis=1, keepdims=True)
     mask = mx.sigmoid(_linear(mx.maximum(_linear(context, layer.context), 0), layer.mask))  # (B, S, 32)
-    return local * mx.repeat(mask, SEGMENT_STEPS, axis=1)[:, : h.shape[1]]
+    return local * mx.repeat(mask, MASK_STEPS, axis=1)[:, : h.shape[1]]
 
 
 def _linear(x: Any, layer: Affine) -> Any:

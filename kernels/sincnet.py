@@ -14,6 +14,7 @@ import numpy as np
 
 from .backend import like, mx, on_cpu
 from .gpu import sincnet as gpu
+from .sizes import POOL, SINC_STRIDE, SINC_TAPS
 from .sums import time_sum
 
 try:
@@ -21,9 +22,6 @@ try:
 except ImportError:  # numba is there on Linux only
     cpu = None  # type: ignore[assignment]
 
-TAPS = 251
-STRIDE = 10
-POOL = 3
 MIN_LOW_HZ = 50.0
 MIN_BAND_HZ = 50.0
 
@@ -35,9 +33,9 @@ def sinc_filters(low_hz: np.ndarray, band_hz: np.ndarray, rate_hz: int = 16_000)
     """
     low = np.float32(MIN_LOW_HZ) + np.abs(low_hz)
     high = np.clip(low + np.float32(MIN_BAND_HZ) + np.abs(band_hz), MIN_LOW_HZ, rate_hz / 2).astype(np.float32)
-    half = TAPS // 2
+    half = SINC_TAPS // 2
     angle = np.arange(-half, 0, dtype=np.float32) / np.float32(rate_hz) * np.float32(2 * np.pi)  # (125,)
-    window = np.hamming(TAPS)[:half].astype(np.float32)
+    window = np.hamming(SINC_TAPS)[:half].astype(np.float32)
     even = (np.sin(high * angle) - np.sin(low * angle)) / (angle / 2) * window  # (F, 125)
     odd = (np.cos(low * angle) - np.cos(high * angle)) / (angle / 2) * window
     band = high - low
@@ -72,7 +70,7 @@ class SincFilters:
 
 def sinc_pool_ops(x: Any, filters: Any) -> tuple[Any, Any, Any]:
     """The reference: convolution, absolute value, pooling and sums as plain array operations."""
-    bank = mx.abs(mx.conv1d(x[:, :, None], filters[:, :, None], stride=STRIDE))  # (B, N/10, C)
+    bank = mx.abs(mx.conv1d(x[:, :, None], filters[:, :, None], stride=SINC_STRIDE))  # (B, N/10, C)
     batch, steps, channels = bank.shape
     frames = steps // POOL
     pooled = bank[:, : frames * POOL].reshape(batch, frames, POOL, channels).max(axis=2)
@@ -92,17 +90,19 @@ def sinc_pool(
         T = ((N - 251) // 10 + 1) // 3.
     `use_kernel=False` gives the reference ops. Errors: ValueError where x is too short.
     """
-    if x.ndim != 2 or x.shape[1] < TAPS + (POOL - 1) * STRIDE:
-        raise ValueError(f"expected x (B, N) with N at least {TAPS + (POOL - 1) * STRIDE}, got {tuple(x.shape)}")
+    if x.ndim != 2 or x.shape[1] < SINC_TAPS + (POOL - 1) * SINC_STRIDE:
+        raise ValueError(
+            f"expected x (B, N) with N at least {SINC_TAPS + (POOL - 1) * SINC_STRIDE}, got {tuple(x.shape)}"
+        )
     bank = filters if isinstance(filters, SincFilters) else SincFilters(filters)
     if use_kernel and on_cpu() and cpu is not None:
         ones, zeros = np.ones(x.shape[0]), np.zeros(x.shape[0])
         rescale = ones if scale is None else scale, zeros if shift is None else shift
-        pooled, total, square = cpu.sinc_pool_cpu(x, bank, *rescale, STRIDE)
+        pooled, total, square = cpu.sinc_pool_cpu(x, bank, *rescale, SINC_STRIDE)
         return like(x, pooled), like(x, total), like(x, square)
     if scale is not None:
         x = x * scale[:, None] + shift[:, None]
     kernel = gpu.body(x, bank.taps.shape[0]) if use_kernel else None
     if kernel is not None:
-        return gpu.sinc_pool(kernel, x, bank, STRIDE, POOL)
+        return gpu.sinc_pool(kernel, x, bank, SINC_STRIDE, POOL)
     return sinc_pool_ops(x, bank.taps)

@@ -21,7 +21,8 @@ import numpy as np
 
 from .cpu.frames import empty, totals
 from .cpu.sincnet import CHUNK_FRAMES, centres, filter_extremes, rescale
-from .sincnet import POOL, STRIDE, TAPS, SincFilters
+from .sincnet import SincFilters
+from .sizes import POOL, SINC_STRIDE, SINC_TAPS
 
 
 @dataclass
@@ -39,7 +40,7 @@ class BankState:
     @property
     def groups(self) -> int:
         """Groups of one window, those that pooling leaves over not counted."""
-        return ((self.window_samples - TAPS) // STRIDE + 1) // POOL * (POOL // self.group)
+        return ((self.window_samples - SINC_TAPS) // SINC_STRIDE + 1) // POOL * (POOL // self.group)
 
 
 def initial_state(filters: SincFilters, window_samples: int, hop_samples: int) -> BankState:
@@ -47,9 +48,9 @@ def initial_state(filters: SincFilters, window_samples: int, hop_samples: int) -
 
     Errors: ValueError for a hop that is not a multiple of the filterbank's stride.
     """
-    if hop_samples < STRIDE or hop_samples % STRIDE:
-        raise ValueError(f"expected a hop that is a multiple of {STRIDE} samples, got {hop_samples}")
-    group = POOL if hop_samples % (STRIDE * POOL) == 0 else 1
+    if hop_samples < SINC_STRIDE or hop_samples % SINC_STRIDE:
+        raise ValueError(f"expected a hop that is a multiple of {SINC_STRIDE} samples, got {hop_samples}")
+    group = POOL if hop_samples % (SINC_STRIDE * POOL) == 0 else 1
     state = BankState(np.empty((0, 0)), np.empty((0, 0)), group, window_samples)
     room = (state.groups * 3 // 2, filters.taps.shape[0])
     state.high = np.empty(room, np.float32)
@@ -89,7 +90,7 @@ def _advance(window: np.ndarray, start: int, centre: float, filters: SincFilters
     """Make the state's rows those of the window that starts at sample `start`; filters only what is new."""
     if len(window) != state.window_samples:
         raise ValueError(f"expected a window of {state.window_samples} samples, got {len(window)}")
-    unit = STRIDE * state.group
+    unit = SINC_STRIDE * state.group
     step = 0 if state.start_sample is None else start - state.start_sample
     if step % unit:
         raise ValueError(f"expected windows a multiple of {unit} samples apart, got {step}")
@@ -99,7 +100,7 @@ def _advance(window: np.ndarray, start: int, centre: float, filters: SincFilters
     state.at = _make_room(state, state.at + moved, kept)
     state.start_sample, state.centre = start, centre
     rows = state.high, state.low, state.at + kept, state.groups - kept
-    filter_extremes(window[kept * unit :], centre, filters, STRIDE, state.group, *rows)
+    filter_extremes(window[kept * unit :], centre, filters, SINC_STRIDE, state.group, *rows)
 
 
 def _make_room(state: BankState, first: int, kept: int) -> int:

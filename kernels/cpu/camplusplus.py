@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..sizes import MASK_STEPS
 from .jit import compiled
 from .simd import LANES, add, fma, load, maximum, splat, store, sub
 from .team import claim, finish, wait
 from .tile import COLUMNS, ROWS, tile
 from .winograd import PRODUCTS, transform_inputs
 
-SEGMENT_STEPS = 100
 CHUNK_TIMES = 8  # a multiple of BLOCK_TIMES
 BLOCK_TIMES = 4  # outputs that `kernels/cpu/winograd.py` makes of 6 inputs
 _jit = compiled(fastmath={"contract", "nnan", "nsz"})
@@ -154,7 +154,7 @@ def dense_block(
     """
     layers, hidden = biases.shape
     growth, blocks = w2.shape[2], x.shape[0] // ROWS
-    mask = np.zeros(((steps + SEGMENT_STEPS - 1) // SEGMENT_STEPS, growth), np.float32)
+    mask = np.zeros(((steps + MASK_STEPS - 1) // MASK_STEPS, growth), np.float32)
     normed = np.empty((ROWS, x.shape[1] + 16), np.float32)  # 16 more: rows must not all fall on one cache set
     norm_at, squeeze_at, depth = 0, 0, x.shape[1] - growth * layers
     for layer in range(layers + 1):
@@ -216,7 +216,7 @@ def _masked_local(h, dilation, first, weight, mask, x, to, nothing):
             np.float32(-np.inf),
         )  # fmt: skip
     for i in range(ROWS):
-        segment = mask[(first + i) // SEGMENT_STEPS] if first + i < mask.shape[0] * SEGMENT_STEPS else mask[-1]
+        segment = mask[(first + i) // MASK_STEPS] if first + i < mask.shape[0] * MASK_STEPS else mask[-1]
         for c in range(segment.shape[0]):
             x[first + i, to + c] *= segment[c]
 
@@ -228,14 +228,14 @@ def _context_mask(h, border, steps, w1, b1, w2, b2, mask):
     sums = np.zeros((segments, h.shape[1]), np.float32)
     everything = np.zeros(h.shape[1], np.float32)
     for s in range(segments):
-        for t in range(s * SEGMENT_STEPS, min(steps, (s + 1) * SEGMENT_STEPS)):
+        for t in range(s * MASK_STEPS, min(steps, (s + 1) * MASK_STEPS)):
             for c in range(h.shape[1]):
                 sums[s, c] += h[border + t, c]
         for c in range(h.shape[1]):
             everything[c] += sums[s, c] / np.float32(steps)
     hidden, logits = np.empty_like(b1), np.empty_like(b2)
     for s in range(segments):
-        length = np.float32(min(SEGMENT_STEPS, steps - s * SEGMENT_STEPS))
+        length = np.float32(min(MASK_STEPS, steps - s * MASK_STEPS))
         hidden[:] = b1
         for k in range(h.shape[1]):
             context = sums[s, k] / length + everything[k]

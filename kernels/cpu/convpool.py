@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..sizes import CONV_TAPS, POOL
 from .frames import SPARE_ROWS, empty, flat, panels, roomy, totals, whole
 from .jit import compiled
 from .simd import LANES, add, fma, load, maximum, mul, splat, store, sub
@@ -15,8 +16,6 @@ from .team import claim, finish, run, wait
 from .tile import COLUMNS, NOTHING, ROWS, aligned_copy, pack, tile
 from .winograd import PRODUCTS, transform_inputs, transform_taps
 
-POOL = 3
-TAPS = 5
 PAIRED = 2  # outputs that `kernels/cpu/winograd.py` makes of 6 inputs
 CHUNK_FRAMES = 20
 CHUNK_STEPS = CHUNK_FRAMES * POOL  # a multiple of PAIRED * ROWS
@@ -26,7 +25,7 @@ _jit: Any = compiled(error_model="numpy")
 
 
 def pack_conv(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(C', TAPS, C) weights as panels over products and inputs, and the bias filled up with zeros."""
+    """(C', CONV_TAPS, C) weights as panels over products and inputs, and the bias filled up with zeros."""
     transformed = transform_taps(weight.transpose(1, 2, 0)).reshape(-1, len(weight))
     return pack(panels(transformed)), aligned_copy(panels(bias[None])[0])
 
@@ -48,7 +47,7 @@ def _tiles(x, x0, x_row, depth, weight, bias, rows, out, columns, nothing):
 
 @_jit
 def _convolve(x, x0, x_row, depth, weight, bias, steps, out, sums, products, nothing):
-    """out (steps, columns) = convolution of TAPS rows of x, from element x0 on; x and out flat, with room.
+    """out (steps, columns) = convolution of CONV_TAPS rows of x, from element x0 on; x and out flat, with room.
 
     sums (PRODUCTS, ROWS, x_row) and products (PRODUCTS, ROWS, COLUMNS): scratch, flat.
     """
@@ -153,7 +152,7 @@ def conv_pool_cpu(x: Any, packed: tuple[np.ndarray, np.ndarray], channels: int) 
     """`conv_pool` of (B, T, C): pooled (B, T', C') float32, its sums and squares (B, C') float64."""
     x = roomy(x)
     batch, frames, depth = x.shape
-    frames, width = (frames - TAPS + 1) // POOL, whole(channels)
+    frames, width = (frames - CONV_TAPS + 1) // POOL, whole(channels)
     pooled = empty(batch, frames, channels)
     sums = np.empty((batch, -(-frames // CHUNK_FRAMES), 3, width), np.float32)
     rows, weight, bias = (x.strides[1] // 4, x.strides[0] // 4), *packed

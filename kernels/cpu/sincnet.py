@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from ..sizes import POOL
 from .frames import as_numpy, empty, flat, panels, totals, whole
 from .jit import compiled
 from .simd import LANES, absolute, add, fma, load, maximum, minimum, reverse, splat, store, sub
 from .team import claim, finish, run, wait
 from .tile import COLUMNS, NOTHING, ROWS, aligned_copy, pack, tile
 
-POOL = 3
 CHUNK_FRAMES = 10  # 30 steps folded are 31 KB, a panel of filters 16 KB: both fit the first cache
 CHUNK_STEPS = CHUNK_FRAMES * POOL
 _ZERO = np.float32(0)
