@@ -19,7 +19,7 @@ from .sums import time_sum
 
 try:
     from .cpu import sincnet as cpu
-except ImportError:  # numba is there on Linux only
+except ImportError:  # numba is installed on Linux only
     cpu = None  # type: ignore[assignment]
 
 MIN_LOW_HZ = 50.0
@@ -27,7 +27,7 @@ MIN_BAND_HZ = 50.0
 
 
 def sinc_filters(low_hz: np.ndarray, band_hz: np.ndarray, rate_hz: int = 16_000) -> np.ndarray:
-    """The filterbank of learned cut-off frequencies: Hamming-windowed band passes, cosine (even) then sine (odd).
+    """The filterbank of learned cutoff frequencies: Hamming-windowed band-pass filters, cosine (even), then sine (odd).
 
     Shapes: low_hz and band_hz (F, 1) float32 -> (2F, 251) float32. Computed in float32 as asteroid-filterbanks does.
     """
@@ -47,24 +47,24 @@ def sinc_filters(low_hz: np.ndarray, band_hz: np.ndarray, rate_hz: int = 16_000)
 
 @dataclass(frozen=True)
 class SincFilters:
-    """The filterbank (C, 251) float32, and what the kernels make of it once."""
+    """The filterbank (C, 251) float32, and the forms of it that the kernels use, computed once."""
 
     taps: Any
 
     @cached_property
     def packed(self) -> np.ndarray:
-        """As the CPU body reads it."""
+        """The filters in the CPU body's layout."""
         return cpu.pack_filters(np.asarray(self.taps))
 
     @cached_property
     def response(self) -> np.ndarray:
-        """To a constant of 1. Shapes: (C,) float64."""
+        """Response of each filter to a constant input of 1. Shapes: (C,) float64."""
         response: np.ndarray = np.asarray(self.taps).sum(axis=1, dtype=np.float64)
         return response
 
     @cached_property
     def gpu_packed(self) -> Any:
-        """As the GPU bodies read it."""
+        """The filters in the GPU bodies' layout."""
         return gpu.pack(self.taps)
 
 
@@ -80,7 +80,7 @@ def sinc_pool_ops(x: Any, filters: Any) -> tuple[Any, Any, Any]:
 def sinc_pool(
     x: Any, filters: Any, scale: Any = None, shift: Any = None, use_kernel: bool = True
 ) -> tuple[Any, Any, Any]:
-    """|filterbank| of waveforms * scale + shift, its maxima over 3 steps, and what the norm over time needs.
+    """|filterbank| of waveforms * scale + shift, its maxima over 3 steps, and the sums that the norm over time needs.
 
     Shapes:
         x: (B, N) float32 waveforms, N at least 271. A NumPy array (on the CPU) gives NumPy arrays, sums in float64.
@@ -88,7 +88,7 @@ def sinc_pool(
         scale, shift: (B,), by default 1 and 0.
         returns pooled (B, T, C), its sum over time (B, C), the sum of its squares (B, C), with
         T = ((N - 251) // 10 + 1) // 3.
-    `use_kernel=False` gives the reference ops. Errors: ValueError where x is too short.
+    `use_kernel=False` uses the reference ops. Errors: ValueError if x is too short.
     """
     if x.ndim != 2 or x.shape[1] < SINC_TAPS + (POOL - 1) * SINC_STRIDE:
         raise ValueError(
