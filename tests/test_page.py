@@ -20,7 +20,7 @@ from served import Served
 from server_kit import Listener, talk
 from tcp_proxy import Proxy, proxy_to
 
-from turnstream.clients.terminal.screen import colour
+from turnstream.clients.terminal.screen import color
 from turnstream.protocol.messages import Final, Start, encode
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
@@ -179,7 +179,7 @@ def test_a_dropped_file_gives_what_any_client_gets(
         page.screenshot(path=ARTIFACTS / "page-file-dark.png", full_page=True)
         name, rttm = saved(page, "RTTM")
         result = json.loads(saved(page, "JSON")[1])
-        painted = page.evaluate(PAINTED, [colour(int(talk.speaker[1:])) for talk in people])
+        painted = page.evaluate(PAINTED, [color(int(talk.speaker[1:])) for talk in people])
         page.get_by_role("button", name="New session").click()
         expect(page.get_by_role("button", name="Use the microphone")).to_be_focused()
     assert (name, result["source"]) == ("two people.rttm", "two people.wav")
@@ -199,7 +199,7 @@ def test_a_lost_connection_is_taken_up_again(
         expect(page.locator("#turns li").first).to_be_visible()
         proxy.down = True
         loop.call_soon_threadsafe(proxy.cut)
-        expect(page.get_by_role("alert")).to_contain_text("The connection was lost. Trying again")
+        expect(page.get_by_role("alert")).to_contain_text("The connection was lost. Reconnecting")
         expect(page.locator("#state")).to_have_text("Reconnecting")
         proxy.down = False
         expect(page.get_by_role("alert")).to_be_hidden()
