@@ -1,4 +1,4 @@
-"""Segmentation in steps: what is carried from chunk to chunk is what the whole would have given."""
+"""Segmentation in steps gives the same result as the whole, thanks to the state carried from chunk to chunk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows kept as numbers come back as they were."""
+"""Packed windows are restored exactly."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def told(window: Window) -> tuple[object, ...]:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 30), st.integers(0, 9), st.integers(0, 2**32 - 1), st.data())
-def test_packed_windows_come_back_as_they_were(count: int, keep: int, seed: int, data: st.DataObject):
+def test_packed_windows_are_restored_exactly(count: int, keep: int, seed: int, data: st.DataObject):
     windows, segments = made(count, seed)
     kept = WindowHistory()
     for number, window in enumerate(windows):
@@ -71,7 +71,7 @@ def test_a_window_is_open_while_its_segments_may_change():
     assert [kept.between(n, n + 1)[0] is window for n, window in enumerate(windows)] == [n >= first for n in range(12)]
 
 
-def test_a_packed_window_is_nothing_the_garbage_collector_looks_into():
+def test_the_garbage_collector_does_not_traverse_packed_windows():
     windows, _ = made(2000, 0)
     kept = WindowHistory()
     for window in windows:

@@ -1,4 +1,4 @@
-"""PairVotes against counting by hand, over segments that come, go and are condensed."""
+"""`PairVotes` against counting by hand, over segments that appear, disappear and are merged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def segments(count: int) -> list[Segment]:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 150), st.integers(1, 12))
-def test_windows_are_counted_for_every_two_segments(seed: int, count: int, windows: int):
+def test_windows_are_counted_for_every_pair_of_segments(seed: int, count: int, windows: int):
     rng = np.random.default_rng(seed)
     known, pair_votes = segments(count), PairVotes()
     expected = np.zeros((2, count, count))
@@ -29,7 +29,7 @@ def test_windows_are_counted_for_every_two_segments(seed: int, count: int, windo
     assert (pair_votes.among([known[n] for n in order]) == expected[:, order][:, :, order]).all()
 
 
-def test_what_is_forgotten_leaves_nothing_to_those_who_come_after():
+def test_a_reused_slot_starts_from_zero():
     pair_votes, old = PairVotes(), segments(5)
     pair_votes.count([old[:3], old[3:]])
     pair_votes.keep(old[:2])
@@ -38,12 +38,12 @@ def test_what_is_forgotten_leaves_nothing_to_those_who_come_after():
     assert pair_votes.among(old[:2]).tolist() == [[[0, 1], [1, 0]], [[0, 0], [0, 0]]]
 
 
-def test_one_that_stands_for_several_has_all_they_were_told():
-    pair_votes, told = PairVotes(), segments(5)
-    pair_votes.count([told[:3], told[3:]])
-    pair_votes.count([[told[0], told[3]], [told[1]]])
+def test_a_merged_segment_has_the_sum_of_its_parts():
+    pair_votes, parts = PairVotes(), segments(5)
+    pair_votes.count([parts[:3], parts[3:]])
+    pair_votes.count([[parts[0], parts[3]], [parts[1]]])
     [whole] = segments(1)
-    pair_votes.merge(told[:2], whole)
-    together, apart = pair_votes.among([whole, *told[2:]])
+    pair_votes.merge(parts[:2], whole)
+    together, apart = pair_votes.among([whole, *parts[2:]])
     assert together.tolist() == [[2, 2, 1, 0], [2, 0, 0, 0], [1, 0, 0, 1], [0, 0, 1, 0]]
     assert apart.tolist() == [[2, 0, 3, 2], [0, 0, 1, 1], [3, 1, 0, 0], [2, 1, 0, 0]]

@@ -3,8 +3,8 @@
 import { element, paint, setText } from "./elements.js";
 import { clock, count, duration, look } from "./words.js";
 
-const TELL_MS = 1500;
-const MOST_TOLD = 3;
+const ANNOUNCE_MS = 1500;
+const MOST_ANNOUNCED = 3;
 const NEAR_END_PX = 60;
 
 export class Turns {
@@ -96,12 +96,12 @@ export class Turns {
 export class Announcer {
   constructor(region) {
     this.region = region;
-    this.told = new Set();
+    this.announced = new Set();
     this.waiting = [];
   }
 
   clear() {
-    this.told.clear();
+    this.announced.clear();
     this.waiting = [];
     this.region.replaceChildren();
   }
@@ -109,17 +109,17 @@ export class Announcer {
   update(transcript, ids) {
     for (const id of ids) {
       const turn = transcript.turns.get(id);
-      if (!turn || turn.state !== "committed" || this.told.has(id)) continue;
-      this.told.add(id);
+      if (!turn || turn.state !== "committed" || this.announced.has(id)) continue;
+      this.announced.add(id);
       this.waiting.push(id);
     }
-    if (this.waiting.length) this.timer ??= setTimeout(() => this.#tell(transcript), TELL_MS);
+    if (this.waiting.length) this.timer ??= setTimeout(() => this.#announce(transcript), ANNOUNCE_MS);
   }
 
-  #tell(transcript) {
+  #announce(transcript) {
     this.timer = undefined;
     const turns = this.waiting.map((id) => transcript.turns.get(id)).filter(Boolean);
-    const newest = turns.slice(-MOST_TOLD);
+    const newest = turns.slice(-MOST_ANNOUNCED);
     const sentences = newest.map((t) => `${transcript.label(t.speaker)}, ${clock(t.start)} to ${clock(t.end)}.`);
     if (turns.length > newest.length) sentences.unshift(`${count(turns.length, "turn")}; the latest:`);
     this.region.replaceChildren(element("p", { textContent: sentences.join(" ") }));

@@ -36,9 +36,9 @@ export class View {
   range(now) {
     this.now = now;
     const span = this.#span();
-    if (span === Infinity) return this.#told([0, Math.max(now, SHORTEST_ALL_S)], false);
+    if (span === Infinity) return this.#updateScrub([0, Math.max(now, SHORTEST_ALL_S)], false);
     const end = Math.max(Math.min(this.end ?? now, now), span);
-    return this.#told([end - span, end], now > span);
+    return this.#updateScrub([end - span, end], now > span);
   }
 
   /** Scrolls a turn into view. */
@@ -58,7 +58,7 @@ export class View {
     this.spans.querySelector(`input[value="${value}"]`).checked = true;
   }
 
-  #told([start, end], scrolls) {
+  #updateScrub([start, end], scrolls) {
     this.scrub.hidden = !scrolls;
     if (scrolls) {
       this.position.min = this.#span().toFixed(1);

@@ -59,12 +59,12 @@ class Grid:
         return self.offset + self.border[0] * self.time_size + self.border[1] * self.channels
 
     @property
-    def behind(self) -> int:
+    def trailing(self) -> int:
         return self.border[0] + -self.times % BLOCK_TIMES
 
     @property
     def end(self) -> int:
-        return self.offset + (self.border[0] + self.times + self.behind) * self.time_size
+        return self.offset + (self.border[0] + self.times + self.trailing) * self.time_size
 
     def view(self, workspace: np.ndarray) -> np.ndarray:
         return workspace[self.offset : self.end].reshape(-1, self.rows + 2 * self.border[1], self.channels)

@@ -25,7 +25,7 @@ class Segment:
 
     Positions are absolute frames. `clean_frames` counts the frames in which nobody else talks; `clean` lists them
     while windows still reach the segment. `votes` counts how often each speaker's cluster contained it, and `speaker`
-    is the most recent one. `told` holds the stretches that labels no longer reach, by the speaker last reported.
+    is the most recent one. `reported` holds the stretches that labels no longer reach, by the speaker last reported.
     """
 
     start: int
@@ -39,7 +39,7 @@ class Segment:
     mixed: bool = False  # embedded with all of its frames: others talk in nearly all of it
     votes: dict[int, float] = field(default_factory=dict)
     speaker: int | None = None
-    told: dict[int | None, list[Span]] = field(default_factory=dict)
+    reported: dict[int | None, list[Span]] = field(default_factory=dict)
     parts: int = 1  # segments merged into it
     packed_index: int | None = None  # index among the segments of packed windows
 
@@ -240,12 +240,12 @@ def _condensed(group: list[Segment]) -> Segment:
     """Several segments as one: their time span, clean speech, mean embedding (not of unit norm) and mean votes."""
     weight = sum(s.clean_frames for s in group)
     votes: dict[int, float] = {}
-    told: dict[int | None, list[Span]] = {}
+    reported: dict[int | None, list[Span]] = {}
     for s in group:
         for name, times in s.votes.items():
             votes[name] = votes.get(name, 0.0) + times * s.clean_frames / weight
-        for speaker, spans in s.told.items():
-            told.setdefault(speaker, []).extend(spans)
+        for speaker, spans in s.reported.items():
+            reported.setdefault(speaker, []).extend(spans)
     return Segment(
         start=min(s.start for s in group),
         end=max(s.end for s in group),
@@ -254,6 +254,6 @@ def _condensed(group: list[Segment]) -> Segment:
         vector=np.sum([s.vector * np.float32(s.clean_frames / weight) for s in group if s.vector is not None], axis=0),
         votes=votes,
         speaker=max(group, key=lambda s: s.clean_frames).speaker,
-        told=told,
+        reported=reported,
         parts=sum(s.parts for s in group),
     )

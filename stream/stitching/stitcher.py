@@ -155,13 +155,13 @@ class Stitcher:
             new = segment.speaker
             if segment.end > reach or new is None:
                 continue
-            told = segment.told or {None: [(segment.start, segment.end)]}
-            for old in [speaker for speaker in told if speaker != new]:
+            reported = segment.reported or {None: [(segment.start, segment.end)]}
+            for old in [speaker for speaker in reported if speaker != new]:
                 if old is not None:
                     reason: Reason = "merged" if old not in now else "reassigned" if new in before else "split"
-                    yield from (Change(start, end, old, new, reason) for start, end in told[old])
-                told.setdefault(new, []).extend(told.pop(old))
-            segment.told = told
+                    yield from (Change(start, end, old, new, reason) for start, end in reported[old])
+                reported.setdefault(new, []).extend(reported.pop(old))
+            segment.reported = reported
 
     def _open_speakers(self, window: Window) -> None:
         """Open a tentative speaker for every local speaker of the newest window that fits no known speaker."""
