@@ -28,7 +28,7 @@ from turnstream.errors import TurnstreamError
 from turnstream.stitching.clustering import CosineTable, best_pairs
 from turnstream.stitching.config import StitcherConfig
 from turnstream.stitching.identity import find_speakers
-from turnstream.stitching.pair_votes import Ties
+from turnstream.stitching.pair_votes import PairVotes
 from turnstream.stitching.segments import Segment
 from turnstream.stitching.splitting import Splitter
 from turnstream.stitching.stitcher import Stitcher
@@ -45,7 +45,7 @@ class Heard:
     """The segments of one recording that are somebody's, and the number of the true speaker of each."""
 
     segments: list[Segment]
-    ties: Ties
+    pair_votes: PairVotes
     speakers: NDArray[np.int64]
 
 
@@ -59,12 +59,12 @@ def hear(recording: Recording) -> Heard:
     config = stitcher.config
     found = [s for s in stitcher.store.segments if s.shapes_clusters(config) and truth[max(0, s.start) : s.end].any()]
     speakers = [int(truth[max(0, s.start) : s.end].sum(axis=0).argmax()) for s in found]
-    return Heard(found, stitcher.store.ties, np.array(speakers, np.int64))
+    return Heard(found, stitcher.store.pair_votes, np.array(speakers, np.int64))
 
 
 def error(heard: Heard, config: StitcherConfig, table: CosineTable) -> float:
     """Share of the clean speech that is in another cluster than its speaker's; every segment goes to the nearest."""
-    found = find_speakers(heard.segments, config, table, Splitter(config), heard.ties)
+    found = find_speakers(heard.segments, config, table, Splitter(config), heard.pair_votes)
     weights = np.array([s.clean_frames for s in found.members], np.float64)
     vectors = np.stack([s.vector for s in found.members if s.vector is not None])
     nearest = (vectors @ found.centroids.T).argmax(axis=1)

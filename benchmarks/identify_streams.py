@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.voices import digests, halves, in_a_room, read, speaker_folders
 from turnstream.diarizer import Diarizer
-from turnstream.errors import EnrolmentError
+from turnstream.errors import EnrollmentError
 from turnstream.events import Final, Speaker, frame_seconds
 from turnstream.people.person import Person
 from turnstream.rttm import RttmSegment, parse_rttm
@@ -59,7 +59,7 @@ def enrolled(diarizer: Diarizer, folders: Sequence[Path]) -> dict[str, Person]:
     for folder in folders:
         try:
             voice = diarizer.enroll(read(halves(folder)[0])[: ENROLLED_S * SAMPLE_RATE_HZ])
-        except EnrolmentError as error:
+        except EnrollmentError as error:
             print(f"{folder.name}: {error}")
             continue
         people[folder.name] = Person(folder.name, diarizer.voice_model, (voice,), ("",))

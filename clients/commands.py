@@ -121,7 +121,7 @@ def run_models(args: Namespace) -> int:
             return 0
     for status in models_list():
         size = f"{status.size_bytes / 1e6:.1f} MB" if status.size_bytes else ""
-        print(f"{status.name:<14}{status.state:<9}{size:>8}  {status.licence:<11} {status.description}")
+        print(f"{status.name:<14}{status.state:<9}{size:>8}  {status.license:<11} {status.description}")
     return 0
 
 

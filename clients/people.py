@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from turnstream.errors import EnrolmentError, PeopleError, TurnstreamError
+from turnstream.errors import EnrollmentError, PeopleError, TurnstreamError
 from turnstream.events import Event
 from turnstream.people.enrollment import sole_voice
 from turnstream.people.naming import NamingConfig, check_name, log_odds
@@ -42,7 +42,7 @@ def enroll(args: Namespace) -> int:
         for path in paths:
             voice = _voice(diarizer, path, args)
             if voices and float(log_odds([voice], [mean_profile(voices)], NamingConfig())[0, 0]) < 0:
-                raise EnrolmentError(f"{path} does not sound like {paths[0]}: expected recordings of one person")
+                raise EnrollmentError(f"{path} does not sound like {paths[0]}: expected recordings of one person")
             voices.append(voice)
         person = store.save(name, mean_profile(voices), diarizer.voice_model, replace_old=args.replace)
     print(f"{person.name}: known by {person.clean_s:.1f} s of clean speech")
@@ -137,7 +137,7 @@ class Names:
 
 
 def _voice(diarizer: Diarizer, path: Path, args: Namespace) -> Profile:
-    """The voice of the one person in a recording; raises EnrolmentError, which names it."""
+    """The voice of the one person in a recording; raises EnrollmentError, which names it."""
     with AudioFile(path) as recording:
         channel = None if args.channel is None else args.channel - 1
         session = diarizer.session(sample_rate_hz=recording.rate_hz, channels=recording.channels, channel=channel)
@@ -146,8 +146,8 @@ def _voice(diarizer: Diarizer, path: Path, args: Namespace) -> Profile:
                 session.feed(block)
             try:
                 return sole_voice(session)
-            except EnrolmentError as error:
-                raise EnrolmentError(f"{path}: {error}") from None
+            except EnrollmentError as error:
+                raise EnrollmentError(f"{path}: {error}") from None
 
 
 def _bounds(recording: AudioFile, begin_s: float | None, end_s: float | None) -> tuple[int, int]:
@@ -176,9 +176,9 @@ def _stretch(recording: AudioFile, begin_s: float | None, end_s: float | None) -
 def _list(store: PeopleStore) -> None:
     found, problems = store.read()
     for person in found:
-        enrolments = f"{len(person.voices)} enrolment" + ("s" if len(person.voices) > 1 else "")
+        enrollments = f"{len(person.voices)} enrollment" + ("s" if len(person.voices) > 1 else "")
         print(
-            f"{person.name:<{NAME_COLUMNS}} {person.clean_s:7.1f} s  {enrolments:<14} {person.times[-1]:<26} "
+            f"{person.name:<{NAME_COLUMNS}} {person.clean_s:7.1f} s  {enrollments:<14} {person.times[-1]:<26} "
             f"model {person.model[:8]}"
         )
     if not found:

@@ -1,8 +1,8 @@
-"""Which device and which BLAS the kernels run on; the one place that imports MLX.
+"""Chooses the device and the BLAS that the kernels run on; the only module that imports MLX.
 
 MLX's Linux wheel links the reference BLAS (about 4 GFLOP/s). The dynamic linker binds `cblas_sgemm` to whichever
-library was loaded first with global visibility, so OpenBLAS is loaded here *before* `mlx.core` is imported and MLX then
-runs at the speed of OpenBLAS (about 380 GFLOP/s on two AVX-512 cores). Import MLX only as
+library was loaded first with global visibility. So OpenBLAS is loaded here *before* `mlx.core` is imported, and MLX
+then runs at the speed of OpenBLAS (about 380 GFLOP/s on two AVX-512 cores). Import MLX only as
 
     from .backend import mx
 """
@@ -43,17 +43,17 @@ SLOW_GFLOPS = 30.0  # reference BLAS gives 2-5 on one core of any machine, OpenB
 
 @dataclass(frozen=True)
 class Backend:
-    """What the kernels run on, for people to read."""
+    """A readable description of what the kernels run on."""
 
     device: str  # "metal", "cuda" or "cpu"
-    blas: str | None  # path of the BLAS under MLX and the CPU kernels; None is what MLX itself links
+    blas: str | None  # path of the BLAS that MLX and the CPU kernels use; None: the one MLX links
     mlx_version: str
     threads: int
     warnings: tuple[str, ...]
 
 
 def _openblas_path() -> str | None:
-    """The OpenBLAS that the package brings, else one of the system, else None."""
+    """The OpenBLAS from the package, else the system's, else None."""
     try:
         package = metadata.distribution(OPENBLAS_PACKAGE)
     except metadata.PackageNotFoundError:
@@ -63,11 +63,11 @@ def _openblas_path() -> str | None:
     return next((p for p in paths if os.path.exists(p)), None)
 
 
-def _lend_gfortran() -> None:
-    """Load the Fortran run time that MLX's wheel bundles as `libgfortran.so.5`, for machines that have none.
+def _load_bundled_gfortran() -> None:
+    """Load the Fortran runtime bundled in MLX's wheel as `libgfortran.so.5`, on machines without one.
 
-    OpenBLAS asks for it by that name. The bundled copy carries another (wheels rename what they bundle), so the name is
-    put back in a copy in memory. Errors: OSError if there is nothing to lend.
+    OpenBLAS needs a library of that name. Wheels rename the libraries they bundle, so the name is restored in an
+    in-memory copy. Errors: OSError if there is no bundled runtime.
     """
     spec = importlib.util.find_spec("mlx")
     roots = list(spec.submodule_search_locations or ()) if spec else []
@@ -91,16 +91,16 @@ def _lend_gfortran() -> None:
 
 
 def _open_globally(path: str) -> ctypes.CDLL:
-    """The library with its symbols visible to all; lends it a Fortran run time where the system has none.
+    """Load the library with global symbols, together with MLX's bundled Fortran runtime where the system has none.
 
-    Errors: OSError where it cannot be opened or was built for another processor, whose instructions would kill us.
+    Errors: OSError if it cannot be opened, or if it uses instructions that this processor lacks.
     """
     try:
         library = ctypes.CDLL(path)
     except OSError as error:
         if "gfortran" not in str(error):
             raise
-        _lend_gfortran()
+        _load_bundled_gfortran()
         library = ctypes.CDLL(path)
     if _core_name(library) in AVX512_CORES and not _has_avx512():
         raise OSError(f"{path} needs AVX-512, which this processor lacks: pip install {OPENBLAS_PACKAGE}==0.3.29")
@@ -108,7 +108,7 @@ def _open_globally(path: str) -> ctypes.CDLL:
 
 
 def _core_name(library: ctypes.CDLL) -> str:
-    """The processor family whose kernels the library uses, such as `ZEN`."""
+    """The processor family whose kernels the library selected, such as `ZEN`."""
     library.openblas_get_corename.restype = ctypes.c_char_p
     return str(library.openblas_get_corename().decode()).upper()
 
@@ -119,10 +119,10 @@ def _has_avx512() -> bool:
 
 
 def _load_openblas() -> tuple[ctypes.CDLL | None, str | None, tuple[str, ...]]:
-    """OpenBLAS made visible to MLX, its path, and what went wrong."""
+    """OpenBLAS, visible to MLX, its path, and warnings."""
     if sys.platform != "linux":
         return None, None, ()
-    # An idle OpenBLAS thread spins for 25 ms before it sleeps, on the core that the next kernel needs.
+    # By default an idle OpenBLAS thread spins for 25 ms before it sleeps, on the core that the next kernel needs.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     late = "mlx.core" in sys.modules
     path = _openblas_path()
@@ -142,56 +142,56 @@ def _load_openblas() -> tuple[ctypes.CDLL | None, str | None, tuple[str, ...]]:
 
 openblas, _blas_path, _warnings = _load_openblas()
 
-# On M5 and CUDA, MLX multiplies float32 in TF32 (error 1e-3) unless told not to: too coarse for parity with PyTorch.
+# On M5 and CUDA, MLX multiplies float32 in TF32 (error 1e-3) by default: too coarse for parity with PyTorch.
 os.environ.setdefault("MLX_ENABLE_TF32", "0")
 
-import mlx.core as mx  # noqa: E402  (OpenBLAS has to be there first)
+import mlx.core as mx  # noqa: E402  (OpenBLAS must be loaded first)
 
 for _message in _warnings:
     warnings.warn(_message, RuntimeWarning, stacklevel=2)
 
 
 def on_metal() -> bool:
-    """True where MLX computes on an Apple GPU."""
+    """Whether MLX computes on an Apple GPU."""
     return mx.default_device() == mx.gpu and mx.metal.is_available()
 
 
 def on_cuda() -> bool:
-    """True where MLX computes on an NVIDIA GPU."""
+    """Whether MLX computes on an NVIDIA GPU."""
     return mx.default_device() == mx.gpu and mx.cuda.is_available()
 
 
 def on_cpu() -> bool:
-    """True where MLX computes on the CPU, and so the kernels do."""
+    """Whether MLX, and therefore the kernels, compute on the CPU."""
     return mx.default_device() == mx.cpu
 
 
 def like(x: Any, y: Any) -> Any:
-    """The NumPy array y as the kind of array that x is, MLX's or NumPy's."""
+    """The NumPy array y, converted to MLX if x is an MLX array."""
     return mx.array(y) if isinstance(x, mx.array) else y
 
 
 def cpu_threads() -> int:
-    """Cores this process may use."""
+    """Number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-_sharers = 1
+_computations = 1
 
 
 def share_cores(computations: int) -> None:
-    """So many computations go on at once from now on; each gets its part of the cores."""
-    global _sharers
-    _sharers = computations
+    """Set how many computations run at the same time; each gets an equal share of the cores."""
+    global _computations
+    _computations = computations
 
 
 def team_threads() -> int:
-    """Threads that one computation on the CPU may use now, at least 1."""
-    return max(1, cpu_threads() // _sharers)
+    """Number of threads that one CPU computation may use now, at least 1."""
+    return max(1, cpu_threads() // _computations)
 
 
 def describe() -> Backend:
-    """The device, BLAS, version and threads in use, and what makes them slow."""
+    """The device, BLAS, MLX version and threads in use, and warnings about slow setups."""
     device = "metal" if on_metal() else "cuda" if on_cuda() else "cpu"
     threads = int(openblas.openblas_get_num_threads()) if openblas is not None else cpu_threads()
     return Backend(device, _blas_path, metadata.version("mlx"), threads, _warnings)

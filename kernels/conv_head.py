@@ -17,7 +17,7 @@ from .backend import mx, on_cpu
 
 try:
     from .cpu import conv_plan as cpu
-except ImportError:  # numba is there on Linux only
+except ImportError:  # numba is installed on Linux only
     cpu = None  # type: ignore[assignment]
 
 
@@ -40,7 +40,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class ResidualBlock:
-    """Two 3x3 convolutions beside a shortcut; where that is a 1x1 convolution, frequency is halved."""
+    """Two 3x3 convolutions and a shortcut; if the shortcut is a 1x1 convolution, frequency is halved."""
 
     conv1: Affine
     conv2: Affine
@@ -59,14 +59,14 @@ class ConvHead:
     @cached_property
     def packed(self) -> Any:
         """All weights in one array for the CPU."""
-        as_it_is = [self.stem, self.tdnn, *(block.shortcut for block in self.blocks if block.shortcut is not None)]
+        plain = [self.stem, self.tdnn, *(block.shortcut for block in self.blocks if block.shortcut is not None)]
         three_taps = [self.squash, *(conv for block in self.blocks for conv in (block.conv1, block.conv2))]
-        layers = [(layer.matrix, layer.bias) for layer in as_it_is]
+        layers = [(layer.matrix, layer.bias) for layer in plain]
         return cpu.Packed(layers + [(cpu.fast(layer.matrix), layer.bias) for layer in three_taps])
 
     @cached_property
     def plan(self) -> Callable[[int, int], tuple[Any, Any]]:
-        """The plan for so many steps and frequencies, and its result; crops come in few lengths."""
+        """Maps (steps, frequencies) to a plan and its result; cached, because crops have few distinct lengths."""
         return lru_cache(maxsize=256)(self._plan)
 
     def _plan(self, steps: int, frequencies: int) -> tuple[Any, Any]:
@@ -95,12 +95,12 @@ def conv_head_ops(features: Any, head: ConvHead) -> Any:
 
 
 def conv_head(features: Any, head: ConvHead, use_kernel: bool = True) -> Any:
-    """Features of crops to the input of the dense blocks.
+    """From the features of crops to the input of the dense blocks.
 
     Shapes:
         features: (B, T, 80) float32.
         returns: (B, (T + 1) // 2, 128) float32.
-    `use_kernel=False` gives the reference ops.
+    `use_kernel=False` uses the reference ops.
     """
     if use_kernel and on_cpu() and cpu is not None:
         return mx.array(np.stack([_conv_head_cpu(crop, head) for crop in np.array(features)]))

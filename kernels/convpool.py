@@ -1,7 +1,7 @@
-"""What follows the filterbank in SincNet: norm and leaky ReLU, convolution and pooling; and the linear layers.
+"""The layers after the filterbank in SincNet: norm and leaky ReLU, convolution and pooling; and the linear layers.
 
-A pooled array comes with its sums over time, so that the norm needs no pass of its own. NumPy arrays in give NumPy
-arrays out, so that on the CPU nothing is copied between two operations.
+A pooled array comes with its sums over time, so that the norm needs no separate pass. NumPy arrays in give NumPy arrays
+out, so that on the CPU nothing is copied between two operations.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from typing import Any
 import numpy as np
 
 from .backend import like, mx, on_cpu
+from .sizes import CONV_TAPS, POOL
 from .sums import time_sum
 
 try:
     from .cpu import convpool as cpu
-except ImportError:  # numba is there on Linux only
+except ImportError:  # numba is installed on Linux only
     cpu = None  # type: ignore[assignment]
-
-POOL = 3
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution over time; with one tap a linear layer. Shapes: weight (C', taps, C), bias (C',), float32."""
+    """A convolution over time; a linear layer if it has one tap. Shapes: weight (C', taps, C), bias (C',), float32."""
 
     weight: Any
     bias: Any
@@ -37,9 +36,9 @@ class Conv:
 
 
 def instance_norm_leaky(x: Any, total: Any, total_square: Any, weight: Any, bias: Any, eps: float, slope: float) -> Any:
-    """Every channel on its own over time to mean `bias` and deviation `weight`, then leaky ReLU.
+    """Normalize each channel over time to mean `bias` and deviation `weight`, then apply leaky ReLU.
 
-    Shapes: x (B, T, C), its sums over time and those of its squares (B, C), weight and bias (C,) -> (B, T, C).
+    Shapes: x (B, T, C), the sums over time of x and of its squares (B, C), weight and bias (C,) -> (B, T, C).
     """
     xp: Any = np if isinstance(x, np.ndarray) else mx
     weight, bias = (np.asarray(weight), np.asarray(bias)) if xp is np else (weight, bias)
@@ -62,22 +61,22 @@ def conv_pool_ops(x: Any, conv: Conv) -> tuple[Any, Any, Any]:
 
 
 def conv_pool(x: Any, conv: Conv, use_kernel: bool = True) -> tuple[Any, Any, Any]:
-    """A convolution over frames, the maxima over 3 frames, their sums over time and those of their squares.
+    """A convolution over frames, the maxima over 3 frames, and the sums over time of them and of their squares.
 
     Shapes: x (B, T, C) float32 -> (B, T', C'), (B, C'), (B, C') with T' = (T - taps + 1) // 3, T at least taps + 2.
-    `use_kernel=False` gives the reference ops. Errors: ValueError where x is too short.
+    `use_kernel=False` uses the reference ops. Errors: ValueError if x is too short.
     """
     channels, taps, depth = conv.weight.shape
     if x.ndim != 3 or x.shape[1] < taps + POOL - 1 or x.shape[2] != depth:
         raise ValueError(f"expected x (B, T, {depth}) with T at least {taps + POOL - 1}, got {tuple(x.shape)}")
-    if use_kernel and on_cpu() and cpu is not None and taps == cpu.TAPS:
+    if use_kernel and on_cpu() and cpu is not None and taps == CONV_TAPS:
         pooled, total, square = cpu.conv_pool_cpu(x, conv.packed, channels)
         return like(x, pooled), like(x, total), like(x, square)
     return conv_pool_ops(x, conv)
 
 
 def linear_leaky(x: Any, layer: Conv, slope: float) -> Any:
-    """Leaky ReLU of a linear layer; slope 1 is the layer alone. Shapes: x (B, T, C) -> (B, T, C')."""
+    """A linear layer, then leaky ReLU; slope 1 is no activation. Shapes: x (B, T, C) -> (B, T, C')."""
     if isinstance(x, np.ndarray):
         return cpu.linear_cpu(x, layer.packed, layer.weight.shape[0], slope)
     y = x @ layer.weight[:, 0].T + layer.bias
@@ -85,7 +84,7 @@ def linear_leaky(x: Any, layer: Conv, slope: float) -> Any:
 
 
 def log_softmax(x: Any) -> Any:
-    """Logarithms of the softmax over the last axis."""
+    """Logarithm of the softmax over the last axis."""
     x = x - x.max(axis=-1, keepdims=True)
     if isinstance(x, np.ndarray):
         return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
@@ -93,7 +92,7 @@ def log_softmax(x: Any) -> Any:
 
 
 def normal_scale(waves: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any]:
-    """Scale and shift that bring each waveform to mean `bias` and deviation `weight`. Shapes: (B, N) -> (B,), (B,)."""
+    """Scale and shift that give each waveform mean `bias` and deviation `weight`. Shapes: (B, N) -> (B,), (B,)."""
     if isinstance(waves, np.ndarray):
         mean, variance = cpu.moments(waves)
         scale = float(weight.item()) / np.sqrt(variance + eps)

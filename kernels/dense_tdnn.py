@@ -1,8 +1,8 @@
-"""A densely connected TDNN block with context-aware masking (D-TDNN, CAM++), and the transit layer behind it.
+"""A densely connected TDNN block with context-aware masking (D-TDNN, CAM++), and the transit layer after it.
 
 Each layer sees the channels of all layers before it and adds 32: batch norm, ReLU, a linear map to 128, ReLU, then a
 dilated convolution times a mask. The mask (Wang et al. 2023, section 2.3) is a small network over the mean of the whole
-crop plus the mean of the segment of 100 steps, so it is computed once a segment and not at every step.
+crop plus the mean of the segment of 100 steps, so it is computed once per segment, not at every step.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ import numpy as np
 
 from .backend import mx, on_cpu
 from .conv_head import Affine
+from .sizes import MASK_STEPS
 
 try:
     from .cpu import camplusplus as camplusplus_cpu
     from .cpu import team, tile
-except ImportError:  # numba is there on Linux only
+except ImportError:  # numba is installed on Linux only
     tile = None  # type: ignore[assignment]
-
-SEGMENT_STEPS = 100
 
 
 @dataclass(frozen=True)
 class DenseLayer:
-    """norm: scale and shift in front (C,); squeeze (C, 128); local (32, 3, 128); context (128, 64); mask (64, 32)."""
+    """norm: input scale and shift (C,); squeeze (C, 128); local (32, 3, 128); context (128, 64); mask (64, 32)."""
 
     norm: Affine
     squeeze: Affine
@@ -42,7 +41,7 @@ class DenseLayer:
 
 @dataclass(frozen=True)
 class DenseBlock:
-    """The layers, and the transit layer: norm (C,), ReLU, a linear map (C, C'), a ReLU if `rectified`."""
+    """The layers, then the transit layer: norm (C,), ReLU, a linear map (C, C'), and a ReLU if `rectified`."""
 
     layers: tuple[DenseLayer, ...]
     dilation: int
@@ -52,7 +51,7 @@ class DenseBlock:
 
     @cached_property
     def packed(self) -> tuple[np.ndarray, ...]:
-        """All layers for the CPU: each weight in one array, as `camplusplus_cpu.dense_block` wants it."""
+        """All layers for the CPU: one array per kind of weight, as `camplusplus_cpu.dense_block` expects them."""
         layers = self.layers
         norms = [layer.norm for layer in layers] + [self.transit_norm]
         return (
@@ -69,7 +68,7 @@ class DenseBlock:
 
 
 def dense_block_ops(x: Any, block: DenseBlock) -> Any:
-    """The reference. Shapes: (B, T, C) -> (B, T, C')."""
+    """The reference ops. Shapes: (B, T, C) -> (B, T, C')."""
     for layer in block.layers:
         x = mx.concatenate([x, _dense_layer_ops(x, layer, block.dilation)], axis=-1)
     x = _linear(_norm_relu(x, block.transit_norm), block.transit)
@@ -82,7 +81,7 @@ def dense_block(x: Any, block: DenseBlock, use_kernel: bool = True) -> Any:
     Shapes:
         x: (B, T, C) float32, steps of 20 ms.
         returns: (B, T, C') float32.
-    `use_kernel=False` gives the reference ops.
+    `use_kernel=False` uses the reference ops.
     """
     if use_kernel and on_cpu() and tile is not None:
         return mx.array(np.stack([_dense_block_cpu(crop, block) for crop in np.array(x)]))
@@ -93,11 +92,11 @@ def _dense_layer_ops(x: Any, layer: DenseLayer, dilation: int) -> Any:
     """The channels one layer adds. Shapes: (B, T, C) -> (B, T, 32)."""
     h = mx.maximum(_linear(_norm_relu(x, layer.norm), layer.squeeze), 0)
     local = mx.conv1d(h, layer.mlx_local, padding=dilation, dilation=dilation)
-    starts = range(0, h.shape[1], SEGMENT_STEPS)
-    segments = mx.stack([h[:, i : i + SEGMENT_STEPS].mean(axis=1) for i in starts], axis=1)  # (B, S, 128)
+    starts = range(0, h.shape[1], MASK_STEPS)
+    segments = mx.stack([h[:, i : i + MASK_STEPS].mean(axis=1) for i in starts], axis=1)  # (B, S, 128)
     context = segments + h.mean(axis=1, keepdims=True)
     mask = mx.sigmoid(_linear(mx.maximum(_linear(context, layer.context), 0), layer.mask))  # (B, S, 32)
-    return local * mx.repeat(mask, SEGMENT_STEPS, axis=1)[:, : h.shape[1]]
+    return local * mx.repeat(mask, MASK_STEPS, axis=1)[:, : h.shape[1]]
 
 
 def _linear(x: Any, layer: Affine) -> Any:

@@ -6,7 +6,8 @@ Gate order and shapes are PyTorch's (Hochreiter & Schmidhuber 1997 with forget g
     c_t = f c_(t-1) + i g        h_t = o tanh(c_t)
 
 Direction 0 runs from the first frame to the last, direction 1 from the last to the first. A state is a pair (h, c) of
-(B, 2, H) float32: where each direction starts (direction 1 *behind* the last frame), and where each ends.
+(B, 2, H) float32, before the first step of each direction (for direction 1 that is *after* the last frame) or after its
+last step.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .gpu import lstm as gpu
 
 try:
     from .cpu import lstm as cpu
-except ImportError:  # numba is there on Linux only
+except ImportError:  # numba is installed on Linux only
     cpu = None  # type: ignore[assignment]
 
 State = tuple[Any, Any]
@@ -38,7 +39,7 @@ class LSTMWeights:
 
     @classmethod
     def from_torch(cls, tensors: dict[str, np.ndarray], layer: int, prefix: str = "lstm.") -> LSTMWeights:
-        """Layer `layer` of a bidirectional `torch.nn.LSTM`; its two biases are added, for only their sum is used."""
+        """Layer `layer` of a bidirectional `torch.nn.LSTM`; its two biases are added, since only their sum is used."""
 
         def both(name: str) -> np.ndarray:
             return np.stack([tensors[f"{prefix}{name}_l{layer}{end}"] for end in ("", "_reverse")])
@@ -62,12 +63,12 @@ class LSTMWeights:
 
 
 def zero_state(batch: int, hidden: int) -> State:
-    """The state before anything was heard. Shapes: two (B, 2, H) of zeros."""
+    """The initial state. Shapes: two (B, 2, H) of zeros."""
     return mx.zeros((batch, 2, hidden)), mx.zeros((batch, 2, hidden))
 
 
 def bilstm_ops(x: Any, weights: LSTMWeights, state: State) -> tuple[Any, State]:
-    """The reference: one frame after the other in plain array operations."""
+    """The reference: frame by frame, in plain array operations."""
     batch, frames, _ = x.shape
     hidden = weights.hidden
     projected = mx.einsum("bti,dgi->btdg", x, weights.w_ih) + weights.bias  # (B, T, 2, 4H)
@@ -93,7 +94,7 @@ def bilstm(x: Any, weights: LSTMWeights, state: State | None = None, use_kernel:
         x: (B, T, I) float32; B and T at least 1. A NumPy array (on the CPU) gives NumPy arrays.
         state: (h, c), each (B, 2, H) float32; None is zeros, exactly.
         returns y (B, T, 2H) float32 (forward, then backward) and the end state (h, c).
-    `use_kernel=False` gives the reference ops. Errors: ValueError for shapes that do not fit.
+    `use_kernel=False` uses the reference ops. Errors: ValueError for shapes that do not match.
     """
     batch, hidden = x.shape[0], weights.hidden
     if x.ndim != 3 or x.shape[2] != weights.w_ih.shape[2] or 0 in x.shape:

@@ -14,30 +14,28 @@ import numpy as np
 
 from .backend import like, mx, on_cpu
 from .gpu import sincnet as gpu
+from .sizes import POOL, SINC_STRIDE, SINC_TAPS
 from .sums import time_sum
 
 try:
     from .cpu import sincnet as cpu
-except ImportError:  # numba is there on Linux only
+except ImportError:  # numba is installed on Linux only
     cpu = None  # type: ignore[assignment]
 
-TAPS = 251
-STRIDE = 10
-POOL = 3
 MIN_LOW_HZ = 50.0
 MIN_BAND_HZ = 50.0
 
 
 def sinc_filters(low_hz: np.ndarray, band_hz: np.ndarray, rate_hz: int = 16_000) -> np.ndarray:
-    """The filterbank of learned cut-off frequencies: Hamming-windowed band passes, cosine (even) then sine (odd).
+    """The filterbank of learned cutoff frequencies: Hamming-windowed band-pass filters, cosine (even), then sine (odd).
 
     Shapes: low_hz and band_hz (F, 1) float32 -> (2F, 251) float32. Computed in float32 as asteroid-filterbanks does.
     """
     low = np.float32(MIN_LOW_HZ) + np.abs(low_hz)
     high = np.clip(low + np.float32(MIN_BAND_HZ) + np.abs(band_hz), MIN_LOW_HZ, rate_hz / 2).astype(np.float32)
-    half = TAPS // 2
+    half = SINC_TAPS // 2
     angle = np.arange(-half, 0, dtype=np.float32) / np.float32(rate_hz) * np.float32(2 * np.pi)  # (125,)
-    window = np.hamming(TAPS)[:half].astype(np.float32)
+    window = np.hamming(SINC_TAPS)[:half].astype(np.float32)
     even = (np.sin(high * angle) - np.sin(low * angle)) / (angle / 2) * window  # (F, 125)
     odd = (np.cos(low * angle) - np.cos(high * angle)) / (angle / 2) * window
     band = high - low
@@ -49,30 +47,30 @@ def sinc_filters(low_hz: np.ndarray, band_hz: np.ndarray, rate_hz: int = 16_000)
 
 @dataclass(frozen=True)
 class SincFilters:
-    """The filterbank (C, 251) float32, and what the kernels make of it once."""
+    """The filterbank (C, 251) float32, and the forms of it that the kernels use, computed once."""
 
     taps: Any
 
     @cached_property
     def packed(self) -> np.ndarray:
-        """As the CPU body reads it."""
+        """The filters in the CPU body's layout."""
         return cpu.pack_filters(np.asarray(self.taps))
 
     @cached_property
     def response(self) -> np.ndarray:
-        """To a constant of 1. Shapes: (C,) float64."""
+        """Response of each filter to a constant input of 1. Shapes: (C,) float64."""
         response: np.ndarray = np.asarray(self.taps).sum(axis=1, dtype=np.float64)
         return response
 
     @cached_property
     def gpu_packed(self) -> Any:
-        """As the GPU bodies read it."""
+        """The filters in the GPU bodies' layout."""
         return gpu.pack(self.taps)
 
 
 def sinc_pool_ops(x: Any, filters: Any) -> tuple[Any, Any, Any]:
     """The reference: convolution, absolute value, pooling and sums as plain array operations."""
-    bank = mx.abs(mx.conv1d(x[:, :, None], filters[:, :, None], stride=STRIDE))  # (B, N/10, C)
+    bank = mx.abs(mx.conv1d(x[:, :, None], filters[:, :, None], stride=SINC_STRIDE))  # (B, N/10, C)
     batch, steps, channels = bank.shape
     frames = steps // POOL
     pooled = bank[:, : frames * POOL].reshape(batch, frames, POOL, channels).max(axis=2)
@@ -82,7 +80,7 @@ def sinc_pool_ops(x: Any, filters: Any) -> tuple[Any, Any, Any]:
 def sinc_pool(
     x: Any, filters: Any, scale: Any = None, shift: Any = None, use_kernel: bool = True
 ) -> tuple[Any, Any, Any]:
-    """|filterbank| of waveforms * scale + shift, its maxima over 3 steps, and what the norm over time needs.
+    """|filterbank| of waveforms * scale + shift, its maxima over 3 steps, and the sums that the norm over time needs.
 
     Shapes:
         x: (B, N) float32 waveforms, N at least 271. A NumPy array (on the CPU) gives NumPy arrays, sums in float64.
@@ -90,19 +88,21 @@ def sinc_pool(
         scale, shift: (B,), by default 1 and 0.
         returns pooled (B, T, C), its sum over time (B, C), the sum of its squares (B, C), with
         T = ((N - 251) // 10 + 1) // 3.
-    `use_kernel=False` gives the reference ops. Errors: ValueError where x is too short.
+    `use_kernel=False` uses the reference ops. Errors: ValueError if x is too short.
     """
-    if x.ndim != 2 or x.shape[1] < TAPS + (POOL - 1) * STRIDE:
-        raise ValueError(f"expected x (B, N) with N at least {TAPS + (POOL - 1) * STRIDE}, got {tuple(x.shape)}")
+    if x.ndim != 2 or x.shape[1] < SINC_TAPS + (POOL - 1) * SINC_STRIDE:
+        raise ValueError(
+            f"expected x (B, N) with N at least {SINC_TAPS + (POOL - 1) * SINC_STRIDE}, got {tuple(x.shape)}"
+        )
     bank = filters if isinstance(filters, SincFilters) else SincFilters(filters)
     if use_kernel and on_cpu() and cpu is not None:
         ones, zeros = np.ones(x.shape[0]), np.zeros(x.shape[0])
         rescale = ones if scale is None else scale, zeros if shift is None else shift
-        pooled, total, square = cpu.sinc_pool_cpu(x, bank, *rescale, STRIDE)
+        pooled, total, square = cpu.sinc_pool_cpu(x, bank, *rescale, SINC_STRIDE)
         return like(x, pooled), like(x, total), like(x, square)
     if scale is not None:
         x = x * scale[:, None] + shift[:, None]
     kernel = gpu.body(x, bank.taps.shape[0]) if use_kernel else None
     if kernel is not None:
-        return gpu.sinc_pool(kernel, x, bank, STRIDE, POOL)
+        return gpu.sinc_pool(kernel, x, bank, SINC_STRIDE, POOL)
     return sinc_pool_ops(x, bank.taps)

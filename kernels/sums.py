@@ -1,6 +1,6 @@
-"""Sums over time that keep their digits: in blocks, then over the blocks.
+"""Accurate sums over time: first within blocks, then over the blocks.
 
-MLX adds one value after the other on the CPU; over 160,000 samples that leaves 5 digits, too few for the norms.
+On the CPU MLX adds values one by one; over 160,000 samples that leaves 5 accurate digits, too few for the norms.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from .audio.input import AudioInput, Chunk
 from .audio.ring import RingBuffer
-from .errors import EnrolmentError, TurnstreamError
+from .errors import EnrollmentError, TurnstreamError
 from .events import Event, Final, Speaker
 from .labels import Labels
 from .models.activity import ActivityModels, ActivityPath, silence
-from .models.batcher import Batcher, Lane
+from .models.batcher import Batcher, ModelClient
 from .models.embedding import FbankStream
 from .models.segmentation import activity
 from .people.enrollment import sole_voice
@@ -71,7 +71,7 @@ class Diarizer:
         stitcher: StitcherConfig | None = None,
         known: Sequence[Person] = (),
         activity: bool = False,
-        models: Lane | None = None,
+        models: ModelClient | None = None,
     ) -> Session:
         """A new stream; many can be open at once, in as many threads.
 
@@ -82,7 +82,7 @@ class Diarizer:
         activity: tell as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
         onsets of speech within 0.3 s; and compute no window in which nobody speaks.
 
-        models: a lane of `self.models`, where the stream's requests are not always live.
+        models: a client of `self.models`, where the stream's requests are not always live.
         """
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
         timeline = Timeline(latency_s, revision_interval_s=revision_interval_s, revision_reach_s=revision_reach_s)
@@ -93,7 +93,7 @@ class Diarizer:
     def enroll(self, samples: Chunk, *, sample_rate_hz: int = SAMPLE_RATE_HZ, channels: int = 1) -> Profile:
         """The voice of the one person who talks in these samples (see `Session.feed`); save it with a PeopleStore.
 
-        Raises EnrolmentError where several people talk, or nobody for long enough.
+        Raises EnrollmentError where several people talk, or nobody for long enough.
         """
         session = self.session(sample_rate_hz=sample_rate_hz, channels=channels)
         session.feed(samples)
@@ -216,7 +216,7 @@ class Session:
         """
         self._check_speaker(speaker)
         if (voice := self.voices.get(speaker)) is None:
-            raise EnrolmentError(f"expected clean speech of S{speaker}, got none that is long enough for a voice")
+            raise EnrollmentError(f"expected clean speech of S{speaker}, got none that is long enough for a voice")
         return voice
 
     @property

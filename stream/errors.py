@@ -13,7 +13,7 @@ class WeightsError(TurnstreamError):
     """Weights that cannot be had, or that are not what they should be."""
 
 
-class EnrolmentError(TurnstreamError):
+class EnrollmentError(TurnstreamError):
     """Speech from which no voice can be learned: too little of it, or more than one person's."""
 
 

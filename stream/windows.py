@@ -7,11 +7,13 @@ output step of the segmentation model, counted on one grid for the whole stream:
 
 from __future__ import annotations
 
+from turnstream.kernels.sizes import CONV_TAPS, POOL, SINC_STRIDE, SINC_TAPS
+
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 160_000
 
 # (kernel, stride) of every layer of PyanNet that touches time, in order: sinc filterbank, pool, conv, pool, conv, pool.
-LAYERS = ((251, 10), (3, 3), (5, 1), (3, 3), (5, 1), (3, 3))
+LAYERS = ((SINC_TAPS, SINC_STRIDE), (POOL, POOL), (CONV_TAPS, 1), (POOL, POOL), (CONV_TAPS, 1), (POOL, POOL))
 
 
 def frame_count(samples: int) -> int:

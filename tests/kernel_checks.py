@@ -15,7 +15,8 @@ from turnstream.kernels.backend import mx
 from turnstream.kernels.gpu import lstm as lstm_gpu
 from turnstream.kernels.gpu import sincnet as sincnet_gpu
 from turnstream.kernels.lstm import LSTMWeights, State, bilstm_ops
-from turnstream.kernels.sincnet import POOL, STRIDE, SincFilters, sinc_filters, sinc_pool_ops
+from turnstream.kernels.sincnet import SincFilters, sinc_filters, sinc_pool_ops
+from turnstream.kernels.sizes import POOL, SINC_STRIDE
 
 BOUNDS = {mx.float32: 1e-5, mx.float16: 4 * 2**-11, mx.bfloat16: 4 * 2**-8}
 DTYPES = [mx.float32, mx.float16, mx.bfloat16]
@@ -117,7 +118,7 @@ def _bilstm_float64(x: np.ndarray, weights: LSTMWeights) -> tuple[np.ndarray, np
 def check_sinc_pool(kernel: Any, batch: int, samples: int, dtype: Any = mx.float32, pairs: int = 40) -> None:
     """Maxima and both sums."""
     x, filters = random_array(batch, samples), filterbank(pairs)
-    actual = sincnet_gpu.sinc_pool(kernel, x.astype(dtype), SincFilters(filters), STRIDE, POOL)
+    actual = sincnet_gpu.sinc_pool(kernel, x.astype(dtype), SincFilters(filters), SINC_STRIDE, POOL)
     assert actual[0].dtype == dtype
     with mx.stream(mx.cpu):
         expected = sinc_pool_ops(x, filters)
@@ -129,4 +130,4 @@ def check_sinc_pool_strided(kernel: Any) -> None:
     x, filters = random_array(4, 700, 2)[::2, :, 1], filterbank()
     with mx.stream(mx.cpu):
         expected = sinc_pool_ops(x, filters)
-    assert_equal(sincnet_gpu.sinc_pool(kernel, x, SincFilters(filters), STRIDE, POOL), expected)
+    assert_equal(sincnet_gpu.sinc_pool(kernel, x, SincFilters(filters), SINC_STRIDE, POOL), expected)

@@ -323,7 +323,7 @@ def test_after_an_error_the_next_chunk_continues_exactly(rate_hz, bad, message):
 def test_an_array_cannot_continue_a_cut_off_sample_but_bytes_can():
     audio = AudioInput()
     first = audio.feed(b"\x00\x40\x00")
-    with pytest.raises(AudioError, match="expected the other bytes of a frame of 2, 1 of them came before"):
+    with pytest.raises(AudioError, match="expected the rest of a frame of 2 bytes, of which 1 have arrived"):
         audio.feed(np.zeros(3, np.float32))
     assert [*first, *audio.feed(b"\x20")] == [0.5, 0.25]
 

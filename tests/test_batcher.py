@@ -17,7 +17,7 @@ from turnstream.diarizer import Diarizer
 from turnstream.events import to_json
 from turnstream.kernels.backend import cpu_threads, team_threads
 from turnstream.models.batcher import (
-    MANY_LANES,
+    MANY_CLIENTS,
     MAX_BULK_BATCH,
     MAX_LIVE_BATCH,
     MAX_THREADS,
@@ -117,9 +117,9 @@ def test_sessions_among_others_give_the_events_they_give_alone(diarizer: Diarize
     pieces = [speech[start : start + 110_000] for start in (60_000, 100_000, 200_000, 300_000, 330_000)]
 
     def run(piece: np.ndarray, live: bool) -> list[str]:
-        lane = diarizer.models.lane()
-        lane.live = live
-        session = diarizer.session(models=lane)
+        client = diarizer.models.client()
+        client.live = live
+        session = diarizer.session(models=client)
         events = [
             event for start in range(0, len(piece), 1_600) for event in session.feed(piece[start : start + 1_600])
         ]
@@ -163,9 +163,9 @@ def test_many_sessions_leave_each_computation_its_core(diarizer: Diarizer, speec
         return team_threads()
 
     assert cores_of_one() == cpu_threads()
-    lanes = [batcher.lane() for _ in range(MANY_LANES * most)]
+    clients = [batcher.client() for _ in range(MANY_CLIENTS * most)]
     assert cores_of_one() == cpu_threads() // most
-    del lanes
+    del clients
     gc.collect()
     assert cores_of_one() == cpu_threads()
 

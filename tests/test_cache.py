@@ -46,7 +46,7 @@ def test_damage_in_the_cache_is_repaired(
     assert toys.runs() == 2
     expect_weights()
     assert toys.runs() == 2
-    told = "the cached model is damaged or outdated, fetching it again\n" in capsys.readouterr().err
+    told = "the cached model is damaged or outdated, downloading it again\n" in capsys.readouterr().err
     assert told == (damaged is not None or which.endswith(".json"))
 
 

@@ -130,8 +130,8 @@ def _swapped_taps(patch: Patch) -> None:
 
 MISTAKES: dict[str, Callable[[Patch], None]] = {
     "batch norm eps 1e-3 for 1e-5": lambda patch: patch.setattr(embedding, "BATCH_NORM_EPS", 1e-3),
-    "mask without segments": lambda patch: patch.setattr(dense_tdnn, "SEGMENT_STEPS", 10**6),
-    "segments of 50 steps": lambda patch: patch.setattr(dense_tdnn, "SEGMENT_STEPS", 50),
+    "mask without segments": lambda patch: patch.setattr(dense_tdnn, "MASK_STEPS", 10**6),
+    "segments of 50 steps": lambda patch: patch.setattr(dense_tdnn, "MASK_STEPS", 50),
     "dilation 1 in every block": lambda patch: patch.setattr(embedding, "BLOCKS", ((12, 1), (24, 1), (16, 1))),
     "ReLU behind the last norm": _last_norm_rectified,
     "biased standard deviation": _biased_deviation,

@@ -20,7 +20,7 @@ from served import Served
 from server_kit import Listener, talk
 from tcp_proxy import Proxy, proxy_to
 
-from turnstream.clients.terminal.screen import colour
+from turnstream.clients.terminal.screen import color
 from turnstream.protocol.messages import Final, Start, encode
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
@@ -28,7 +28,7 @@ from turnstream.weights.store import demo_recording
 pytestmark = pytest.mark.browser
 
 ASKED = Start(activity=True)  # as the page asks
-ARTEFACTS = Path(__file__).parent / "artefacts"
+ARTIFACTS = Path(__file__).parent / "artifacts"
 PHONE = {"viewport": {"width": 390, "height": 844}}
 DROP = """async ({name, data}) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
@@ -58,7 +58,7 @@ UNNAMED = """() => [...document.querySelectorAll("button, input, select, [role=m
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    ARTEFACTS.mkdir(exist_ok=True)
+    ARTIFACTS.mkdir(exist_ok=True)
     return tmp_path_factory.mktemp("page")
 
 
@@ -148,14 +148,14 @@ def test_the_microphone_from_the_first_turn_to_the_downloads(server: Served, chr
             expect(page.locator("#announce")).to_contain_text("Anna B.,")
             expect(page.locator("#delay")).to_have_text(re.compile(r"^\d+\.\d s$"))
             assert int(page.get_by_role("meter").get_attribute("aria-valuenow") or "-60") > -60
-            page.screenshot(path=ARTEFACTS / "page-live.png")
-            phone.screenshot(path=ARTEFACTS / "page-phone-dark.png")
+            page.screenshot(path=ARTIFACTS / "page-live.png")
+            phone.screenshot(path=ARTIFACTS / "page-phone-dark.png")
             assert fits(phone)
             assert parse_rttm(saved(page, "RTTM")[1]), "results can be had before the end"
             page.get_by_role("button", name="Stop").click()
             expect(page.get_by_role("button", name="New session")).to_be_visible()
             expect(page.locator("#state")).to_have_text("Finished")
-            page.screenshot(path=ARTEFACTS / "page-end.png", full_page=True)
+            page.screenshot(path=ARTIFACTS / "page-end.png", full_page=True)
             name, rttm = saved(page, "RTTM")
             result = json.loads(saved(page, "JSON")[1])
     assert name == "turnstream.rttm"
@@ -178,10 +178,10 @@ def test_a_dropped_file_gives_what_any_client_gets(
         expect(page.get_by_role("button", name="New session")).to_be_visible()
         expect(page.locator("#turns li")).to_have_count(len(heard.final.turns))
         page.wait_for_timeout(300)
-        page.screenshot(path=ARTEFACTS / "page-file-dark.png", full_page=True)
+        page.screenshot(path=ARTIFACTS / "page-file-dark.png", full_page=True)
         name, rttm = saved(page, "RTTM")
         result = json.loads(saved(page, "JSON")[1])
-        painted = page.evaluate(PAINTED, [colour(int(talk.speaker[1:])) for talk in people])
+        painted = page.evaluate(PAINTED, [color(int(talk.speaker[1:])) for talk in people])
         page.get_by_role("button", name="New session").click()
         expect(page.get_by_role("button", name="Use the microphone")).to_be_focused()
     assert (name, result["source"]) == ("two people.rttm", "two people.wav")
@@ -201,7 +201,7 @@ def test_a_lost_connection_is_taken_up_again(
         expect(page.locator("#turns li").first).to_be_visible()
         proxy.down = True
         loop.call_soon_threadsafe(proxy.cut)
-        expect(page.get_by_role("alert")).to_contain_text("The connection was lost. Trying again")
+        expect(page.get_by_role("alert")).to_contain_text("The connection was lost. Reconnecting")
         expect(page.locator("#state")).to_have_text("Reconnecting")
         proxy.down = False
         expect(page.get_by_role("alert")).to_be_hidden()

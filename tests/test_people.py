@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnstream.errors import EnrolmentError, PeopleError, TurnstreamError
+from turnstream.errors import EnrollmentError, PeopleError, TurnstreamError
 from turnstream.events import Final
 from turnstream.people.enrollment import LEAST_CLEAN_S, sole_voice
 from turnstream.people.naming import check_name, name_key
@@ -91,7 +91,7 @@ def test_a_person_of_another_model_is_refused_with_a_way_out(store: PeopleStore)
 
 
 def test_too_little_speech_is_refused_with_both_numbers(store: PeopleStore):
-    with pytest.raises(EnrolmentError, match=r"expected at least 3 s .* got 2\.4 s"):
+    with pytest.raises(EnrollmentError, match=r"expected at least 3 s .* got 2\.4 s"):
         store.save("Anna", voice(0, 2.4), MODEL)
     assert not store.folder.exists()
 
@@ -99,7 +99,7 @@ def test_too_little_speech_is_refused_with_both_numbers(store: PeopleStore):
 def test_rename(store: PeopleStore):
     store.save("Anna", voice(0), MODEL)
     store.save("Ben", voice(1), MODEL)
-    with pytest.raises(PeopleError, match="expected a name that is free, got BEN: there is already Ben"):
+    with pytest.raises(PeopleError, match="expected a free name, got BEN: there is already Ben"):
         store.rename("Anna", "BEN")
     assert store.rename("anna", "ANNA").name == "ANNA"
     assert store.rename("ANNA", "Chris").name == "Chris"
@@ -201,7 +201,7 @@ def test_export_and_import_are_a_round_trip(store: PeopleStore, tmp_path: Path):
     other = PeopleStore(tmp_path / "other")
     assert [p.name for p in other.add(store.export(["ben", "zoë"]), "x.json")] == ["Ben", "Zoë"]
     np.testing.assert_array_equal(other.get("Zoë").voices[0].vector, voice(2).vector)
-    with pytest.raises(PeopleError, match="expected a name that is free, got Ben"):
+    with pytest.raises(PeopleError, match="expected a free name, got Ben"):
         other.add(store.export(), "x.json")
     assert names(other) == ["Ben", "Zoë"]  # all or none
     person_file = next(path for path in store.folder.iterdir() if path.name.startswith("anna"))
@@ -245,7 +245,7 @@ class Stream:
 def test_one_person_is_learned_several_are_refused():
     assert sole_voice(Stream(20.0)).clean_s == 20
     assert sole_voice(Stream(0.8, 20.0)).clean_s == 20  # a slip of the model, not a second person
-    with pytest.raises(EnrolmentError, match=r"expected one person, got 2 \(S2 for 20\.0 s, S1 for 5\.0 s\)"):
+    with pytest.raises(EnrollmentError, match=r"expected one person, got 2 \(S2 for 20\.0 s, S1 for 5\.0 s\)"):
         sole_voice(Stream(5.0, 20.0))
-    with pytest.raises(EnrolmentError, match=rf"expected at least {LEAST_CLEAN_S:g} s .*, got 0\.0 s"):
+    with pytest.raises(EnrollmentError, match=rf"expected at least {LEAST_CLEAN_S:g} s .*, got 0\.0 s"):
         sole_voice(Stream())

@@ -111,7 +111,7 @@ def test_list_rename_export_delete_import(
     exported.write_text(people(saved[0], "export"))
     assert people(store, "import", exported) == "imported Anna Maria\n"
     assert people(store, "rename", "anna maria", "Anna") == "Anna Maria is now Anna\n"
-    assert re.match(r"^Anna +\d+\.\d s  1 enrolment ", people(store))
+    assert re.match(r"^Anna +\d+\.\d s  1 enrollment ", people(store))
     assert people(store, "export", "Anna", "--to", folder / "one.json") == ""
     assert people(store, "delete", "ANNA") == "deleted Anna\n"
     assert people(store) == f"nobody is enrolled in {store}\n"
@@ -120,7 +120,7 @@ def test_list_rename_export_delete_import(
 
 USER_ERRORS = {
     "enroll Anna none.wav": (1, "none.wav does not exist"),
-    "enroll S3 talk.wav": (1, "expected a name that is not what turnstream calls speakers itself, got S3"),
+    "enroll S3 talk.wav": (1, "expected a name that turnstream does not use for speakers itself, got S3"),
     "enroll Anna talk.wav --from 9 --to 3": (
         1,
         "expected --from before --to and before the end, got 9 to 3 s of 24.0 s",
@@ -129,13 +129,13 @@ USER_ERRORS = {
     "enroll Anna talk.wav talk.wav --from 3": (1, "--from and --to are for one recording: expected 1, got 2"),
     "enroll Anna talk.wav --to soon": (2, "expected a number, got soon"),
     "file talk.wav --known": (1, "nobody is enrolled in"),
-    "file talk.wav --known Ben": (1, "expected somebody, but nobody is enrolled, got Ben"),
+    "file talk.wav --known Ben": (1, "expected an enrolled person, but nobody is enrolled, got Ben"),
     "file talk.wav --save Anna": (2, "expected a speaker and a name like S2=Anna, got Anna"),
     "file talk.wav --save S1=": (2, "expected a speaker and a name like S2=Anna, got S1="),
-    "file talk.wav --save S1=S2": (2, "expected a name that is not what turnstream calls speakers itself, got S2"),
+    "file talk.wav --save S1=S2": (2, "expected a name that turnstream does not use for speakers itself, got S2"),
     "file talk.wav again.wav --save S1=Anna": (1, "--save names speakers of one recording: expected 1, got 2"),
     "people rename Anna": (1, "people rename: expected the old and the new name, got 1"),
-    "people delete Anna": (1, "expected somebody, but nobody is enrolled, got Anna"),
+    "people delete Anna": (1, "expected an enrolled person, but nobody is enrolled, got Anna"),
     "people delete": (1, "people delete: expected names, got 0"),
     "people import none.json": (1, "cannot read none.json: No such file or directory"),
     "people export --to missing/x.json": (1, "cannot write missing/x.json: No such file or directory"),

@@ -35,7 +35,7 @@ def voices(seed: int, count: int, cosine: float, spread: float = 0.0) -> tuple[n
 
 
 def neighbours(whose: np.ndarray, windows: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    """Ties of windows of six segments, which give each of `whose` to a local speaker of its own."""
+    """PairVotes of windows of six segments, which give each of `whose` to a local speaker of its own."""
     count = len(whose)
     near = np.abs(np.arange(count)[:, None] - np.arange(count)) < 6
     same = whose[:, None] == whose
@@ -98,7 +98,7 @@ def test_a_half_of_too_little_speech_is_no_voice(least_s: float, clusters: int):
 
 def test_only_clusters_that_changed_are_looked_at_again(monkeypatch: pytest.MonkeyPatch):
     cosines, seconds, whose = voices(0, 60, cosine=0.3)
-    ties, splitter = neighbours(whose), Splitter(CONFIG)
+    pair_votes, splitter = neighbours(whose), Splitter(CONFIG)
     looked: list[int] = []
 
     def watched(*numbers):
@@ -106,22 +106,25 @@ def test_only_clusters_that_changed_are_looked_at_again(monkeypatch: pytest.Monk
         return two_voices(*numbers)
 
     monkeypatch.setattr(splitting, "two_voices", watched)
-    first = splitter.split(cosines, seconds, whose, *ties)
+    first = splitter.split(cosines, seconds, whose, *pair_votes)
     assert sorted(looked) == sorted(np.bincount(whose).tolist())
-    assert splitter.split(cosines, seconds, whose, *ties).tolist() == first.tolist()
+    assert splitter.split(cosines, seconds, whose, *pair_votes).tolist() == first.tolist()
     assert len(looked) == 2
     longer = seconds + np.float32(1) * (np.arange(60) == 0)
-    expected = Splitter(CONFIG).split(cosines, longer, whose, *ties)
+    expected = Splitter(CONFIG).split(cosines, longer, whose, *pair_votes)
     looked.clear()
-    assert splitter.split(cosines, longer, whose, *ties).tolist() == expected.tolist()
+    assert splitter.split(cosines, longer, whose, *pair_votes).tolist() == expected.tolist()
     assert looked == [int((whose == whose[0]).sum())]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_segments(count: int):
-    cosines, ties = np.ones((count, count), np.float32), np.zeros((count, count), np.float32)
+    cosines, pair_votes = np.ones((count, count), np.float32), np.zeros((count, count), np.float32)
     seconds = np.full(count, 60, np.float32)
-    assert Splitter(CONFIG).split(cosines, seconds, np.zeros(count, np.int64), ties, ties).tolist() == [0] * count
+    assert (
+        Splitter(CONFIG).split(cosines, seconds, np.zeros(count, np.int64), pair_votes, pair_votes).tolist()
+        == [0] * count
+    )
 
 
 @pytest.mark.slow
@@ -154,7 +157,7 @@ def test_what_windows_give_to_two_counts_against_the_halves():
 
 def test_doubt_weighs_as_much_as_its_windows():
     whose = np.arange(12) // 6
-    ties = neighbours(whose, windows=1)
-    known, doubted = (held_together(*ties, whose == 1, windows) for windows in (0.0, 1e6))
+    pair_votes = neighbours(whose, windows=1)
+    known, doubted = (held_together(*pair_votes, whose == 1, windows) for windows in (0.0, 1e6))
     assert known == 0
     assert doubted == pytest.approx(1, abs=1e-3)

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from turnstream.clients.terminal.displays import LiveDisplay, PlainDisplay
-from turnstream.clients.terminal.screen import Status, clock, colour, render
+from turnstream.clients.terminal.screen import Status, clock, color, render
 from turnstream.clients.terminal.summary import print_summary
 from turnstream.clients.terminal.transcript import Cell, Transcript
 from turnstream.events import Activity, Event, Final, Revision, Speaker, Turn
@@ -149,9 +149,9 @@ def test_shortest_turn_is_seen_and_others_lanes_stay_empty():
     assert set(transcript.lane(1, 0, 1000, 10)) == {Cell.SILENT}
 
 
-def test_speakers_keep_their_colours_and_neighbours_differ():
-    assert [colour(n) for n in range(1, 20)] == [colour(n) for n in range(1, 20)]
-    assert all(len({colour(n) for n in range(first, first + 6)}) == 6 for first in range(1, 20))
+def test_speakers_keep_their_colors_and_neighbours_differ():
+    assert [color(n) for n in range(1, 20)] == [color(n) for n in range(1, 20)]
+    assert all(len({color(n) for n in range(first, first + 6)}) == 6 for first in range(1, 20))
 
 
 def test_plain_display_prints_committed_turns_and_revisions_without_control_codes():

@@ -14,7 +14,7 @@ import pytest
 
 from turnstream.weights import download as fetch
 from turnstream.weights import store as weights
-from turnstream.weights.artifacts import Artefact, Member, Wheel
+from turnstream.weights.artifacts import Artifact, Member, Wheel
 
 GOLDEN = Path(__file__).parent / "golden"
 CHECKPOINT = GOLDEN / "checkpoint_plain.pt"
@@ -44,8 +44,8 @@ def member(content: bytes, path: str, cached_as: str) -> Member:
 
 WHEEL = Wheel("toy-models", "1.0", "toy_models-1.0-py3-none-any.whl", 100)
 MODEL_MEMBER = member(CHECKPOINT.read_bytes(), "toy_models/model.pt", "model.safetensors")
-MODEL = Artefact("model", "a small model", "MIT", WHEEL, (MODEL_MEMBER,), lambda: SHAPES)
-NOTES = Artefact("notes", "a small file", "MIT", WHEEL, (member(NOTE, "toy_models/note.txt", "notes/note.txt"),))
+MODEL = Artifact("model", "a small model", "MIT", WHEEL, (MODEL_MEMBER,), lambda: SHAPES)
+NOTES = Artifact("notes", "a small file", "MIT", WHEEL, (member(NOTE, "toy_models/note.txt", "notes/note.txt"),))
 
 
 def write_wheel(folder: Path, model: bytes) -> Path:
@@ -96,7 +96,7 @@ def make_toys(folder: Path, patch: pytest.MonkeyPatch) -> Toys:
 
 def use_toys(patch: pytest.MonkeyPatch, script: Path) -> None:
     """The part of `make_toys` that is not in the environment, and so must be done in every process."""
-    patch.setattr(weights, "ARTEFACTS", (MODEL, NOTES))
+    patch.setattr(weights, "ARTIFACTS", (MODEL, NOTES))
     patch.setattr(weights, "SEGMENTATION", MODEL)
     patch.setattr(fetch, "pip_command", lambda: [sys.executable, str(script)])
 

@@ -100,13 +100,13 @@ def measure(models: Batcher, samples: Samples) -> Hops:
 
 
 def _watched(models: Batcher) -> tuple[Stopwatch, Session]:
-    clock, lane, audio, stitcher, timeline = Stopwatch(), models.lane(), AudioInput(), Stitcher(), Timeline()
+    clock, model_client, audio, stitcher, timeline = Stopwatch(), models.client(), AudioInput(), Stitcher(), Timeline()
     clock.watch("audio", audio, "feed")
-    clock.watch("segmentation", lane, "segment")
-    clock.watch("embedding", lane, "embed")
+    clock.watch("segmentation", model_client, "segment")
+    clock.watch("embedding", model_client, "embed")
     clock.watch("stitching", stitcher, "observe", "assign")
     clock.watch("timeline", timeline, "update")
-    session = Session(lane, audio, stitcher, timeline)
+    session = Session(model_client, audio, stitcher, timeline)
     clock.watch("embedding", session._fbank, "append", "rows_of_frames", "drop_before")
     return clock, session
 

@@ -1,4 +1,4 @@
-"""The screen of a live run as a function of what is known: no clock, no terminal, no state."""
+"""The screen of a live run as a pure function of the transcript and the status: no clock, no terminal, no state."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 from .transcript import Cell, Row, Transcript
 
-# Okabe and Ito's colour-blind-safe palette, the darkest blue left out: it cannot be read on black.
+# Okabe and Ito's color-blind-safe palette, without the darkest blue, which is unreadable on black.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#F0E442")
 SPAN_S, SHORTEST_SPAN_S = 60.0, 10.0
 MAX_LANES, MAX_TURNS = 8, 24
-LONGEST_TAG = 16  # columns that a name may take beside its lane
-ROOMY_LINES = 16  # terminals with fewer lines do without blank ones and the legend
-LANE_TURNS = 100  # lanes go to the speakers of the newest turns
+LONGEST_TAG = 16  # columns for a name next to its lane
+ROOMY_LINES = 16  # terminals with fewer lines get no blank lines and no legend
+LANE_TURNS = 100  # lanes are shown for the speakers of the newest turns
 BEHIND_S = 0.5  # a backlog under one hop is the normal wait for the next window
-FRESH_S = 4.0  # how long a revision stands out
+FRESH_S = 4.0  # how long a revision is highlighted
 QUIETEST_DB = -60.0
 CELLS = {Cell.SILENT: "·", Cell.PROVISIONAL: "▒", Cell.COMMITTED: "▇"}
 
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands: audio heard, audio still to come (None: no end), audio waiting, input level."""
+    """Progress of a run: position, total length (None: open-ended), audio waiting to be processed, input level."""
 
     position_s: float
     total_s: float | None = None
@@ -42,7 +42,7 @@ class Status:
 def render(
     transcript: Transcript, status: Status, title: str, latency_s: float, width: int, height: int
 ) -> RenderableType:
-    """The whole screen as a function of what is known; never taller than `height` lines."""
+    """The whole screen; never taller than `height` lines."""
     top: list[RenderableType] = [_header(title, status), _state_line(transcript, status, latency_s)]
     if status.level_db is not None:
         top.append(_level(status.level_db, width))
@@ -56,17 +56,17 @@ def render(
 
 
 def speaker_tag(speaker: int | None, names: Mapping[int, str] | None = None) -> str:
-    """The speaker's name where he has one, else `S1`; `?` for speech whose speaker is not known yet."""
+    """The speaker's name if they have one, else `S1`; `?` for speech whose speaker is not known yet."""
     return "?" if speaker is None else (names or {}).get(speaker, f"S{speaker}")
 
 
-def colour(speaker: int | None) -> str:
-    """The colour of a speaker, for as long as the stream lasts."""
+def color(speaker: int | None) -> str:
+    """The color of a speaker, stable for the whole stream."""
     return "default" if speaker is None else PALETTE[(speaker - 1) % len(PALETTE)]
 
 
 def clock(time_s: float) -> str:
-    """`0:06.7`, with hours from one hour on: `1:02:03.4`."""
+    """`0:06.7`, and with hours `1:02:03.4` from one hour on."""
     tenths = round(time_s * 10)
     minutes, tenths = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
@@ -75,7 +75,7 @@ def clock(time_s: float) -> str:
 
 
 def span(turn: Turn) -> str:
-    """Start, end and length of a turn in columns that line up."""
+    """Start, end and length of a turn in aligned columns."""
     start_s, end_s = frame_seconds(turn.start_frame), frame_seconds(turn.end_frame)
     return f"{clock(start_s):>8} - {clock(end_s):<8}{end_s - start_s:6.1f} s"
 
@@ -104,7 +104,7 @@ def _state_line(transcript: Transcript, status: Status, latency_s: float) -> Tex
 
 
 def _talk_light(activity: Activity | None) -> Text:
-    """On while anyone speaks, double while speech overlaps; nothing where the session does not tell."""
+    """Shows silence, speech or overlap; empty if the session does not report activity."""
     text = Text(no_wrap=True, overflow="ellipsis")
     if activity is None:
         return text
@@ -146,13 +146,13 @@ def _lanes(transcript: Transcript, speakers: Sequence[int | None], status: Statu
     span_s = min(max(status.total_s or SPAN_S, SHORTEST_SPAN_S), SPAN_S)
     step = max(_frames(span_s) // columns, 1)
     now = -(-_frames(status.position_s) // step)
-    first = max(now - columns, 0)  # a lane moves by whole columns: it does not shimmer
+    first = max(now - columns, 0)  # lanes move by whole columns, so that they do not flicker
     lines = [Text(" " * (room - 4), no_wrap=True).append_text(_ruler(first * step, (first + columns) * step, columns))]
     for speaker in speakers:
-        line = Text(f" {tags[speaker].plain} ", style=f"bold {colour(speaker)}", no_wrap=True)
+        line = Text(f" {tags[speaker].plain} ", style=f"bold {color(speaker)}", no_wrap=True)
         cells = transcript.lane(speaker, first * step, (first + columns) * step, columns)
         for cell, run in groupby(cells[: now - first]):
-            style = {Cell.SILENT: "bright_black", Cell.PROVISIONAL: f"not bold {colour(speaker)}"}.get(cell, "")
+            style = {Cell.SILENT: "bright_black", Cell.PROVISIONAL: f"not bold {color(speaker)}"}.get(cell, "")
             line.append(CELLS[cell] * len(list(run)), style=style)
         line.append(" " * (columns - (now - first)))
         lines.append(line.append(f" {transcript.talk_s(speaker):8.1f} s", style="not bold"))
@@ -181,11 +181,11 @@ def _turn_line(row: Row, now_frame: int, names: Mapping[int, str]) -> Text:
     done = turn.state in ("committed", "final")
     started = turn.committed_frame > turn.start_frame
     line = Text(no_wrap=True, overflow="ellipsis", style="" if started or done else "dim")
-    line.append(" ● " if done else " ◐ " if started else " ○ ", style=colour(turn.speaker))
+    line.append(" ● " if done else " ◐ " if started else " ○ ", style=color(turn.speaker))
     line.append(span(turn) + "  ")
     line.append(
         f"{speaker_tag(turn.speaker, names):<4}",
-        style=f"{'bold ' if started or done else 'italic '}{colour(turn.speaker)}",
+        style=f"{'bold ' if started or done else 'italic '}{color(turn.speaker)}",
     )
     if others := [speaker_tag(was, names) for was in dict.fromkeys(row.was) if was != turn.speaker]:
         fresh = now_frame - row.revised_frame < _frames(FRESH_S)

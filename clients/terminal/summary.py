@@ -10,7 +10,7 @@ from rich.text import Text
 from turnstream.events import Final, Turn
 from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
-from .screen import clock, colour, count, span, speaker_tag
+from .screen import clock, color, count, span, speaker_tag
 
 BAR_COLUMNS = 24
 
@@ -35,7 +35,7 @@ def print_summary(
 
 
 def _turn(turn: Turn, names: Mapping[int, str]) -> Text:
-    return Text(span(turn) + "  ").append(speaker_tag(turn.speaker, names), style=f"bold {colour(turn.speaker)}")
+    return Text(span(turn) + "  ").append(speaker_tag(turn.speaker, names), style=f"bold {color(turn.speaker)}")
 
 
 def _talk_times(console: Console, final: Final, duration_s: float) -> None:
@@ -44,7 +44,7 @@ def _talk_times(console: Console, final: Final, duration_s: float) -> None:
     for speaker, frames in final.talk_frames:
         talk_s = frames * FRAME_SAMPLES / SAMPLE_RATE_HZ
         share = min(talk_s / duration_s, 1.0) if duration_s else 0.0
-        line = Text(f"{speaker_tag(speaker):<7}", style=f"bold {colour(speaker)}")
+        line = Text(f"{speaker_tag(speaker):<7}", style=f"bold {color(speaker)}")
         line.append(f"{talk_s:9.1f} s  {share:5.0%} ", style="not bold default")
         line.append("▇" * round(share * BAR_COLUMNS), style="not bold")
         for _, name, confidence in [named for named in final.names if named[0] == speaker]:

@@ -1,4 +1,4 @@
-// The page: a microphone or a recording becomes a session, and the session is shown, stopped and saved.
+// The page: starts a session from the microphone or a recording, and shows, stops and saves it.
 
 import { byId, setText } from "./elements.js";
 import { Microphone, microphones } from "./microphone.js";
@@ -35,9 +35,9 @@ takeDroppedFiles();
 takeTokenFromAddress();
 
 async function listen() {
-  let take = () => {}; // what is heard before the session is there is not part of it
+  let take = () => {}; // audio from before the session exists is dropped
   const gone = () => {
-    notice("The microphone is gone: was it unplugged?");
+    notice("The microphone was disconnected. Was it unplugged?");
     session?.stop();
   };
   const microphone = await Microphone.open(byId("device").value, (bytes, peak) => take(bytes, peak), gone);
@@ -61,7 +61,7 @@ async function read(file) {
   recording.play(live, ready, (bytes, peak) => mine.take(bytes, peak)).then(() => mine.stop());
 }
 
-/** Tries to begin a session; what goes wrong is said. */
+/** Tries to begin a session; shows the error if it fails. */
 async function attempt(work) {
   if (session && !session.ended) return;
   if (session) welcome();
@@ -77,10 +77,10 @@ async function attempt(work) {
 
 function begin(source) {
   const url = new URL("v1", document.baseURI.replace(/^http/, "ws")).href;
-  const wishes = { latency: Number(byId("latency").value) };
+  const options = { latency: Number(byId("latency").value) };
   const token = byId("token").value.trim();
-  if (token) wishes.token = token;
-  const mine = new Session(source, url, wishes, {
+  if (token) options.token = token;
+  const mine = new Session(source, url, options, {
     change: (what) => mine === session && changed(what),
     state: (state, sentence) => mine === session && became(state, sentence),
   });
@@ -105,7 +105,7 @@ function became(state, reason = "") {
     notice(reason);
     return;
   }
-  if (state === "lost") notice(`${reason} Trying again; the audio is kept.`);
+  if (state === "lost") notice(`${reason} Reconnecting; the audio is kept.`);
   else notice(reason);
   if (session.ended) {
     byId("stop").hidden = true;
@@ -125,12 +125,12 @@ function welcome() {
   byId("listen").focus();
 }
 
-/** The name of the source for files, without its suffix. */
+/** The name of the source, without its file extension, for naming downloads. */
 function stem() {
   return session.source.name ? session.source.name.replace(/\.[^.]*$/, "") : "turnstream";
 }
 
-/** Says something; no text takes it away. */
+/** Shows a notice; an empty text hides it. */
 function notice(text) {
   byId("notice").hidden = !text;
   setText(byId("notice"), text);
@@ -160,7 +160,7 @@ function takeDroppedFiles() {
   });
 }
 
-/** `#token=...` in the address fills the field; the address does not keep it. */
+/** `#token=...` in the address fills the token field and is then removed from the address. */
 function takeTokenFromAddress() {
   const token = new URLSearchParams(location.hash.slice(1)).get("token");
   if (!token) return;

@@ -1,4 +1,4 @@
-// Runs on the audio thread: microphone samples to mono 16-bit pieces with their peak.
+// Runs on the audio thread: converts microphone samples to mono 16-bit pieces with their peak.
 
 const PIECE_SAMPLES = 2048;
 

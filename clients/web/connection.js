@@ -1,4 +1,4 @@
-// One session over a websocket that may break: audio is kept until the server has it, and the session is resumed.
+// One session over a websocket that may disconnect: audio is kept until the server has it, and the session is resumed.
 
 import { SendBuffer } from "./send-buffer.js";
 import { sentence } from "./words.js";
@@ -6,19 +6,19 @@ import { sentence } from "./words.js";
 const PROTOCOL = "turnstream.v1";
 const PIECE_BYTES = 32768;
 const AHEAD_BYTES = 65536; // in the browser's own queue
-const MOST_KEPT_BYTES = 64 * 2 ** 20; // 11 minutes of 48 kHz, longer than a server waits for us
+const MOST_KEPT_BYTES = 64 * 2 ** 20; // 11 minutes at 48 kHz, longer than a server keeps a disconnected session
 const POLL_MS = 20;
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 5000;
-const SILENT_SERVER_MS = 25000; // a status comes every few seconds
+const SILENT_SERVER_MS = 25000; // the server sends a status every few seconds
 const CONNECT_MS = 30000;
-const ROUNDED_S = 0.1; // a status says what was received in seconds: believed up to here
-const RESUMABLE = [4408, 4425]; // no answer to a ping, too slow: the session waits for us, as after a broken connection
+const ROUNDED_S = 0.1; // safety margin: a status gives the received audio in rounded seconds
+const RESUMABLE = [4408, 4425]; // no answer to a ping, too slow: the session can be resumed, as after a disconnect
 
 export class Connection {
   /**
-   * url of the websocket; start: fields of the `start` message; on.message(message), on.state(state, sentence) with
-   * state open, lost, ended or failed.
+   * url: of the websocket; start: fields of the `start` message; on.message(message), on.state(state, sentence), where
+   * state is open, lost, ended or failed.
    */
   constructor(url, start, on) {
     this.url = url;
@@ -27,7 +27,7 @@ export class Connection {
     this.buffer = new SendBuffer(2 * start.channels);
     this.session = null;
     this.seq = 0;
-    this.names = new Map(); // told, not confirmed
+    this.names = new Map(); // sent by the user, not yet confirmed by the server
     this.limits = { message_bytes: PIECE_BYTES, resume: 0 };
     this.stopping = false;
     this.over = false;
@@ -45,7 +45,7 @@ export class Connection {
     return this.buffer.end / this.#bytesPerSecond;
   }
 
-  /** Seconds of audio that were not sent yet. */
+  /** Seconds of audio not sent yet. */
   get waiting() {
     return this.buffer.unsent / this.#bytesPerSecond;
   }
@@ -53,14 +53,14 @@ export class Connection {
   send(bytes) {
     if (this.stopping || this.over) return;
     if (this.buffer.kept > MOST_KEPT_BYTES) {
-      this.#fail("The server cannot keep up: too much audio waits to be sent.");
+      this.#fail("The server cannot keep up: too much audio is waiting to be sent.");
       return;
     }
     this.buffer.append(bytes);
     this.#pump();
   }
 
-  /** Resolves when there is little left to send, or when it is over. */
+  /** Resolves once all audio has been sent, or once the session is over. */
   async drained() {
     while (!this.over && (this.buffer.unsent > 0 || !this.greeted))
       await new Promise((done) => setTimeout(done, POLL_MS));
@@ -121,7 +121,7 @@ export class Connection {
 
   #begin(message) {
     if (!this.buffer.rewind(message.position)) {
-      this.#fail("The server wants audio that is not kept any longer.");
+      this.#fail("The server asked for audio that is no longer available.");
       return;
     }
     this.session = message.session;
@@ -159,7 +159,7 @@ export class Connection {
 
   #watch() {
     if (Date.now() - this.heardAt > SILENT_SERVER_MS) {
-      this.#lost("The server does not answer.");
+      this.#lost("The server is not responding.");
       return;
     }
     this.timer = setTimeout(() => this.#watch(), 2000);
@@ -169,7 +169,7 @@ export class Connection {
     const reason = sentence(this.failure ?? event.reason);
     const forGood = event.code >= 4000 && !RESUMABLE.includes(event.code);
     if (forGood) this.#fail(reason || `The server closed the session (${event.code}).`);
-    else if (this.session === null) this.#fail(reason || "The server cannot be reached, or does not let this page in.");
+    else if (this.session === null) this.#fail(reason || "The server cannot be reached, or refused the connection.");
     else this.#lost("The connection was lost.");
   }
 
@@ -178,7 +178,7 @@ export class Connection {
     this.#drop();
     this.lostSince ??= Date.now();
     if (this.session === null || Date.now() - this.lostSince > 1000 * this.limits.resume) {
-      this.#fail(this.session === null ? reason : "The connection was lost and did not come back in time.");
+      this.#fail(this.session === null ? reason : "The connection was lost and could not be restored in time.");
       return;
     }
     this.on.state("lost", reason);
@@ -200,7 +200,7 @@ export class Connection {
     this.#drop();
   }
 
-  /** Leave the socket, whatever its state; it is not listened to any longer. */
+  /** Closes the socket, whatever its state, and ignores its further events. */
   #drop() {
     this.greeted = false;
     const socket = this.socket;
@@ -210,7 +210,7 @@ export class Connection {
 }
 
 const ENDINGS = {
-  idle: "The server heard nothing for too long and ended the session.",
-  session_too_long: "The session reached the longest time that the server allows.",
-  shutdown: "The server was stopped; this is its result so far.",
+  idle: "The server received no audio for too long and ended the session.",
+  session_too_long: "The session reached the server's time limit.",
+  shutdown: "The server was stopped; this is the result so far.",
 };

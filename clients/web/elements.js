@@ -1,4 +1,4 @@
-// Small helpers for making parts of the page.
+// Small helpers for building parts of the page.
 
 /** The element with this id. */
 export function byId(id) {
@@ -12,13 +12,13 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Sets the text only where it is another one: the page is not laid out for nothing. */
+/** Sets the text only if it differs, to avoid needless layout. */
 export function setText(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
-/** Colours a mark for a speaker's look. */
-export function paint(mark, { colour, striped }) {
-  mark.style.setProperty("--colour", colour);
+/** Colors a mark with a speaker's look. */
+export function paint(mark, { color, striped }) {
+  mark.style.setProperty("--color", color);
   mark.classList.toggle("striped", striped);
 }

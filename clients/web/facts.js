@@ -1,4 +1,4 @@
-// The words and numbers of a session that change with messages, not with time.
+// The texts and numbers of a session that change with messages, not with time.
 
 import { byId, setText } from "./elements.js";
 import { clock, count } from "./words.js";
@@ -7,7 +7,7 @@ const BEHIND_S = 0.5; // a backlog under one hop is the normal wait for the next
 const LATE_S = 3;
 const STATES = { ended: "Finished", failed: "Ended early", lost: "Reconnecting", connecting: "Connecting" };
 
-/** Shows them. */
+/** Shows the current facts of a session. */
 export function showFacts(session) {
   const { transcript, connection, started, status, source } = session;
   setText(byId("state"), stateOf(session));
@@ -45,7 +45,7 @@ function showCounts(transcript) {
   );
   byId("no-turns").hidden = turns > 0;
   for (const id of ["save-rttm", "save-json"]) byId(id).disabled = turns === 0;
-  const soFar = turns ? "As it stands now; the final result comes at the end." : "Ready as soon as there are turns.";
+  const soFar = turns ? "The result so far; the final one follows at the end." : "Ready as soon as there are turns.";
   setText(byId("save-hint"), transcript.final ? "The final result." : soFar);
 }
 

@@ -1,10 +1,10 @@
-// Draws one lane per speaker on a canvas: committed solid, provisional lighter, corrected turns move to their lane.
+// Draws one lane per speaker on a canvas: committed turns solid, provisional ones lighter; corrected turns move lanes.
 
 import { clock, look } from "./words.js";
 
 const AXIS_PX = 30;
 const BLOCK_PX = 26;
-const EDGE_PX = 14; // room behind the newest audio
+const EDGE_PX = 14; // space after the newest audio
 const MOVE_MS = 550;
 const FLASH_MS = 2600;
 const SHORTEST_PX = 3;
@@ -12,7 +12,7 @@ const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const TICK_PX = 84;
 
 export class Lanes {
-  /** canvas: over the lanes; rowOf(speaker) gives the middle of the speaker's row in pixels from the canvas's top. */
+  /** canvas: over the lanes; rowOf(speaker): the middle of the speaker's row in pixels from the top of the canvas. */
   constructor(canvas, rowOf) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
@@ -22,7 +22,7 @@ export class Lanes {
     this.stripes = new Map();
     this.drawn = []; // {id, x, y, width} of every turn on the canvas
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
-    this.readColours();
+    this.readColors();
   }
 
   clear() {
@@ -31,27 +31,27 @@ export class Lanes {
     this.drawn = [];
   }
 
-  /** After the colour scheme changed. */
-  readColours() {
+  /** Call after the color scheme has changed. */
+  readColors() {
     const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(name).trim();
-    this.colours = { ink: colour("--ink"), muted: colour("--muted"), line: colour("--line"), edge: colour("--edge") };
+    const color = (name) => style.getPropertyValue(name).trim();
+    this.colors = { ink: color("--ink"), muted: color("--muted"), line: color("--line"), edge: color("--edge") };
     this.font = `12px ${style.getPropertyValue("--font")}`;
   }
 
-  /** A turn went from one speaker to another: it moves there, and stands out for a while where it was `revised`. */
+  /** A turn went from one speaker to another: animates the move, and highlights it for a while if it was `revised`. */
   moved(id, from, revised) {
     const now = performance.now();
     if (!this.still.matches) this.moves.set(id, { from, at: now });
     if (revised) this.flashes.set(id, now);
   }
 
-  /** Whether anything moves or stands out by itself. */
+  /** Whether a move or a highlight is in progress. */
   get busy() {
     return this.moves.size > 0 || this.flashes.size > 0;
   }
 
-  /** The turn at a point of the canvas, or null. */
+  /** The id of the turn at a point of the canvas, or null. */
   at(x, y) {
     return (
       this.drawn.findLast((box) => x >= box.x - 2 && x <= box.x + box.width + 2 && Math.abs(y - box.y) < BLOCK_PX / 2)
@@ -59,7 +59,7 @@ export class Lanes {
     );
   }
 
-  /** Everything from `start` to `end` seconds; `now` is the newest time, or null where the audio has ended. */
+  /** Draws everything from `start` to `end` seconds; `now` is the newest time, or null once the audio has ended. */
   draw(turns, speakers, start, end, now) {
     const { canvas, context } = this;
     const ratio = window.devicePixelRatio || 1;
@@ -91,16 +91,16 @@ export class Lanes {
     context.textBaseline = "middle";
     for (let mark = Math.ceil(start / step) * step; mark <= end; mark += step) {
       const x = Math.round((mark - start) * this.scale) + 0.5;
-      context.fillStyle = this.colours.line;
+      context.fillStyle = this.colors.line;
       context.fillRect(x - 0.5, AXIS_PX - 6, 1, height - AXIS_PX + 6);
-      context.fillStyle = this.colours.muted;
+      context.fillStyle = this.colors.muted;
       const label = clock(mark, false);
       if (x + 5 + context.measureText(label).width <= width) context.fillText(label, x + 5, 12);
     }
   }
 
   #baseline(y, width) {
-    this.context.fillStyle = this.colours.line;
+    this.context.fillStyle = this.colors.line;
     this.context.fillRect(0, Math.round(y), width, 1);
   }
 
@@ -129,7 +129,7 @@ export class Lanes {
     context.globalAlpha = 1;
     context.fillRect(x, top, Math.min(sure, width), BLOCK_PX);
     context.restore();
-    context.strokeStyle = this.colours.edge;
+    context.strokeStyle = this.colors.edge;
     context.lineWidth = 1;
     context.stroke(path);
     this.#flash(turn.id, x, top, width);
@@ -143,7 +143,7 @@ export class Lanes {
     const age = (performance.now() - at) / FLASH_MS;
     context.save();
     context.globalAlpha = this.still.matches ? 0.9 : Math.max(0, 1 - age);
-    context.strokeStyle = this.colours.ink;
+    context.strokeStyle = this.colors.ink;
     context.lineWidth = 2;
     context.beginPath();
     context.roundRect(x - 3, top - 3, width + 6, BLOCK_PX + 6, 8);
@@ -151,7 +151,7 @@ export class Lanes {
     context.restore();
   }
 
-  /** The middle of a turn: its speaker's row, or on the way there. */
+  /** The vertical middle of a turn: its speaker's row, or a point on the way there. */
   #height(turn) {
     const target = this.rowOf(turn.speaker);
     const move = this.moves.get(turn.id);
@@ -162,7 +162,7 @@ export class Lanes {
   }
 
   #now(x, height) {
-    this.context.fillStyle = this.colours.ink;
+    this.context.fillStyle = this.colors.ink;
     this.context.fillRect(Math.round(x), AXIS_PX - 6, 1.5, height - AXIS_PX + 6);
     this.context.beginPath();
     this.context.arc(Math.round(x) + 0.75, AXIS_PX - 6, 3.5, 0, 2 * Math.PI);
@@ -170,17 +170,17 @@ export class Lanes {
   }
 
   #fill(speaker) {
-    const { colour, striped } = look(speaker);
-    if (!striped) return colour;
-    if (!this.stripes.has(colour)) this.stripes.set(colour, this.#striped(colour));
-    return this.stripes.get(colour);
+    const { color, striped } = look(speaker);
+    if (!striped) return color;
+    if (!this.stripes.has(color)) this.stripes.set(color, this.#striped(color));
+    return this.stripes.get(color);
   }
 
-  #striped(colour) {
+  #striped(color) {
     const tile = document.createElement("canvas");
     tile.width = tile.height = 8;
     const paint = tile.getContext("2d");
-    paint.fillStyle = colour;
+    paint.fillStyle = color;
     paint.fillRect(0, 0, 8, 8);
     paint.strokeStyle = "rgba(0, 0, 0, 0.45)";
     paint.lineWidth = 2;

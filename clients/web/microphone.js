@@ -1,18 +1,18 @@
-// The microphone as 16-bit pieces at its own rate; errors are sentences a person can act on.
+// The microphone as 16-bit pieces at its own rate; errors are sentences that users can act on.
 
 const REASONS = {
-  NotAllowedError: "The browser was not allowed to use the microphone: allow it for this page and try again.",
+  NotAllowedError: "The microphone is blocked: allow it for this page and try again.",
   NotFoundError: "No microphone was found: connect one and try again.",
   NotReadableError: "The microphone is in use by another program, or does not work.",
-  OverconstrainedError: "The chosen microphone is not there any longer: choose another one.",
+  OverconstrainedError: "The chosen microphone is no longer available: choose another one.",
 };
 
 export class Microphone {
-  /** Opens it; onPiece(Uint8Array, peak 0-1), onEnd() when it is unplugged. Throws an Error, one sentence. */
+  /** Opens it; onPiece(Uint8Array, peak 0-1), onEnd() if it is unplugged. Throws an Error with one sentence. */
   static async open(deviceId, onPiece, onEnd) {
     if (!navigator.mediaDevices?.getUserMedia || !globalThis.AudioWorkletNode) {
       throw new Error(
-        "Browsers give the microphone only to pages from https or from this machine: open this page that way.",
+        "Browsers allow microphone access only on https pages and on localhost: open this page that way.",
       );
     }
     const microphone = new Microphone();
@@ -52,13 +52,13 @@ export class Microphone {
     this.lock?.release();
   }
 
-  /** A phone that goes to sleep stops the microphone. */
+  /** A phone that goes to sleep would stop the microphone. */
   async #stayAwake() {
     this.lock = await navigator.wakeLock?.request("screen").catch(() => null);
   }
 }
 
-/** Microphones by name; the names are there once the page was allowed to use one. */
+/** Microphones by name; browsers list the names once the page has been allowed to use one. */
 export async function microphones() {
   const devices = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
   return devices.filter((device) => device.kind === "audioinput" && device.deviceId && device.label);

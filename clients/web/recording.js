@@ -1,11 +1,11 @@
-// A recording from a file, decoded by the browser to 16 kHz mono and handed out in pieces.
+// A recording from a file, decoded by the browser to 16 kHz mono and delivered in pieces.
 
 const RATE = 16000;
 const PIECE_SAMPLES = RATE / 10;
 const MOST_BYTES = 2 ** 30;
 
 export class Recording {
-  /** Decodes it. Throws an Error, one sentence. */
+  /** Decodes it. Throws an Error with one sentence. */
   static async open(file) {
     if (file.size === 0) throw new Error(`${file.name} is empty.`);
     if (file.size > MOST_BYTES)
@@ -32,8 +32,8 @@ export class Recording {
   }
 
   /**
-   * Gives every piece to onPiece(Uint8Array, peak 0-1) until the end or `stop`: at the speed of speech where `live`,
-   * else whenever `ready()` resolves.
+   * Passes every piece to onPiece(Uint8Array, peak 0-1) until the end or `stop`: in real time if `live`, otherwise
+   * whenever `ready()` resolves.
    */
   async play(live, ready, onPiece) {
     const begun = performance.now();

@@ -2,7 +2,7 @@
 
 import { numberOf } from "./words.js";
 
-/** RTTM of the turns as they stand, named after the recording; speakers by their names where they have any. */
+/** RTTM of the current turns, named after the recording; speakers by name if they have one. */
 export function rttm(transcript, name) {
   const file = name.trim().replace(/\s+/g, "_") || "stream";
   const turns = [...transcript.turns.values()];
@@ -18,7 +18,7 @@ function line(file, turn, transcript) {
   return `SPEAKER ${file} 1 ${times} <NA> <NA> ${speaker} <NA> <NA>\n`;
 }
 
-/** Everything that is known, as JSON text. */
+/** The whole transcript as JSON text. */
 export function json(transcript, title, started) {
   const turns = transcript
     .inOrder()
@@ -61,7 +61,7 @@ function nameOf(transcript, speaker) {
   return transcript.speakers.get(speaker)?.name ?? null;
 }
 
-/** Gives the browser a text to save. */
+/** Lets the browser download a text as a file. */
 export function save(fileName, text, type) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type }));

@@ -1,10 +1,10 @@
-// Audio on its way to the server: what it may still lack is kept, so that a lost connection loses no sample.
+// Audio on its way to the server, kept until the server has it, so that a lost connection loses no sample.
 
 export class SendBuffer {
-  /** Positions count bytes from the start of the stream; the server counts samples of `frameBytes` bytes. */
+  /** Positions are bytes from the start of the stream; the server counts samples of `frameBytes` bytes. */
   constructor(frameBytes) {
     this.frameBytes = frameBytes;
-    this.start = 0; // of what is kept
+    this.start = 0; // of the kept bytes
     this.sent = 0;
     this.end = 0;
     this.pieces = []; // Uint8Arrays, oldest first, from `start` to `end`
@@ -26,7 +26,7 @@ export class SendBuffer {
     this.end += bytes.length;
   }
 
-  /** The next piece to send, of up to `most` bytes; null when all was sent. */
+  /** The next piece to send, of up to `most` bytes; null if everything was sent. */
   take(most) {
     if (this.unsent === 0) return null;
     const piece = this.pieces[this.next];
@@ -37,7 +37,7 @@ export class SendBuffer {
     return taken;
   }
 
-  /** The server has this many samples: they are not kept any longer, unless they were never sent. */
+  /** The server has this many samples: drops them, unless they were never sent. */
   acknowledge(samples) {
     const received = Math.min(samples * this.frameBytes, this.sent);
     while (this.next > 0 && this.start + this.pieces[0].length <= received) {
@@ -46,7 +46,7 @@ export class SendBuffer {
     }
   }
 
-  /** The server has this many samples: sending goes on behind them. False where that is not possible. */
+  /** The server has this many samples: continues sending after them. False if that is not possible. */
   rewind(samples) {
     const position = samples * this.frameBytes;
     if (position < this.start || position > this.end) return false;

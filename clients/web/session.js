@@ -1,19 +1,19 @@
-// One session: from the audio of a source through the connection to what is known of it. Knows no page.
+// One session: sends a source's audio through the connection and keeps the transcript. Does not touch the page.
 
 import { Connection } from "./connection.js";
 import { Transcript } from "./transcript.js";
 
-const GROWS_MS = 1200; // a turn that grew this lately goes on
+const GROWS_MS = 1200; // a turn that grew this recently is still going on
 export const QUIETEST_DB = -60;
 const METER_FALL_DB_PER_S = 24;
 const EASE_MS = 150;
 
 export class Session {
   /**
-   * source: {title, live, rate, total, close()}, total in seconds or null where the end is open; url of the websocket;
-   * wishes: fields of `start`; on.change({message, ids, moved}) and on.state(), as the connection's.
+   * source: {title, live, rate, total, close()}, total in seconds or null if open-ended; url: of the websocket;
+   * options: fields of `start`; on.change({message, ids, moved}) and on.state(), as for the connection.
    */
-  constructor(source, url, wishes, on) {
+  constructor(source, url, options, on) {
     this.source = source;
     this.on = on;
     this.transcript = new Transcript();
@@ -22,17 +22,17 @@ export class Session {
     this.state = "connecting";
     this.stopping = false;
     this.levelDb = QUIETEST_DB;
-    this.delay = null; // seconds by which labels are behind the audio
-    this.grew = new Map(); // turn id -> when it grew last, in ms
-    this.speech = false; // as the activity path hears it
-    this.shown = 0; // the time on the page, which follows the newest smoothly
+    this.delay = null; // seconds by which labels lag the audio
+    this.grew = new Map(); // turn id -> when it last grew, in ms
+    this.speech = false; // according to the activity path
+    this.shown = 0; // the time on the page, which follows the newest time smoothly
     const start = {
       encoding: "pcm_s16le",
       sample_rate: source.rate,
       channels: 1,
       provisional: true,
       activity: true,
-      ...wishes,
+      ...options,
     };
     this.connection = new Connection(url, start, {
       message: (message) => this.#took(message),
@@ -44,19 +44,19 @@ export class Session {
     return this.state === "ended" || this.state === "failed";
   }
 
-  /** Whether somebody speaks, as far as is known. */
+  /** Whether someone is speaking, as far as is known. */
   get speaks() {
     return this.state === "open" && (this.speech || this.grew.size > 0);
   }
 
-  /** Audio as Uint8Array of 16-bit samples, with its peak (0 to 1). */
+  /** Takes audio as a Uint8Array of 16-bit samples, with its peak (0 to 1). */
   take(bytes, peak) {
     this.connection.send(bytes);
     const fallen = this.levelDb - (METER_FALL_DB_PER_S * bytes.length) / (2 * this.source.rate);
     this.levelDb = Math.max(QUIETEST_DB, peak > 0 ? 20 * Math.log10(peak) : QUIETEST_DB, fallen);
   }
 
-  /** No more audio; the final result follows. */
+  /** Ends the audio; the final result follows. */
   stop() {
     if (this.stopping) return;
     this.stopping = true;
@@ -64,7 +64,7 @@ export class Session {
     this.connection.stop();
   }
 
-  /** Says who a speaker is; null takes the name away. */
+  /** Names a speaker; null removes the name. */
   name(speaker, name) {
     if (!this.ended) {
       this.connection.name(speaker, name);
@@ -74,7 +74,7 @@ export class Session {
     this.on.change({ message, ids: this.transcript.apply(message), moved: new Map() });
   }
 
-  /** Speakers who talk now. */
+  /** The speakers who are talking now. */
   talking() {
     const now = performance.now();
     for (const [id, at] of this.grew) if (now - at > GROWS_MS) this.grew.delete(id);
@@ -82,7 +82,7 @@ export class Session {
     return new Set(turns.filter(Boolean).map((turn) => turn.speaker));
   }
 
-  /** The time to show, `passed` ms after it was asked for last. */
+  /** The time to show, `passed` ms after the last call. */
   time(passed) {
     const newest = this.source.live && !this.ended ? this.connection.position : this.transcript.horizon;
     if (this.ended) this.shown = newest;
@@ -106,7 +106,7 @@ export class Session {
     this.on.change({ message, ids, moved });
   }
 
-  /** A turn that is longer than before: its speaker talks now, and its end says how far labels are behind. */
+  /** A turn that grew: its speaker is talking now, and its end shows how far labels lag the audio. */
   #growing(message) {
     const before = this.transcript.turns.get(message.id);
     if (message.state !== "provisional") {

@@ -1,4 +1,4 @@
-// The speakers beside their lanes: who, how long, and the way to give them a name.
+// The speakers next to their lanes: who, how long they talked, and a field to name them.
 
 import { element, paint, setText } from "./elements.js";
 import { duration, look } from "./words.js";
@@ -18,13 +18,13 @@ export class Speakers {
     this.rows.clear();
   }
 
-  /** The middle of a speaker's row, in pixels from the top of what holds the list; the last row for one without. */
+  /** The middle of a speaker's row, in pixels from the top of the list's container; the last row for unlisted ones. */
   middle(speaker) {
     const row = (this.rows.get(speaker) ?? [...this.rows.values()].at(-1))?.row;
     return row ? row.offsetTop + row.offsetHeight / 2 : 0;
   }
 
-  /** Shows the speakers who have turns; `talking` is a set of those who speak now. True where the rows changed. */
+  /** Shows the speakers who have turns; `talking` is the set of those talking now. True if the rows changed. */
   update(transcript, talking) {
     const wanted = transcript.talkers();
     const changed = this.#arrange(wanted);
@@ -110,7 +110,7 @@ export class Speakers {
   }
 }
 
-/** What the server takes as a name: no control characters, no blanks at the ends. */
+/** The text as a valid name: no control characters, no spaces at the ends. */
 function printable(text) {
   return text
     .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "")

@@ -1,4 +1,4 @@
-// What is seen of a session: the lanes, who speaks now, the turns, the numbers.
+// The view of a session: the lanes, who is speaking now, the turns, the numbers.
 
 import { byId, setText } from "./elements.js";
 import { showFacts } from "./facts.js";
@@ -28,7 +28,7 @@ export class Stage {
       if (id !== null) this.turns.reveal(id);
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-      this.lanes.readColours();
+      this.lanes.readColors();
       this.draw();
     });
     new ResizeObserver(() => this.draw()).observe(byId("lanes"));
@@ -44,7 +44,7 @@ export class Stage {
     this.#animate();
   }
 
-  /** A message came; see Session. */
+  /** A message arrived; see Session. */
   changed({ message, ids, moved }) {
     const { transcript } = this.session;
     for (const [id, speaker] of moved) this.lanes.moved(id, speaker, message.type !== "turn");
@@ -54,14 +54,14 @@ export class Stage {
     this.refresh();
   }
 
-  /** The state is another one. */
+  /** The state changed. */
   refresh() {
     if (this.session.ended) this.view.ended();
     showFacts(this.session);
     this.#animate();
   }
 
-  /** Draws what is known now. */
+  /** Draws the current state. */
   draw() {
     const { session } = this;
     if (!session) return;
@@ -80,7 +80,7 @@ export class Stage {
     byId("light").className = `light ${ended ? "" : session.state} ${session.speaks ? "speech" : ""}`;
   }
 
-  /** Draws again and again for as long as anything moves. */
+  /** Redraws as long as anything moves. */
   #animate() {
     if (this.waits) return;
     this.waits = true;
@@ -94,8 +94,8 @@ export class Stage {
   #headline(transcript, talking, ended) {
     const people = transcript.talkers().filter((speaker) => speaker !== null);
     const names = people.filter((speaker) => talking.has(speaker)).map((speaker) => transcript.label(speaker));
-    const nobody = talking.has(null) ? "Somebody" : "Nobody just now";
-    setText(byId("lanes-heading"), ended ? "Heard in all" : "Speaking now");
+    const nobody = talking.has(null) ? "Someone" : "Nobody right now";
+    setText(byId("lanes-heading"), ended ? "Speakers in total" : "Speaking now");
     setText(byId("now"), ended ? count(people.length, "speaker") : listed(names) || nobody);
     byId("now").classList.toggle("nobody", !ended && names.length === 0);
   }

@@ -1,4 +1,4 @@
-// What is known of a session so far, built from the server's messages alone: no page, no clock, no socket.
+// The state of a session so far, built from the server's messages alone: no page, no clock, no socket.
 
 import { numberOf } from "./words.js";
 
@@ -8,12 +8,12 @@ export class Transcript {
     this.speakers = new Map(); // id -> {id, name, confidence, into}
     this.revisions = [];
     this.final = null;
-    this.horizon = 0; // newest time that any message speaks of, in seconds
-    this.heard = 0; // messages taken, to tell what is new
+    this.horizon = 0; // newest time that any message refers to, in seconds
+    this.heard = 0; // messages applied, to recognize what is new
     this.talk = new Map(); // speaker -> seconds
   }
 
-  /** Takes one message; gives the ids of the turns that it changed. */
+  /** Applies one message; returns the ids of the turns it changed. */
   apply(message) {
     this.heard += 1;
     switch (message.type) {
@@ -36,13 +36,13 @@ export class Transcript {
     }
   }
 
-  /** What to call a speaker: the name, else its id, else words for the unknown one. */
+  /** How to label a speaker: the name, else the id; null is the unknown speaker. */
   label(speaker) {
-    if (speaker === null) return this.final ? "Not known" : "Not known yet";
+    if (speaker === null) return this.final ? "Unknown" : "Not known yet";
     return this.speakers.get(speaker)?.name ?? speaker;
   }
 
-  /** Speakers who have turns now, in order of appearance; the unknown one (null) last. */
+  /** Speakers who currently have turns, in order of appearance; the unknown one (null) last. */
   talkers() {
     const found = [...this.talk].filter(([, seconds]) => seconds > 1e-6).map(([speaker]) => speaker);
     return found.sort((a, b) => (numberOf(a) || Infinity) - (numberOf(b) || Infinity));
@@ -52,7 +52,7 @@ export class Transcript {
     return this.talk.get(speaker) ?? 0;
   }
 
-  /** Turns by time. */
+  /** Turns in order of time. */
   inOrder() {
     return [...this.turns.values()].sort((a, b) => a.start - b.start || numberOf(a.id) - numberOf(b.id));
   }

@@ -1,14 +1,14 @@
-// The turns as text, in order of time, and what a screen reader is told of them.
+// The turns as text, in order of time, and their announcements for screen readers.
 
 import { element, paint, setText } from "./elements.js";
 import { clock, count, duration, look } from "./words.js";
 
-const TELL_MS = 1500;
-const MOST_TOLD = 3;
+const ANNOUNCE_MS = 1500;
+const MOST_ANNOUNCED = 3;
 const NEAR_END_PX = 60;
 
 export class Turns {
-  /** list: the <ol>; scroller: what scrolls it; onChoose(id) when a turn is clicked. */
+  /** list: the <ol>; scroller: its scroll container; onChoose(id): called when a turn is clicked. */
   constructor(list, scroller, onChoose) {
     this.list = list;
     this.scroller = scroller;
@@ -24,7 +24,7 @@ export class Turns {
     this.rows.clear();
   }
 
-  /** Shows what changed; `revised` is a set of ids that a revision moved just now. Stays at the end if it was there. */
+  /** Shows what changed; `revised` is the set of ids that a revision just moved. Stays scrolled to the end. */
   update(transcript, ids, revised) {
     const { scroller } = this;
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END_PX;
@@ -36,7 +36,7 @@ export class Turns {
     if (atEnd) scroller.scrollTop = scroller.scrollHeight;
   }
 
-  /** Brings a turn into view. */
+  /** Scrolls a turn into view. */
   reveal(id) {
     const row = this.rows.get(id)?.row;
     if (!row) return;
@@ -53,7 +53,7 @@ export class Turns {
     setText(parts.length, duration(turn.end - turn.start));
     const others = [...new Set(turn.was)].filter((speaker) => speaker !== turn.speaker);
     const was = others.length
-      ? `was ${others.map((s) => (s === null ? "not known" : transcript.label(s))).join(", ")}`
+      ? `was ${others.map((s) => (s === null ? "unknown" : transcript.label(s))).join(", ")}`
       : "";
     setText(parts.note, turn.state === "provisional" ? "provisional" : was);
     parts.row.classList.toggle("provisional", turn.state === "provisional");
@@ -75,7 +75,7 @@ export class Turns {
     return parts;
   }
 
-  /** In order of the starts; nearly always the row belongs at the end or stays. */
+  /** Keeps rows in order of start; nearly always the row belongs at the end or stays. */
   #place(turn, parts) {
     if (parts.start === turn.start && parts.row.parentNode) return;
     parts.start = turn.start;
@@ -92,16 +92,16 @@ export class Turns {
   }
 }
 
-/** Tells a live region of newly committed turns, a few at a time and not too often. */
+/** Announces newly committed turns in a live region, a few at a time and not too often. */
 export class Announcer {
   constructor(region) {
     this.region = region;
-    this.told = new Set();
+    this.announced = new Set();
     this.waiting = [];
   }
 
   clear() {
-    this.told.clear();
+    this.announced.clear();
     this.waiting = [];
     this.region.replaceChildren();
   }
@@ -109,25 +109,25 @@ export class Announcer {
   update(transcript, ids) {
     for (const id of ids) {
       const turn = transcript.turns.get(id);
-      if (!turn || turn.state !== "committed" || this.told.has(id)) continue;
-      this.told.add(id);
+      if (!turn || turn.state !== "committed" || this.announced.has(id)) continue;
+      this.announced.add(id);
       this.waiting.push(id);
     }
-    if (this.waiting.length) this.timer ??= setTimeout(() => this.#tell(transcript), TELL_MS);
+    if (this.waiting.length) this.timer ??= setTimeout(() => this.#announce(transcript), ANNOUNCE_MS);
   }
 
-  #tell(transcript) {
+  #announce(transcript) {
     this.timer = undefined;
     const turns = this.waiting.map((id) => transcript.turns.get(id)).filter(Boolean);
-    const newest = turns.slice(-MOST_TOLD);
+    const newest = turns.slice(-MOST_ANNOUNCED);
     const sentences = newest.map((t) => `${transcript.label(t.speaker)}, ${clock(t.start)} to ${clock(t.end)}.`);
-    if (turns.length > newest.length) sentences.unshift(`${count(turns.length, "turn")}; the last:`);
+    if (turns.length > newest.length) sentences.unshift(`${count(turns.length, "turn")}; the latest:`);
     this.region.replaceChildren(element("p", { textContent: sentences.join(" ") }));
     this.waiting = [];
   }
 }
 
-/** Plays the animation of a class from its start. */
+/** Restarts the animation of a class. */
 function restart(row, name) {
   row.classList.remove(name);
   void row.offsetWidth;

@@ -1,11 +1,11 @@
-// Which stretch of time the lanes show: the newest, or where the user looks.
+// The time range that the lanes show: the newest audio, or wherever the user scrolled.
 
 const SHORTEST_ALL_S = 10;
-const LONG_S = 600; // longer recordings are not shown as a whole when they end
+const LONG_S = 600; // longer recordings are not zoomed out when they end
 const PHONE_PX = 600;
 
 export class View {
-  /** spans: radio buttons; scrub: what holds the slider `position` and the button `live`; onChange() to draw anew. */
+  /** spans: radio buttons; scrub: contains the slider `position` and the button `live`; onChange(): redraws. */
   constructor(spans, scrub, position, live, canvas, onChange) {
     Object.assign(this, { spans, scrub, position, live, canvas, onChange });
     this.end = null; // right edge in seconds; null follows the newest audio
@@ -27,21 +27,21 @@ export class View {
     this.#choose(innerWidth < PHONE_PX ? "15" : "60");
   }
 
-  /** The audio has ended: the whole of it, unless the user looks elsewhere. */
+  /** The audio has ended: shows all of it, unless the user chose a range. */
   ended() {
     if (!this.chosen && this.end === null && this.now < LONG_S) this.#choose("all");
   }
 
-  /** [start, end] in seconds of what is shown when the newest audio is at `now`. */
+  /** The [start, end] to show, in seconds, when the newest audio is at `now`. */
   range(now) {
     this.now = now;
     const span = this.#span();
-    if (span === Infinity) return this.#told([0, Math.max(now, SHORTEST_ALL_S)], false);
+    if (span === Infinity) return this.#updateScrub([0, Math.max(now, SHORTEST_ALL_S)], false);
     const end = Math.max(Math.min(this.end ?? now, now), span);
-    return this.#told([end - span, end], now > span);
+    return this.#updateScrub([end - span, end], now > span);
   }
 
-  /** Brings a turn into view. */
+  /** Scrolls a turn into view. */
   show(turn) {
     const span = this.#span();
     if (!turn || span === Infinity) return;
@@ -58,7 +58,7 @@ export class View {
     this.spans.querySelector(`input[value="${value}"]`).checked = true;
   }
 
-  #told([start, end], scrolls) {
+  #updateScrub([start, end], scrolls) {
     this.scrub.hidden = !scrolls;
     if (scrolls) {
       this.position.min = this.#span().toFixed(1);
@@ -75,7 +75,7 @@ export class View {
     this.onChange();
   }
 
-  /** Dragging the lanes moves them. */
+  /** Dragging the lanes scrolls them. */
   #drag() {
     let from = null;
     this.canvas.addEventListener("pointerdown", (event) => {

@@ -1,10 +1,10 @@
-// Times, names and colours as people read them.
+// Times, names and colors in readable form.
 
-// Okabe and Ito's colour-blind-safe palette as in the terminal; from the seventh speaker on it comes again, striped.
+// Okabe and Ito's color-blind-safe palette, as in the terminal; from the seventh speaker on it repeats, striped.
 const PALETTE = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#F0E442"];
 const UNKNOWN = "#8A8F99";
 
-/** `0:06.7` for 6.7 seconds, `1:02:03.4` from one hour on; `tenths` false leaves the fraction out. */
+/** `0:06.7` for 6.7 seconds, `1:02:03.4` from one hour on; `tenths` false omits the fraction. */
 export function clock(seconds, tenths = true) {
   const total = tenths ? Math.round(seconds * 10) : Math.floor(seconds + 1e-6) * 10;
   const pad = (value) => String(value).padStart(2, "0");
@@ -28,12 +28,12 @@ export function numberOf(speaker) {
   return speaker === null ? 0 : Number(speaker.slice(1));
 }
 
-/** {colour, striped}: how a speaker is drawn for as long as the session lasts. */
+/** {color, striped}: how a speaker is drawn, stable for the whole session. */
 export function look(speaker) {
   const number = numberOf(speaker);
-  if (number === 0) return { colour: UNKNOWN, striped: false };
+  if (number === 0) return { color: UNKNOWN, striped: false };
   return {
-    colour: PALETTE[(number - 1) % PALETTE.length],
+    color: PALETTE[(number - 1) % PALETTE.length],
     striped: Math.floor((number - 1) / PALETTE.length) % 2 === 1,
   };
 }
@@ -43,7 +43,7 @@ export function listed(names) {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
-/** What a server says, as a sentence: `Expected a token.` for `expected a token`. */
+/** A message from the server as a sentence: `Expected a token.` for `expected a token`. */
 export function sentence(text) {
   return text && text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
 }

@@ -1,6 +1,6 @@
 """The two halves of CAM++ on the CPU: phases of register tiles (`kernels/cpu/tile.py`), shared by a team of threads.
 
-Offsets, steps and sizes are floats, addresses bytes. Tiles may compute rows behind the last one, which nobody reads.
+Offsets, steps and sizes count floats, addresses bytes. Tiles may compute rows past the last one; these are never read.
 """
 
 # mypy: allow-untyped-defs, disable-error-code="call-arg,misc"
@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..sizes import MASK_STEPS
 from .jit import compiled
 from .simd import LANES, add, fma, load, maximum, splat, store, sub
 from .team import claim, finish, wait
 from .tile import COLUMNS, ROWS, tile
 from .winograd import PRODUCTS, transform_inputs
 
-SEGMENT_STEPS = 100
 CHUNK_TIMES = 8  # a multiple of BLOCK_TIMES
-BLOCK_TIMES = 4  # outputs that `kernels/cpu/winograd.py` makes of 6 inputs
+BLOCK_TIMES = 4  # outputs that `kernels/cpu/winograd.py` computes from 6 inputs
 _jit = compiled(fastmath={"contract", "nnan", "nsz"})
 
 
-# A convolution inside one workspace: the offsets of its operands and their steps per time and per row. Each of `times`
-# time steps has `rows` outputs (a multiple of ROWS) of `panels` * COLUMNS channels; an output sums `taps` stretches of
-# `depth` inputs, `tap_step` apart. `beside` is added where it is not negative. `fast`: three taps `x_time` apart, whose
-# weights are those of `winograd.transform_taps`; the input then reaches zeros behind the last time.
+# A convolution inside one workspace: the offsets of its operands and their strides in time and over rows. Each of
+# `times` time steps has `rows` outputs (a multiple of ROWS) of `panels` * COLUMNS channels; an output sums `taps` runs
+# of `depth` inputs, `tap_step` apart. `beside` is the offset of an array to add, or negative. `fast`: three taps
+# `x_time` apart with weights from `winograd.transform_taps`; the input must be followed by zeros after the last time.
 _SIZES = ("times", "rows", "panels", "taps", "tap_step", "depth", "weight", "bias", "relu", "fast")
 _OPERANDS = ("x", "x_time", "x_row", "beside", "beside_time", "beside_row", "out", "out_time", "out_row")
 CONV = np.dtype([(name, np.int64) for name in _SIZES + _OPERANDS])
@@ -31,7 +31,7 @@ CONV = np.dtype([(name, np.int64) for name in _SIZES + _OPERANDS])
 
 @_jit
 def convolve(plan, workspace, weights, nothing, counters):
-    """Runs the convolutions of `plan` one after the other; weights: all panels and biases in one array."""
+    """Run the convolutions of `plan` one after another; weights: all panels and biases in one array."""
     most = 0
     for conv in plan:
         most = max(most, conv.x_time if conv.fast else 0)
@@ -77,13 +77,13 @@ def _one_time(conv, t, workspace, weights, nothing):
 
 @_jit
 def _skip(values):
-    """Floats to the next cache line."""
+    """Number of floats to the next cache line."""
     return (-values.ctypes.data % 64) // 4
 
 
 @_jit
 def _four_times(conv, t, workspace, weights, sums, products, nothing):
-    """Outputs of times t to t + 3; sums and products: scratch."""
+    """Outputs at times t to t + 3; sums and products are scratch arrays."""
     none, panel_size = np.float32(-np.inf), PRODUCTS * conv.depth * COLUMNS
     transform_inputs(workspace, conv.x + t * conv.x_time, conv.x_time, conv.x_time, sums, 0, conv.x_time)
     for first in range(0, conv.rows, ROWS):
@@ -101,7 +101,7 @@ def _four_times(conv, t, workspace, weights, sums, products, nothing):
 
 @_jit
 def _add_products(conv, t, first, channel, products, c, workspace, weights):
-    """LANES channels of ROWS outputs at four times, of their six products each."""
+    """Combine the six products of LANES channels and ROWS rows into outputs at four times."""
     size, count = ROWS * COLUMNS, min(BLOCK_TIMES, conv.times - t)
     two, four, eight = splat(np.float32(2)), splat(np.float32(4)), splat(np.float32(8))
     bias, floor = load(weights, conv.bias + channel), splat(np.float32(0) if conv.relu else np.float32(-np.inf))
@@ -145,17 +145,17 @@ def dense_block(
     nothing,
     counters,
 ):
-    """One dense block and the transit layer behind it; a phase is a layer's local convolution and the next one's front.
+    """One dense block and its transit layer; a phase is one layer's local convolution and the start of the next layer.
 
-    x (R, C + 32 L): rows of C channels, filled up here, R a multiple of ROWS and at least `steps`; scales, shifts: of
-    all layers and of the transit layer, one after the other; squeeze: the panels of all layers likewise;
+    x (R, C + 32 L): C input channels per row, the others are filled here; R is a multiple of ROWS and at least `steps`;
+    scales, shifts: of all layers and the transit layer, concatenated; squeeze: the panels of all layers, concatenated;
     biases (L, 128); local (L, panels, 384, COLUMNS); w1 (L, 128, 64), b1, w2 (L, 64, 32), b2; out (R, C');
     h (2, R + 2 dilation, 128) zeros.
     """
     layers, hidden = biases.shape
     growth, blocks = w2.shape[2], x.shape[0] // ROWS
-    mask = np.zeros(((steps + SEGMENT_STEPS - 1) // SEGMENT_STEPS, growth), np.float32)
-    normed = np.empty((ROWS, x.shape[1] + 16), np.float32)  # 16 more: rows must not all fall on one cache set
+    mask = np.zeros(((steps + MASK_STEPS - 1) // MASK_STEPS, growth), np.float32)
+    normed = np.empty((ROWS, x.shape[1] + 16), np.float32)  # 16 more, so that the rows do not all map to one cache set
     norm_at, squeeze_at, depth = 0, 0, x.shape[1] - growth * layers
     for layer in range(layers + 1):
         before, now = h[(layer + 1) % 2], h[layer % 2]
@@ -216,26 +216,26 @@ def _masked_local(h, dilation, first, weight, mask, x, to, nothing):
             np.float32(-np.inf),
         )  # fmt: skip
     for i in range(ROWS):
-        segment = mask[(first + i) // SEGMENT_STEPS] if first + i < mask.shape[0] * SEGMENT_STEPS else mask[-1]
+        segment = mask[(first + i) // MASK_STEPS] if first + i < mask.shape[0] * MASK_STEPS else mask[-1]
         for c in range(segment.shape[0]):
             x[first + i, to + c] *= segment[c]
 
 
 @_jit
 def _context_mask(h, border, steps, w1, b1, w2, b2, mask):
-    """mask (segments, 32) from the means of h's rows [border, border + steps) over everything and over each segment."""
+    """mask (segments, 32) from the means of h's rows [border, border + steps), overall and per segment."""
     segments = mask.shape[0]
     sums = np.zeros((segments, h.shape[1]), np.float32)
     everything = np.zeros(h.shape[1], np.float32)
     for s in range(segments):
-        for t in range(s * SEGMENT_STEPS, min(steps, (s + 1) * SEGMENT_STEPS)):
+        for t in range(s * MASK_STEPS, min(steps, (s + 1) * MASK_STEPS)):
             for c in range(h.shape[1]):
                 sums[s, c] += h[border + t, c]
         for c in range(h.shape[1]):
             everything[c] += sums[s, c] / np.float32(steps)
     hidden, logits = np.empty_like(b1), np.empty_like(b2)
     for s in range(segments):
-        length = np.float32(min(SEGMENT_STEPS, steps - s * SEGMENT_STEPS))
+        length = np.float32(min(MASK_STEPS, steps - s * MASK_STEPS))
         hidden[:] = b1
         for k in range(h.shape[1]):
             context = sums[s, k] / length + everything[k]

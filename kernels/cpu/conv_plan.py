@@ -1,4 +1,4 @@
-"""Lays out a chain of convolutions for the CPU: activations in one workspace, weights in one array, steps in a list."""
+"""Plans a chain of convolutions for the CPU: activations in one workspace, weights in one array, steps in a list."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .winograd import transform_taps
 
 
 def fast(matrix: np.ndarray) -> np.ndarray:
-    """The matrix of a convolution with three taps over time, (3 K, out), as `winograd` wants it: (6 K, out)."""
+    """The matrix of a convolution with three taps over time, (3 K, out), transformed for `winograd`: (6 K, out)."""
     return transform_taps(matrix.reshape(3, -1, matrix.shape[1])).reshape(-1, matrix.shape[1])
 
 
 class Packed:
-    """Panels and biases of all layers in one array, and where in it those of each layer begin."""
+    """Panels and biases of all layers in one array, with the offsets of each layer."""
 
     def __init__(self, layers: list[tuple[np.ndarray, np.ndarray]]):
-        """Each layer is its matrix (taps and inputs, out) and its bias (out,); the bias names it in a plan."""
+        """Each layer is its matrix (taps and inputs, out) and its bias (out,); plans refer to a layer by its bias."""
         parts: list[np.ndarray] = []
         self._found: dict[int, tuple[int, int, int]] = {}
         size = 0
@@ -39,9 +39,9 @@ class Packed:
 
 @dataclass(frozen=True)
 class Grid:
-    """Activations (times, rows, channels) at `offset`, with a border of zeros in time and over the rows.
+    """Activations (times, rows, channels) at `offset`, with a border of zeros in time and over rows.
 
-    Behind the last time there are zeros up to a multiple of BLOCK_TIMES as well.
+    Zeros also fill the times after the last one up to a multiple of BLOCK_TIMES.
     """
 
     offset: int
@@ -59,12 +59,12 @@ class Grid:
         return self.offset + self.border[0] * self.time_size + self.border[1] * self.channels
 
     @property
-    def behind(self) -> int:
+    def trailing(self) -> int:
         return self.border[0] + -self.times % BLOCK_TIMES
 
     @property
     def end(self) -> int:
-        return self.offset + (self.border[0] + self.times + self.behind) * self.time_size
+        return self.offset + (self.border[0] + self.times + self.trailing) * self.time_size
 
     def view(self, workspace: np.ndarray) -> np.ndarray:
         return workspace[self.offset : self.end].reshape(-1, self.rows + 2 * self.border[1], self.channels)
@@ -77,7 +77,7 @@ class Grid:
 
 
 class Plan:
-    """Convolutions over `features` (steps, frequencies), in the order they were asked for."""
+    """Convolutions over `features` (steps, frequencies), run in the order in which they were added."""
 
     def __init__(self, packed: Packed, steps: int, frequencies: int):
         self._packed, self._steps = packed, steps
@@ -93,9 +93,9 @@ class Plan:
         beside: Grid | None = None,
         border: tuple[int, int] = (1, 1),
     ) -> Grid:
-        """3x3 convolution, plus `beside`, ReLU; `stride` is over frequency; `border` is that of the result.
+        """3x3 convolution, plus `beside`, then ReLU; `stride` is over frequency; `border` is the border of the result.
 
-        Where x has more than one channel, the weights are those of `fast`.
+        If x has more than one channel, the weights must come from `fast`.
         """
         out = self._grid(self._steps, x.rows // stride, len(bias), border)
         corner = x.origin - x.time_size - x.channels
@@ -122,9 +122,9 @@ class Plan:
         return out
 
     def run(self, features: np.ndarray, out: Grid) -> np.ndarray:
-        """The values of `out`, the result of `over_time`: ((steps + 1) // 2, channels)."""
-        behind = 2 * ROWS * max(grid.time_size for grid in self._grids)  # where unread rows of the last tile look
-        workspace = aligned_empty(self._grids[-1].end + behind)
+        """Run the plan; returns `out`, the result of `over_time`, as ((steps + 1) // 2, channels)."""
+        spare = 2 * ROWS * max(grid.time_size for grid in self._grids)  # read for unused rows of the last tile
+        workspace = aligned_empty(self._grids[-1].end + spare)
         for grid in self._grids:
             grid.clear_border(workspace)
         self.features.view(workspace)[1 : 1 + self._steps, 1:-1, 0] = features

@@ -1,4 +1,4 @@
-"""The CPU bodies of `convpool`: register tiles, then what follows them while their output is in the cache."""
+"""The CPU bodies of `convpool`: register tiles, then the following steps while the tiles' output is still cached."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..sizes import CONV_TAPS, POOL
 from .frames import SPARE_ROWS, empty, flat, panels, roomy, totals, whole
 from .jit import compiled
 from .simd import LANES, add, fma, load, maximum, mul, splat, store, sub
@@ -15,9 +16,7 @@ from .team import claim, finish, run, wait
 from .tile import COLUMNS, NOTHING, ROWS, aligned_copy, pack, tile
 from .winograd import PRODUCTS, transform_inputs, transform_taps
 
-POOL = 3
-TAPS = 5
-PAIRED = 2  # outputs that `kernels/cpu/winograd.py` makes of 6 inputs
+PAIRED = 2  # outputs that `kernels/cpu/winograd.py` computes from 6 inputs
 CHUNK_FRAMES = 20
 CHUNK_STEPS = CHUNK_FRAMES * POOL  # a multiple of PAIRED * ROWS
 LINEAR_STEPS = 40
@@ -26,19 +25,19 @@ _jit: Any = compiled(error_model="numpy")
 
 
 def pack_conv(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(C', TAPS, C) weights as panels over products and inputs, and the bias filled up with zeros."""
+    """(C', CONV_TAPS, C) weights as panels over products and inputs, and the bias padded with zeros."""
     transformed = transform_taps(weight.transpose(1, 2, 0)).reshape(-1, len(weight))
     return pack(panels(transformed)), aligned_copy(panels(bias[None])[0])
 
 
 def pack_linear(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(C', C) weights as panels, and the bias filled up with zeros."""
+    """(C', C) weights as panels, and the bias padded with zeros."""
     return pack(panels(weight.T)), aligned_copy(panels(bias[None])[0])
 
 
 @_jit
 def _tiles(x, x0, x_row, depth, weight, bias, rows, out, columns, nothing):
-    """out (rows, columns) = bias + x weight of one panel: addresses of weight, bias and out in bytes; x flat."""
+    """out (rows, columns) = bias + x weight for one panel; weight, bias and out are byte addresses, x is flat."""
     for row in range(0, rows, ROWS):
         tile(  # type: ignore[call-arg]
             x.ctypes.data + 4 * (x0 + row * x_row), x_row, 1, 0, depth, weight, bias,
@@ -48,9 +47,9 @@ def _tiles(x, x0, x_row, depth, weight, bias, rows, out, columns, nothing):
 
 @_jit
 def _convolve(x, x0, x_row, depth, weight, bias, steps, out, sums, products, nothing):
-    """out (steps, columns) = convolution of TAPS rows of x, from element x0 on; x and out flat, with room.
+    """out (steps, columns) = convolution of CONV_TAPS rows of x, from element x0 on; x and out flat, with room.
 
-    sums (PRODUCTS, ROWS, x_row) and products (PRODUCTS, ROWS, COLUMNS): scratch, flat.
+    sums (PRODUCTS, ROWS, x_row) and products (PRODUCTS, ROWS, COLUMNS) are flat scratch arrays.
     """
     columns, size = weight.shape[0] * COLUMNS, ROWS * COLUMNS
     two = splat(np.float32(2))
@@ -111,7 +110,7 @@ def _conv_pool(x, x_row, x_batch, depth, weight, bias, frames, width, pooled, po
 def _norm(x, row, affine, slope, frames, width, out, counters):
     """out = leaky ReLU of (x - mean) scale + bias; x, out and affine (B, 3, width: mean, scale, bias) flat.
 
-    The mean is taken off first, so that what is constant over time becomes the bias exactly.
+    The mean is subtracted first, so that a channel that is constant over time becomes exactly the bias.
     """
     batch, chunks, leak = affine.size // (3 * width), (frames + 255) // 256, splat(slope)
     work = claim(counters, 0)
@@ -130,7 +129,7 @@ def _norm(x, row, affine, slope, frames, width, out, counters):
 
 @_jit
 def _linear(x, x_row, depth, weight, bias, slope, rows, out, nothing, counters):
-    """out (rows, columns) = leaky ReLU of x times weight; flat, both with room for whole chunks."""
+    """out (rows, columns) = leaky ReLU of x times weight; both flat, with room for whole chunks."""
     columns = weight.shape[0] * COLUMNS
     chunks, leak = (rows + LINEAR_STEPS - 1) // LINEAR_STEPS, splat(slope)
     work = claim(counters, 0)
@@ -150,10 +149,10 @@ def _linear(x, x_row, depth, weight, bias, slope, rows, out, nothing, counters):
 
 
 def conv_pool_cpu(x: Any, packed: tuple[np.ndarray, np.ndarray], channels: int) -> tuple[Any, Any, Any]:
-    """`conv_pool` of (B, T, C): pooled (B, T', C') float32, its sums and squares (B, C') float64."""
+    """`conv_pool` of (B, T, C): pooled (B, T', C') float32, and the sums of it and its squares (B, C') float64."""
     x = roomy(x)
     batch, frames, depth = x.shape
-    frames, width = (frames - TAPS + 1) // POOL, whole(channels)
+    frames, width = (frames - CONV_TAPS + 1) // POOL, whole(channels)
     pooled = empty(batch, frames, channels)
     sums = np.empty((batch, -(-frames // CHUNK_FRAMES), 3, width), np.float32)
     rows, weight, bias = (x.strides[1] // 4, x.strides[0] // 4), *packed
@@ -175,12 +174,12 @@ def norm_leaky_cpu(x: Any, mean: np.ndarray, scale: np.ndarray, bias: np.ndarray
 
 
 def linear_cpu(x: Any, packed: tuple[np.ndarray, np.ndarray], channels: int, slope: float) -> np.ndarray:
-    """Leaky ReLU of x weight + bias; slope 1 is none. Shapes: (B, T, C) -> (B, T, C')."""
+    """Leaky ReLU of x weight + bias; slope 1 is no activation. Shapes: (B, T, C) -> (B, T, C')."""
     x = roomy(x)
     batch, frames, depth = x.shape
     weight, bias = packed
     out = empty(batch, frames, len(bias))
-    rows = batch * (frames + SPARE_ROWS) - SPARE_ROWS  # what lies between the batch rows as well
+    rows = batch * (frames + SPARE_ROWS) - SPARE_ROWS  # includes the spare rows between batch rows
     run(_linear, 1, flat(x), x.strides[1] // 4, depth, weight, bias, np.float32(slope), rows, flat(out), NOTHING)
     return out[:, :, :channels]
 

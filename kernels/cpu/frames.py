@@ -1,7 +1,7 @@
-"""Arrays of frames as the CPU kernels want them: rows of whole vectors, and room behind the last row.
+"""Arrays of frames in the CPU kernels' layout: rows of whole vectors, and spare room after the last row.
 
-A register tile reads and writes a fixed number of rows and columns; what lies behind the last frame or channel is
-computed and never read. So every array that goes from kernel to kernel is a view of a slightly larger one.
+A register tile reads and writes a fixed number of rows and columns; values past the last frame or channel are computed
+but never read. So every array passed between kernels is a view of a slightly larger one.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -21,19 +21,19 @@ SPARE_ROWS = 40
 
 
 def whole(channels: int) -> int:
-    """The channels rounded up to whole vectors."""
+    """The number of channels rounded up to whole vectors."""
     return -(-channels // LANES) * LANES
 
 
 def empty(batch: int, frames: int, channels: int) -> np.ndarray:
-    """(B, T, C) float32, uninitialised, with room behind each row and behind the last."""
+    """(B, T, C) float32, uninitialized, with spare room after each row and after the last frame."""
     shape = (batch, frames + SPARE_ROWS, whole(channels))
     room: np.ndarray = aligned_empty(int(np.prod(shape))).reshape(shape)
     return room[:, :frames, :channels]
 
 
 def roomy(x: Any) -> Any:
-    """x (B, T, C) itself if `empty` made it, else a copy that has the room."""
+    """x (B, T, C) itself if `empty` made it, else a copy with the spare room."""
     x = as_numpy(x)
     batch, frames, channels = x.shape
     row = whole(channels) * 4
@@ -46,7 +46,7 @@ def roomy(x: Any) -> Any:
 
 
 def flat(x: np.ndarray) -> Any:
-    """All memory from the first element of an array that `empty` made, its room included."""
+    """All memory from the first element of an array that `empty` made, including its spare room."""
     owner = x.base.reshape(-1)  # type: ignore[union-attr]
     return owner[(x.ctypes.data - owner.ctypes.data) // 4 :]
 
@@ -56,7 +56,7 @@ def _end(owner: np.ndarray) -> int:
 
 
 def as_numpy(x: Any) -> np.ndarray:
-    """An MLX or NumPy array as NumPy float32, without a copy where it is one already."""
+    """An MLX or NumPy array as NumPy float32, without a copy if it already is one."""
     if isinstance(x, mx.array) and x.dtype != mx.float32:
         x = x.astype(mx.float32)
     return np.asarray(x, np.float32)
@@ -64,10 +64,10 @@ def as_numpy(x: Any) -> np.ndarray:
 
 @compiled()
 def totals(sums, frames, per_chunk):
-    """Sums over time of values and of their squares, in float64, from those of chunks of `per_chunk` frames.
+    """Sums over time of values and of their squares, in float64, from the sums of chunks of `per_chunk` frames.
 
-    Shapes: sums (B, chunks, 3, C): a chunk's first value, then the sums of differences from it and of their squares,
-    which keep their digits where a channel hardly changes -> (B, C), (B, C).
+    Shapes: sums (B, chunks, 3, C): a chunk's first value, then the sums of the differences from it and of their
+    squares, which stay accurate for a channel that hardly changes -> (B, C), (B, C).
     """
     batch, chunks, _, channels = sums.shape
     total, square = np.zeros((batch, channels)), np.zeros((batch, channels))
@@ -82,7 +82,7 @@ def totals(sums, frames, per_chunk):
 
 
 def panels(weight: np.ndarray) -> np.ndarray:
-    """(K, C) weights with the columns filled up to whole tiles with zeros."""
+    """(K, C) weights, the columns padded to whole tiles with zeros."""
     depth, channels = weight.shape
     full = np.zeros((depth, -(-channels // COLUMNS) * COLUMNS), np.float32)
     full[:, :channels] = weight

@@ -1,4 +1,4 @@
-"""The CPU body of `kernels/lstm.py`: Numba over frames, both directions and blocks of batch rows on different cores."""
+"""The CPU body of `kernels/lstm.py`: Numba loops over frames; directions and blocks of batch rows use several cores."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -18,8 +18,8 @@ from .tile import COLUMNS, NOTHING, aligned_copy, pack, tile
 from .tile import ROWS as TILE_ROWS
 
 BLOCK = 8 * LANES  # gates whose sums are in registers at once
-ROWS = 4  # batch rows that share one reading of the weights
-CHUNK = 40  # frames projected at a time, so that what the recurrence reads next is in the cache
+ROWS = 4  # batch rows that share one read of the weights
+CHUNK = 40  # frames projected at a time, so that the recurrence reads its inputs from the cache
 
 _f = np.float32
 _jit: Any = compiled(error_model="numpy")
@@ -27,7 +27,7 @@ _inline: Any = numba.njit(inline="always", error_model="numpy")
 
 
 def pack_layer(w_ih: np.ndarray, bias: np.ndarray, w_hh: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights in the order in which they are read: panels of w_ih, the bias, and w_hh (2, 4H / BLOCK, H, BLOCK) flat.
+    """Weights in reading order: panels of w_ih, the bias, and w_hh (2, 4H / BLOCK, H, BLOCK) flat.
 
     Shapes: w_ih (2, 4H, I), bias (2, 4H), w_hh (2, 4H, H).
     """
@@ -38,7 +38,7 @@ def pack_layer(w_ih: np.ndarray, bias: np.ndarray, w_hh: np.ndarray) -> tuple[np
 
 
 def fits(hidden: int) -> bool:
-    """Whether the layer fills whole vectors."""
+    """Whether a layer of this size fills whole vectors."""
     return 4 * hidden % BLOCK == 0 and hidden % LANES == 0
 
 
@@ -160,7 +160,7 @@ def _gates_of_four(gates, inputs, i0, row, h, h0, h_row, w, w0, hidden):
 
 @_jit
 def _cell(gates, g0, c, h, s0, y, y0, hidden):
-    """New c and h of one batch row from its gates; h goes to y as well."""
+    """New c and h of one batch row from its gates; h is also written to y."""
     for j in range(0, hidden, LANES):
         i, f = _sigmoid(load(gates, g0 + j)), _sigmoid(load(gates, g0 + hidden + j))
         g, o = _tanh(load(gates, g0 + 2 * hidden + j)), _sigmoid(load(gates, g0 + 3 * hidden + j))
@@ -187,7 +187,7 @@ def _project(x, x0, x_row, depth, w, bias, direction, frames, hidden, out, out0,
 
 @_jit
 def _steps(direction, rows, first, count, hidden, inputs, w, h, c, y, y_batch):
-    """One direction of at most ROWS batch rows, rows[0] to rows[1], over frames first to first + count.
+    """One direction over frames first to first + count, for at most ROWS batch rows, rows[0] to rows[1].
 
     Shapes: inputs (ROWS, CHUNK, 4H) of these frames; w as packed; h and c (B, 2, H), y (B, ..., 2, H): all flat.
     """
@@ -213,7 +213,7 @@ def _steps(direction, rows, first, count, hidden, inputs, w, h, c, y, y_batch):
 def _layer(x, x_row, x_batch, depth, w_ih, bias, w_hh, h, c, y, y_batch, sizes, nothing, counters):
     """Each direction over blocks of batch rows, the frames projected CHUNK at a time; all arrays flat.
 
-    sizes = (B, T, H, batch rows a block).
+    sizes = (B, T, H, batch rows per block).
     """
     batch, frames, hidden, block = sizes
     inputs = np.empty(ROWS * CHUNK * 4 * hidden, np.float32)
@@ -235,7 +235,7 @@ def _layer(x, x_row, x_batch, depth, w_ih, bias, w_hh, h, c, y, y_batch, sizes, 
 
 
 def bilstm_cpu(x: Any, weights: Any, state: Any) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """`bilstm` of frames (B, T, I): y (B, T, 2H) and the end state, all new arrays."""
+    """`bilstm` of frames (B, T, I): y (B, T, 2H) and the end state, as new arrays."""
     x = roomy(x)
     batch, frames, depth = x.shape
     h, c = (np.zeros((batch, 2, weights.hidden), np.float32) for _ in range(2))
@@ -244,7 +244,7 @@ def bilstm_cpu(x: Any, weights: Any, state: Any) -> tuple[np.ndarray, tuple[np.n
     y = empty(batch, frames, 2 * weights.hidden)
     rows = max(1, min(ROWS, -(-2 * batch // team_threads())))
     blocks = -(-batch // rows)
-    sizes = (batch, frames, weights.hidden, -(-batch // blocks))  # as even as it goes: one row alone costs two
+    sizes = (batch, frames, weights.hidden, -(-batch // blocks))  # as even as possible: one row costs as much as two
     source = flat(x), x.strides[1] // 4, x.strides[0] // 4, depth
     target = h.reshape(-1), c.reshape(-1), flat(y), y.strides[0] // 4
     run(_layer, 1, *source, *weights.cpu_packed, *target, sizes, NOTHING)

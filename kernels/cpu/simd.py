@@ -1,9 +1,9 @@
-"""Float vectors inside Numba functions, so that a kernel says which values stay in registers.
+"""Float vectors inside Numba functions, so that a kernel controls which values stay in registers.
 
-LLVM vectorises a Numba loop only while it can prove that no index is negative and no two arrays overlap; where it
-cannot, the loop silently runs 20 times slower. Here `load`, `store`, `fma` and the others work on vectors of `LANES`
-float32 (16 with AVX-512, else 8) by construction. Indices are elements of a flat, C-contiguous float32 array; nothing
-is checked, so the callers' dispatch checks shapes.
+LLVM vectorizes a Numba loop only if it can prove that no index is negative and no two arrays overlap; otherwise the
+loop silently runs 20 times slower. Here `load`, `store`, `fma` and the others work on vectors of `LANES` float32 (16
+with AVX-512, else 8) by construction. Indices count elements of a flat, C-contiguous float32 array. They are not
+checked, so callers must check shapes.
 """
 
 # mypy: allow-untyped-calls, allow-untyped-decorators
@@ -49,7 +49,7 @@ def _splat(builder: Any, value: Any) -> Any:
 
 
 def _address(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """Where element args[1] of array args[0] lies."""
+    """The address of element args[1] of array args[0]."""
     array = context.make_array(signature.args[0])(context, builder, args[0])
     return builder.gep(array.data, [args[1]])
 
@@ -96,7 +96,7 @@ def splat(_: Any, value: Any) -> Any:
 
 
 def _elementwise(arity: int, generate: Any) -> Any:
-    """An intrinsic of `arity` vectors -> vector; `generate(builder, args)` writes its instructions."""
+    """An intrinsic that maps `arity` vectors to a vector; `generate(builder, args)` emits its instructions."""
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return generate(builder, args)
@@ -120,7 +120,7 @@ def _floor(builder: Any, args: Any) -> Any:
 
 
 def _power_of_two(builder: Any, args: Any) -> Any:
-    """2^n of whole n in [-126, 127]: n becomes the exponent bits."""
+    """2^n for integer n in [-126, 127]: n becomes the exponent bits."""
     biased = builder.add(builder.fptosi(args[0], _INTS), ir.Constant(_INTS, [127] * LANES))
     return builder.bitcast(builder.shl(biased, ir.Constant(_INTS, [23] * LANES)), _FLOATS)
 

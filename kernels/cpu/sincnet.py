@@ -1,9 +1,10 @@
 """The CPU body of `kernels/sincnet.py`: register tiles over the waveform, 30 steps at a time, so that the filterbank's
-output stays in the cache until it is pooled. The filters are even or odd: a step's samples are folded first, sums and
-differences of those as far before as behind the middle, which halves the multiplications.
+output stays in the cache until it is pooled. The filters are even or odd, so a step's samples are first folded around
+the middle into sums and differences, which halves the multiplications.
 
-Two parts, because a stream keeps the first: `extremes` filters and keeps the largest and the smallest value of every
-group of steps; `rescale` makes from them max |scale v + offset|, which is reached at one of the two.
+There are two parts, because a stream keeps the result of the first: `filter_extremes` filters and keeps the largest and
+the smallest value of every group of steps; `rescale` computes max |scale v + offset| from them, which is reached at one
+of the two.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -14,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from ..sizes import POOL
 from .frames import as_numpy, empty, flat, panels, totals, whole
 from .jit import compiled
 from .simd import LANES, absolute, add, fma, load, maximum, minimum, reverse, splat, store, sub
 from .team import claim, finish, run, wait
 from .tile import COLUMNS, NOTHING, ROWS, aligned_copy, pack, tile
 
-POOL = 3
-CHUNK_FRAMES = 10  # 30 steps folded are 31 KB, a panel of filters 16 KB: both fit the first cache
+CHUNK_FRAMES = 10  # 30 folded steps are 31 KB, a panel of filters 16 KB: both fit in the L1 cache
 CHUNK_STEPS = CHUNK_FRAMES * POOL
 _ZERO = np.float32(0)
 _jit: Any = compiled(error_model="numpy")
 
 
 def pack_filters(filters: np.ndarray) -> np.ndarray:
-    """(C, K) filters as `_filter` reads them: panels of the first half of the taps, even filters, then odd ones.
+    """(C, K) filters in the layout of `_filter`: panels of the first half of the taps, even filters, then odd ones.
 
     Errors: ValueError unless the first C / 2 filters are even and the others odd.
     """
@@ -53,7 +54,7 @@ def _fold(wave, start, stride, taps, folded, span):
 
 @_jit
 def _space(filters, side):
-    """Room for a chunk's folded samples and for its filterbank, and the columns of that; `side`: even filters."""
+    """Scratch for a chunk's folded samples and filterbank, and the latter's columns; `side`: number of even filters."""
     count, depth, _ = filters.shape
     span, columns = (depth + LANES - 1) // LANES * LANES, side + count // 2 * COLUMNS
     return np.empty(CHUNK_STEPS * 2 * span, np.float32), np.empty(CHUNK_STEPS * columns, np.float32), columns
@@ -63,7 +64,7 @@ def _space(filters, side):
 def _filter(wave, start, stride, taps, filters, side, folded, bank, columns, nothing):
     """bank (CHUNK_STEPS, columns) = filterbank of the steps that begin at sample `start` of the flat `wave`.
 
-    Even panels are written first: odd ones overwrite what they have too much.
+    Even panels are written first; odd ones overwrite their padding columns.
     """
     count, depth, span = filters.shape[0] // 2, filters.shape[1], len(folded) // (CHUNK_STEPS * 2)
     _fold(wave, start, stride, taps, folded, span)
@@ -98,7 +99,7 @@ def _extremes(bank, columns, group, groups, width, high, low, at):
 def _rescale(high, low, at, per_frame, scale, offset, frames, width, pooled, p0, sums, s0):
     """pooled[p0 ...] = max |scale v + offset| over `per_frame` rows of high and low, and its sums (all flat).
 
-    Shapes: offset (width,), pooled (frames, width), sums (3, width) as `totals` wants them.
+    Shapes: offset (width,), pooled (frames, width), sums (3, width) in the layout of `totals`.
     """
     factor = splat(scale)
     for c in range(0, width, LANES):
@@ -136,7 +137,7 @@ def _pool_all(
     nothing,
     counters,
 ):
-    """Everything at once for every row; wave and pooled flat.
+    """Both parts together, for every row; wave and pooled flat.
 
     Shapes: scale (B,), offset (B, width), sums (B, chunks, 3, width).
     """
@@ -160,7 +161,7 @@ def _pool_all(
 
 @_jit
 def _filter_extremes(wave, stride, taps, filters, side, group, width, high, low, at, groups, nothing, counters):
-    """high, low [at : at + groups] of the waveform that begins with their first step."""
+    """Compute high, low [at : at + groups]; the waveform begins with their first step."""
     folded, bank, columns = _space(filters, side)
     per_chunk = CHUNK_STEPS // group
     chunks = (groups + per_chunk - 1) // per_chunk
@@ -192,11 +193,11 @@ def _rescale_all(high, low, at, per_frame, scale, offset, frames, width, pooled,
 
 
 @compiled(fastmath=True)
-def centres(waves):
-    """The constant to take off each waveform before it is filtered: its mean in steps of 1/64, mostly 0.
+def centers(waves):
+    """The constant to subtract from each waveform before filtering: its mean rounded to 1/64, usually 0.
 
-    Filtered raw, an offset far larger than the speech would take its digits. Steps, so that a stream keeps one
-    constant, and silence before it stays zeros. Shapes: (B, N) -> (B,) float32.
+    Otherwise an offset far larger than the speech would cost precision. It is rounded so that a stream keeps the same
+    constant, and leading silence stays zero. Shapes: (B, N) -> (B,) float32.
     """
     out = np.empty(len(waves), np.float32)
     for b in range(len(waves)):
@@ -207,25 +208,25 @@ def centres(waves):
     return out
 
 
-def _with_room(waves: np.ndarray, centre: np.ndarray, stride: int) -> np.ndarray:
-    """(B, N) less the centres (B,) -> (B, more), so that the tiles of the last chunk stay inside."""
+def _with_room(waves: np.ndarray, center: np.ndarray, stride: int) -> np.ndarray:
+    """(B, N) minus the centers (B,), padded to (B, more) so that the tiles of the last chunk stay inside."""
     batch, samples = waves.shape
     padded = np.empty((batch, samples + (CHUNK_STEPS + ROWS) * stride + COLUMNS), np.float32)
-    np.subtract(waves, centre[:, None], out=padded[:, :samples])
+    np.subtract(waves, center[:, None], out=padded[:, :samples])
     padded[:, samples:] = 0
     return padded
 
 
 def sinc_pool_cpu(x: Any, filters: Any, scale: Any, shift: Any, stride: int) -> tuple[Any, Any, Any]:
-    """`sinc_pool` of waveforms (B, N) times scale plus shift (B,): pooled (B, T, C) float32, sums (B, C) float64."""
+    """`sinc_pool` of waveforms (B, N) * scale + shift, (B,) each: pooled (B, T, C) float32, sums (B, C) float64."""
     waves = as_numpy(x)
     batch, samples = waves.shape
     channels, taps = filters.taps.shape
     frames, width = ((samples - taps) // stride + 1) // POOL, whole(channels)
-    centre = centres(waves)
-    padded = _with_room(waves, centre, stride)
+    center = centers(waves)
+    padded = _with_room(waves, center, stride)
     offset = np.zeros((batch, width), np.float32)
-    offset[:, :channels] = (shift + np.float64(centre) * scale)[:, None] * filters.response
+    offset[:, :channels] = (shift + np.float64(center) * scale)[:, None] * filters.response
     pooled = empty(batch, frames, channels)
     sums = np.empty((batch, -(-frames // CHUNK_FRAMES), 3, width), np.float32)
     source = padded.reshape(-1), padded.shape[1], stride, taps, filters.packed, channels // 2
@@ -235,20 +236,20 @@ def sinc_pool_cpu(x: Any, filters: Any, scale: Any, shift: Any, stride: int) -> 
 
 
 def filter_extremes(
-    wave: Any, centre: float, filters: Any, stride: int, group: int, high: Any, low: Any, at: int, groups: int
+    wave: Any, center: float, filters: Any, stride: int, group: int, high: Any, low: Any, at: int, groups: int
 ) -> None:
-    """high, low [at : at + groups] = extremes over `group` steps of the filterbank of a waveform (N,) less its centre.
+    """high, low [at : at + groups] = extremes over `group` filterbank steps of a waveform (N,) minus its center.
 
     Shapes: high, low (room, C), contiguous, C a multiple of LANES.
     """
-    source = _with_room(as_numpy(wave)[None], np.full(1, centre, np.float32), stride).reshape(-1)
+    source = _with_room(as_numpy(wave)[None], np.full(1, center, np.float32), stride).reshape(-1)
     channels, taps = filters.taps.shape
     target = channels, high.reshape(-1), low.reshape(-1), at, groups
     run(_filter_extremes, 1, source, stride, taps, filters.packed, channels // 2, group, *target, NOTHING)
 
 
 def rescale(high: Any, low: Any, at: int, per_frame: int, scale: float, offset: Any, pooled: Any, sums: Any) -> None:
-    """pooled (T, C) = max |scale v + offset| over `per_frame` rows from row `at` on; sums as `totals` wants them."""
+    """pooled (T, C) = max |scale v + offset| over `per_frame` rows from row `at` on; sums in the layout of `totals`."""
     frames, width = pooled.shape
     flat_pooled = np.lib.stride_tricks.as_strided(pooled, (frames * width,), (4,))
     source = high.reshape(-1), low.reshape(-1), at, per_frame, np.float32(scale), np.asarray(offset, np.float32)

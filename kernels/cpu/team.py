@@ -1,8 +1,9 @@
 """Several threads in one compiled loop, without a barrier that waits for a thread the system has not scheduled.
 
-A computation is a row of phases; a phase is a number of chunks, and every phase needs all of the one before. Whoever is
-there claims the next chunk, so that a machine busy with other things costs its share of speed and no more: a thread
-that comes late finds the work done. Numba's own parallel loops divide the chunks beforehand and wait for each thread.
+A computation is a sequence of phases. A phase consists of chunks, and starts once all of the previous phase is done.
+Every running thread claims the next chunk, so that a busy machine slows the computation down only in proportion: a
+thread that starts late finds the work done. Numba's own parallel loops divide the chunks in advance and wait for each
+thread.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, disable-error-code="call-arg"
@@ -20,18 +21,18 @@ from numba.extending import intrinsic
 from ..backend import team_threads
 from .jit import compiled
 
-MAX_THREADS = 4  # a crop of a few seconds has no work for more
+MAX_THREADS = 4  # a crop of a few seconds does not have enough work for more
 SPINS_BEFORE_YIELD = 200
 _CLAIMED, _DONE = 0, 1
-_LINE = 8  # counters lie on cache lines of their own
+_LINE = 8  # int64 per cache line: each counter has its own line
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 _pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="kernel")
 
 
 def run(function: Callable[..., None], phases: int, *arguments: Any) -> None:
-    """function(*arguments, counters) here and on the other threads; returns when the work is done.
+    """Run function(*arguments, counters) here and on the other threads; returns when the work is done.
 
-    `function` is compiled with nogil=True, claims its chunks with `claim`, reports them with `finish`, and calls
+    `function` must be compiled with nogil=True, claim its chunks with `claim`, report them with `finish`, and call
     `wait` at the end of each phase.
     """
     counters = np.zeros((phases, 2, _LINE), np.int64)
@@ -42,7 +43,7 @@ def run(function: Callable[..., None], phases: int, *arguments: Any) -> None:
 
 @intrinsic
 def _fetch_add(typingctx: Any, address: Any):
-    """Adds 1 to the int64 at `address`; the value before."""
+    """Atomically add 1 to the int64 at `address`; returns the previous value."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
@@ -53,7 +54,7 @@ def _fetch_add(typingctx: Any, address: Any):
 
 @intrinsic
 def _load(typingctx: Any, address: Any):
-    """The int64 at `address`; everything written before it was counted up is visible afterwards."""
+    """Atomic load of the int64 at `address`; writes made before it was incremented are visible afterwards."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
@@ -64,19 +65,19 @@ def _load(typingctx: Any, address: Any):
 
 @compiled()
 def claim(counters: Any, phase: int) -> Any:
-    """The next chunk of the phase, to be done by the caller; at or past the end when there are no more."""
+    """The next chunk of the phase, for the caller to compute; at or past the number of chunks if none are left."""
     return _fetch_add(counters.ctypes.data + 8 * _LINE * (2 * phase + _CLAIMED))
 
 
 @compiled()
 def finish(counters: Any, phase: int) -> None:
-    """One claimed chunk is done."""
+    """Report one claimed chunk as done."""
     _fetch_add(counters.ctypes.data + 8 * _LINE * (2 * phase + _DONE))
 
 
 @compiled()
 def wait(counters: Any, phase: int, chunks: int) -> None:
-    """Until all chunks of the phase are done."""
+    """Wait until all chunks of the phase are done."""
     spins = 0
     while _load(counters.ctypes.data + 8 * _LINE * (2 * phase + _DONE)) < chunks:
         spins += 1

@@ -2,9 +2,9 @@
 
     out[i, :] = max(floor, bias + residual[i, :] + sum over tap, k of x[i x_step + tap tap_step + k] weight[tap, k, :])
 
-for ROWS output positions i and COLUMNS output channels. The input is read where it lies, so that taps that follow each
-other in memory need no copy: with channels last, a 3x3 convolution is three taps in time of 3 * channels values each.
-The accumulators stay in vector registers over the whole sum; numba would not keep them there, hence the explicit IR.
+for ROWS output positions i and COLUMNS output channels. The input is read in place, so taps that are adjacent in memory
+need no copy: with channels last, a 3x3 convolution is three taps in time of 3 * channels values each. The accumulators
+stay in vector registers over the whole sum; Numba would not keep them there, hence the explicit IR.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -21,12 +21,12 @@ from numba.extending import intrinsic
 
 _FEATURES = llvm.get_host_cpu_features()
 _WIDE = bool(_FEATURES.get("avx512f"))
-# Two vectors of columns; as many rows as leave registers for the weights and one input value. Rows divide 10.
+# Two vectors of columns, and as many rows as leave registers for the weights and one input value. ROWS divides 10.
 LANES = 16 if _WIDE else 8 if _FEATURES.get("avx2") else 4
 ROWS = 5 if LANES == 8 else 10
 COLUMNS = 2 * LANES
-PREFETCH_BYTES = 8192  # weights come from beyond the cache, and the processor's own prefetch ends at each page
-NOTHING = np.zeros(COLUMNS, np.float32)  # no bias, or nothing beside
+PREFETCH_BYTES = 8192  # weights are not in the cache, and the processor's own prefetcher stops at page boundaries
+NOTHING = np.zeros(COLUMNS, np.float32)  # stands for no bias or no residual
 
 _FLOAT, _INT = ir.FloatType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -47,10 +47,10 @@ _ARGUMENTS = (
 
 @intrinsic
 def tile(typingctx: Any, x, x_step, taps, tap_step, depth, weight, bias, residual, residual_step, out, out_step, floor):
-    """One tile; addresses as integers, steps and sizes in floats; `weight` is one panel of `pack`.
+    """Compute one tile; addresses are integers, steps and sizes count floats, `weight` is one panel from `pack`.
 
     x: address of x[0]; taps, depth: lengths of the sum; bias: COLUMNS values; residual: rows of COLUMNS values,
-    residual_step apart (0: the same row for all); out: rows out_step apart; floor: 0 is ReLU, -inf nothing.
+    residual_step apart (0: the same row for all); out: rows out_step apart; floor: 0 for ReLU, -inf for none.
     """
     signature = types.void(*([types.intp] * len(_ARGUMENTS)), types.float32)
     return signature, _emit
@@ -89,7 +89,7 @@ def _emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 
 
 def _prefetch(builder: Any, address: Any) -> None:
-    """Asks for the COLUMNS floats at `address`."""
+    """Prefetch the COLUMNS floats at `address`."""
     flag = ir.IntType(32)
     bytes_type = ir.IntType(8).as_pointer()
     prefetch_type = ir.FunctionType(ir.VoidType(), [bytes_type, flag, flag, flag])
@@ -128,32 +128,32 @@ def _splat(builder: Any, value: Any) -> Any:
 
 
 def aligned_empty(size: int) -> np.ndarray:
-    """`size` floats that start on a cache line: vector loads that straddle two lines cost twice."""
+    """`size` floats that start on a cache line: vector loads that straddle two lines cost twice as much."""
     store = np.empty(size + 16, np.float32)
     skip = (-store.ctypes.data % 64) // 4
     return store[skip : skip + size]
 
 
 def aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros, float32, that start on a cache line."""
+    """Float32 zeros that start on a cache line."""
     zeros = aligned_empty(int(np.prod(shape))).reshape(shape)
     zeros[...] = 0
     return zeros
 
 
 def aligned_copy(values: np.ndarray) -> np.ndarray:
-    """The same values, float32, on a cache line."""
+    """A float32 copy that starts on a cache line."""
     copy = aligned_empty(values.size).reshape(values.shape)
     copy[...] = values
     return copy
 
 
 def pack(weight: np.ndarray) -> np.ndarray:
-    """(K, out) weights as panels (out / COLUMNS, K, COLUMNS), each read by `tile` from front to back."""
+    """(K, out) weights as panels (out / COLUMNS, K, COLUMNS), each read sequentially by `tile`."""
     depth, _ = weight.shape
     return aligned_copy(weight.reshape(depth, -1, COLUMNS).transpose(1, 0, 2))
 
 
 def round_up(rows: int) -> int:
-    """Rows that whole tiles need to cover `rows`."""
+    """`rows` rounded up to whole tiles."""
     return -(-rows // ROWS) * ROWS

@@ -1,13 +1,14 @@
-"""Short convolutions over time by fewer products: 6 for 4 outputs of 3 taps (not 12), or for 2 of 5 taps (not 10).
+"""Short convolutions over time with fewer products: 6 for 4 outputs of 3 taps (not 12), or for 2 of 5 taps (not 10).
 
 Winograd's minimal filtering F(4, 3) and F(2, 5) at the points 0, 1, -1, 2, -2 and infinity (Winograd 1980; Lavin & Gray
-2016, https://arxiv.org/abs/1509.09308). Both see 6 inputs d and make the same six sums v of them, whatever the filter:
+2016, https://arxiv.org/abs/1509.09308). Both take 6 inputs d and form the same six sums v, whatever the filter:
 
     v_0 = 4 d_0 - 5 d_2 + d_4,  v_5 = 4 d_1 - 5 d_3 + d_5,  and for the points p of 1, -1, 2, -2 with q = 5 - p^2
     v = d_4 - q d_2 + p (d_3 - q d_1)
 
-A product v_j u_j (a matrix product, where channels are added up) for each of them, u of the filter, and the outputs are
-y_k = m_0 [k = 0] + sum over p of p^k m_p + m_5 [k last]. In float32 the error is some 1e-6 of the largest sum.
+Each v_j is multiplied by u_j, which depends on the filter (a matrix product when summing over channels), giving m_j.
+The outputs are y_k = m_0 [k = 0] + sum over p of p^k m_p + m_5 [k last]. In float32 the error is about 1e-6 of the
+largest sum.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -27,7 +28,7 @@ _jit: Any = compiled(error_model="numpy")
 
 
 def transform_taps(weight: np.ndarray) -> np.ndarray:
-    """The filter's part u, computed in float64. Shapes: (taps, ...), 3 or 5 taps -> (6, ...) float32."""
+    """The transformed filter u, computed in float64. Shapes: (taps, ...), 3 or 5 taps -> (6, ...) float32."""
     taps = len(weight)
     rows = [[point**k / np.prod([point - other for other in POINTS if other != point]) for k in range(taps)]
             for point in POINTS]  # fmt: skip
@@ -38,9 +39,9 @@ def transform_taps(weight: np.ndarray) -> np.ndarray:
 
 @_jit
 def transform_inputs(x, x0, step, count, out, out0, out_step):
-    """The sums v_0 .. v_5 of the six stretches of `count` values at x0, x0 + step, ...; v_j at out0 + j out_step; flat.
+    """The sums v_0 .. v_5 of the six runs of `count` values at x0, x0 + step, ...; v_j goes to out0 + j out_step.
 
-    `count` is rounded up to whole vectors.
+    x and out are flat; `count` is rounded up to whole vectors.
     """
     four, minus_five, two = splat(np.float32(4)), splat(np.float32(-5)), splat(np.float32(2))
     minus_four, minus_two = splat(np.float32(-4)), splat(np.float32(-2))

@@ -1,7 +1,7 @@
 """The GPU bodies of `lstm.py`: the recurrence of both directions and all batch rows over all frames in one launch.
 
-The input projection is one matrix product before it. Sums and states are float32, whatever x and the weights are stored
-as. Why the weights are laid out as they are: README.
+The input projection is a separate matrix product before it. Sums and states are float32 whatever the storage type of x
+and the weights. The README explains the layout of the weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..lstm import LSTMWeights, State
 
 # A threadgroup of 4H threads keeps this many columns times H in registers: 64 floats a thread at H = 128, which leaves
-# room on Apple GPUs (208 KiB a core) and under CUDA's 128 registers for 512 threads. The README says more.
+# room on Apple GPUs (208 KiB per core) and under CUDA's 128 registers for 512 threads. See the README.
 KEPT_WEIGHTS = 2048
 KERNEL: dict[str, Any] = {
     "name": "bilstm",
@@ -153,14 +153,14 @@ cuda_kernel = mx.fast.cuda_kernel(**KERNEL, source=CUDA_SOURCE, header=CUDA_HEAD
 
 
 def body(x: Any, hidden: int) -> Any:
-    """The body for the device that MLX computes on; None where there is none for this device, dtype or H."""
+    """The kernel for the device that MLX computes on; None if there is none for this device, dtype or H."""
     if on_cpu() or x.dtype not in (mx.float32, mx.float16, mx.bfloat16) or hidden % 16 or hidden > 256:
         return None
     return metal_kernel if on_metal() else cuda_kernel
 
 
 def pack(w_hh: Any) -> Any:
-    """Recurrent weights in the order in which they are read: column, unit, lane, gate.
+    """Recurrent weights in reading order: column, unit, lane, gate.
 
     Shapes: (2, 4H, H) -> (2, H/4, H, 4, 4). Lane q of a unit has columns 4q to 4q + 3 of every 16.
     """
@@ -170,7 +170,7 @@ def pack(w_hh: Any) -> Any:
 
 
 def bilstm(kernel: Any, x: Any, weights: LSTMWeights, state: State) -> tuple[Any, State]:
-    """`bilstm` by one of the bodies; y is stored as x is."""
+    """`bilstm` with one of the kernels; y has the dtype of x."""
     batch, frames, inputs = x.shape
     hidden = weights.hidden
     w_ih = weights.w_ih.reshape(8 * hidden, inputs).astype(x.dtype)

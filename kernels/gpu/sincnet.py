@@ -1,7 +1,7 @@
-"""The GPU bodies of `kernels/sincnet.py`: the filterbank's output at full rate never reaches memory.
+"""The GPU bodies of `kernels/sincnet.py`: the filterbank's full-rate output never reaches memory.
 
-A threadgroup stages its piece of the waveform once for all filters. Even and odd filters that share a centre are summed
-from x[k] + x[250 - k] and x[k] - x[250 - k], which halves the multiplications.
+A threadgroup stages its part of the waveform once for all filters. Even filters sum over x[k] + x[250 - k] and odd
+filters over x[k] - x[250 - k], which halves the multiplications.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..backend import mx, on_cpu, on_metal
 if TYPE_CHECKING:
     from ..sincnet import SincFilters
 
-TILE = 32  # pooled frames a threadgroup makes, one per lane
+TILE = 32  # pooled frames per threadgroup, one per lane
 KERNEL: dict[str, Any] = {"name": "sinc_pool", "input_names": ["x", "filters"], "output_names": ["pooled", "sums"]}
 
 METAL_SOURCE = """
@@ -156,7 +156,7 @@ cuda_kernel = mx.fast.cuda_kernel(**KERNEL, source=CUDA_SOURCE, header=CUDA_HEAD
 
 
 def body(x: Any, channels: int) -> Any:
-    """The body for the device that MLX computes on; None where there is none for this device, dtype or bank."""
+    """The kernel for the device that MLX computes on; None if there is none for this device, dtype or filterbank."""
     if on_cpu() or x.dtype not in (mx.float32, mx.float16, mx.bfloat16) or channels % 16 or channels > 176:
         return None
     return metal_kernel if on_metal() else cuda_kernel
@@ -165,7 +165,7 @@ def body(x: Any, channels: int) -> Any:
 def pack(filters: Any) -> Any:
     """The first half of every filter, 8 even and 8 odd ones side by side.
 
-    The middle tap is halved, since the bodies add it to itself. Shapes: (C, 251) -> (C / 16, 126, 2, 8).
+    The middle tap is halved because the kernels add it to itself. Shapes: (C, 251) -> (C / 16, 126, 2, 8).
     """
     half = filters.shape[1] // 2 + 1
     once = mx.concatenate([filters[:, : half - 1], filters[:, half - 1 : half] / 2], axis=1)
@@ -173,7 +173,7 @@ def pack(filters: Any) -> Any:
 
 
 def sinc_pool(kernel: Any, x: Any, bank: SincFilters, stride: int, pool: int) -> tuple[Any, Any, Any]:
-    """`sinc_pool` by one of the bodies; pooled is stored as x is, the sums are float32."""
+    """`sinc_pool` with one of the kernels; pooled has the dtype of x, the sums are float32."""
     batch, samples = x.shape
     channels, taps = bank.taps.shape
     frames = ((samples - taps) // stride + 1) // pool

@@ -1,7 +1,7 @@
-"""Kaldi filterbank features: audio in pieces of any size to numbered rows of 80 log mel energies.
+"""Kaldi filterbank features: from audio in pieces of any size to numbered rows of 80 log mel energies.
 
 Row `i` covers samples [160 i, 160 i + 400) of the stream (25 ms every 10 ms), however the audio was cut. The features
-are Kaldi's `compute-fbank-feats` with a povey window, no dither and samples in int16 range, as CAM++ was trained on.
+are Kaldi's `compute-fbank-feats` with a povey window, no dither and samples in int16 range, which CAM++ was trained on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MEL_BINS = 80
 ROW_STEP_SAMPLES = 160
 ROW_SAMPLES = 400
 INT16_SCALE = 32768.0
-FIRST_CENTRE_SAMPLES = ROW_SAMPLES // 2 - FRAME_OFFSET_SAMPLES  # centre of row 0, counted from where frame 0 begins
+FIRST_CENTER_SAMPLES = ROW_SAMPLES // 2 - FRAME_OFFSET_SAMPLES  # center of row 0, counted from the start of frame 0
 
 
 def row_count(samples: int) -> int:
@@ -24,18 +24,18 @@ def row_count(samples: int) -> int:
 
 
 def rows_of_frames(frames: np.ndarray) -> np.ndarray:
-    """Numbers of the feature rows whose centre lies in one of the model frames; ascending, each once, none below 0.
+    """Numbers of the feature rows whose center lies in one of the model frames; ascending, unique, none below 0.
 
     Shapes:
         frames: (F,) integers, absolute model frames; frame f stands for samples [270 f + 360, 270 f + 630).
-        returns: (R,) int64; row i has its centre at sample 160 i + 200.
+        returns: (R,) int64; row i has its center at sample 160 i + 200.
     """
     frames = np.unique(np.asarray(frames, dtype=np.int64))
     if not frames.size:
         return frames
-    first = -(-(frames * FRAME_SAMPLES - FIRST_CENTRE_SAMPLES) // ROW_STEP_SAMPLES)
+    first = -(-(frames * FRAME_SAMPLES - FIRST_CENTER_SAMPLES) // ROW_STEP_SAMPLES)
     candidates = (first[:, None] + np.arange(-(-FRAME_SAMPLES // ROW_STEP_SAMPLES))).ravel()
-    frame_of = (candidates * ROW_STEP_SAMPLES + FIRST_CENTRE_SAMPLES) // FRAME_SAMPLES
+    frame_of = (candidates * ROW_STEP_SAMPLES + FIRST_CENTER_SAMPLES) // FRAME_SAMPLES
     inside = frame_of == np.repeat(frames, candidates.size // frames.size)
     rows: np.ndarray = candidates[inside & (candidates >= 0)]
     return rows
@@ -54,7 +54,7 @@ def fbank(samples: np.ndarray) -> np.ndarray:
 
 
 class FbankStream:
-    """The feature rows of one stream, addressed by their number; rows no longer needed are dropped on request."""
+    """The feature rows of one stream, addressed by number; rows are dropped on request."""
 
     def __init__(self) -> None:
         options = kaldi_native_fbank.FbankOptions()
@@ -73,7 +73,7 @@ class FbankStream:
         return self.first_row + len(self._rows)
 
     def append(self, samples: np.ndarray) -> None:
-        """Takes the next samples, (N,) float32 at 16 kHz in [-1, 1]; any N, 0 too."""
+        """Take the next samples, (N,) float32 at 16 kHz in [-1, 1]; any N, including 0."""
         scaled = np.asarray(samples, dtype=np.float32) * np.float32(INT16_SCALE)
         if not scaled.size:
             return
@@ -83,9 +83,9 @@ class FbankStream:
         self._online.pop(len(fresh))
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
-        """The rows of these numbers, (R, 80) float32, in the order asked for.
+        """The rows with these numbers, (R, 80) float32, in the requested order.
 
-        Raises IndexError for a row that is not there yet or was dropped.
+        Raises IndexError for a row that does not exist yet or was dropped.
         """
         numbers = np.asarray(numbers, dtype=np.int64)
         if not numbers.size:
@@ -96,12 +96,12 @@ class FbankStream:
         return np.stack([self._rows[i - self.first_row] for i in numbers.tolist()])
 
     def rows_of_frames(self, frames: np.ndarray) -> np.ndarray:
-        """The rows whose centre lies in one of these absolute model frames, (R, 80) float32, ascending in time."""
+        """The rows whose center lies in one of these absolute model frames, (R, 80) float32, ascending in time."""
         return self.rows(rows_of_frames(frames))
 
     def drop_before(self, frame: int) -> None:
-        """Forgets the rows of all model frames before `frame`; asking for them is an error from now on."""
-        first = max(0, -(-(frame * FRAME_SAMPLES - FIRST_CENTRE_SAMPLES) // ROW_STEP_SAMPLES))
+        """Drop the rows of all model frames before `frame`; reading them raises an error from now on."""
+        first = max(0, -(-(frame * FRAME_SAMPLES - FIRST_CENTER_SAMPLES) // ROW_STEP_SAMPLES))
         gone = min(first - self.first_row, len(self._rows))
         if gone > 0:
             del self._rows[:gone]

@@ -1,9 +1,10 @@
-"""AudioInput: what a client sends, in whatever encoding, rate and channel count, as 16 kHz mono float32.
+"""AudioInput: converts a client's audio, in any supported encoding, rate and channel count, to 16 kHz mono float32.
 
-Sample n of the input stays at its time n / rate_hz in the output, for hours: the resampler's delay is compensated and
-after `flush` the output has exactly round(received * 16000 / rate_hz) samples. How the input was cut never changes one
-bit of the output. At 16 kHz samples pass through untouched and at once. At other rates they wait for the 10 ms block
-and the resampler's own blocks: 30 ms in the median and 50 ms at most at 44.1 and 48 kHz, 70 and 125 ms at 8 kHz.
+Sample n of the input stays at its time n / rate_hz in the output, even for hours: the resampler's delay is compensated,
+and after `flush` the output has exactly round(received * 16000 / rate_hz) samples. The output is bit-identical however
+the input is split into chunks. At 16 kHz samples pass through unchanged and immediately. At other rates they wait for a
+10 ms block and the resampler's own blocks: a median of 30 ms and at most 50 ms at 44.1 and 48 kHz, 70 and 125 ms at
+8 kHz.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ Chunk = bytes | bytearray | memoryview | npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class AudioCounts:
-    """What came in so far; samples are counted per channel at the input rate, values over all channels in use."""
+    """What was received so far; samples are counted per channel at the input rate, values over all channels in use."""
 
     received_samples: int = 0  # gaps included
     gap_samples: int = 0
-    repaired_values: int = 0  # NaN and infinities, heard as silence
-    clipped_values: int = 0  # floats beyond -1..1, limited to it
+    repaired_values: int = 0  # NaN and infinities, replaced by silence
+    clipped_values: int = 0  # floats outside -1..1, clipped to that range
     dropped_bytes: int = 0  # of a sample that was cut off by a gap or by the end of the stream
-    peak: float = 0.0  # largest absolute value before it was limited; 1.0 is full scale
+    peak: float = 0.0  # largest absolute value before clipping; 1.0 is full scale
 
     def warning(self) -> str | None:
-        """One sentence where the input is surely not what the sender meant, else None."""
+        """One sentence if the input is clearly not what the sender intended, else None."""
         if self.peak > 16 and self.clipped_values > self.received_samples / 100:
             return (
                 f"expected float samples from -1 to 1, got values up to {self.peak:.6g} which are limited to 1: "
@@ -50,10 +51,10 @@ class AudioCounts:
 class AudioInput:
     """Decoding, repair, mix-down and resampling of one stream.
 
-    A stream is bytes in `encoding` (interleaved channels, cut anywhere) or NumPy arrays of int16, int32, float32 or
-    float64, integers scaled by their full scale. Channels are averaged, or only `channel` (counted from 0) is used.
-    NaN and infinities become silence, floats beyond -1..1 are limited to it; both are counted. Resampling may overshoot
-    full scale by a little. Every error is an AudioError and changes nothing: the stream goes on with the next chunk.
+    A stream is bytes in `encoding` (interleaved channels, split anywhere) or NumPy arrays of int16, int32, float32 or
+    float64; integers are scaled by their full scale. Channels are averaged, or only `channel` (counted from 0) is used.
+    NaN and infinities become silence, floats outside -1..1 are clipped; both are counted. Resampling may overshoot full
+    scale slightly. Every error is an AudioError and changes nothing: the stream continues with the next chunk.
     """
 
     def __init__(
@@ -66,19 +67,19 @@ class AudioInput:
         self.rate_hz = _whole_number(rate_hz, "a rate in Hz", MIN_RATE_HZ, MAX_RATE_HZ)
         self.channels = _whole_number(channels, "a channel count", 1, MAX_CHANNELS)
         if encoding not in SAMPLE_BYTES:
-            raise AudioError(f"expected an encoding out of {', '.join(SAMPLE_BYTES)}, got {encoding!r}")
+            raise AudioError(f"expected one of the encodings {', '.join(SAMPLE_BYTES)}, got {encoding!r}")
         self.encoding = encoding
         self.channel = None if channel is None else _whole_number(channel, "a channel", 0, channels - 1)
         self.counts = AudioCounts()
-        self._cut_off = b""  # the beginning of a frame whose other bytes have not come yet
+        self._cut_off = b""  # the beginning of a frame whose other bytes have not arrived yet
         self._resampler = None if self.rate_hz == SAMPLE_RATE_HZ else _Resampler(self.rate_hz)
         self._flushed = False
 
     def feed(self, chunk: Chunk, rate_hz: int | None = None) -> Floats:
-        """The 16 kHz samples that are ready after this chunk.
+        """Take a chunk; returns the 16 kHz samples that are ready.
 
         Shapes: chunk bytes of any length, or (N,) for one channel, or (N, channels) -> (M,) float32, M may be 0.
-        `rate_hz`, where the sender states it with each chunk, must be the stream's.
+        `rate_hz`, if the sender states it with each chunk, must equal the stream's.
         """
         self._check_open()
         if rate_hz is not None and rate_hz != self.rate_hz:
@@ -86,7 +87,7 @@ class AudioInput:
         return self._take(self._mix(self._decode(chunk)))
 
     def gap(self, samples: int) -> Floats:
-        """Silence in place of `samples` input samples that were lost (up to 10 minutes), so that time stays true.
+        """Insert silence for `samples` lost input samples (up to 10 minutes), so that timestamps stay correct.
 
         Shapes: -> (M,) float32.
         """
@@ -99,7 +100,7 @@ class AudioInput:
         return np.concatenate([*(self._take(second) for _ in range(seconds)), self._take(second[:rest])])
 
     def flush(self) -> Floats:
-        """The last samples of the stream, which is over then. -> (M,) float32; empty if it was flushed before."""
+        """End the stream; returns its last samples, (M,) float32, or none if it was flushed before."""
         if self._flushed:
             return np.zeros(0, np.float32)
         self._flushed = True
@@ -131,13 +132,13 @@ class AudioInput:
             raise AudioError(f"expected an array of shape (N, {self.channels}), got {chunk.shape}")
         if self._cut_off:
             raise AudioError(
-                f"expected the other bytes of a frame of {SAMPLE_BYTES[self.encoding] * self.channels}, "
-                f"{len(self._cut_off)} of them came before, got an array"
+                f"expected the rest of a frame of {SAMPLE_BYTES[self.encoding] * self.channels} bytes, "
+                f"of which {len(self._cut_off)} have arrived, got an array"
             )
         return frames
 
     def _mix(self, frames: npt.NDArray[Any]) -> Floats:
-        """One channel, or the mean of all, added up in a fixed order. (N, channels) -> (N,) float32."""
+        """One channel, or the mean of all, summed in a fixed order. (N, channels) -> (N,) float32."""
         columns = range(self.channels) if self.channel is None else [self.channel]
         total = np.zeros(len(frames))
         for column in columns:
@@ -145,7 +146,7 @@ class AudioInput:
         return (total / len(columns)).astype(np.float32)
 
     def _repair(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        """Integers scaled to -1..1; of floats, those that are not finite silenced and those beyond -1..1 limited."""
+        """Integers scaled to -1..1; floats with non-finite values silenced and values outside -1..1 clipped."""
         if values.dtype.kind == "i":
             return values / FULL_SCALE[values.dtype.name]
         finite = np.isfinite(values)  # before any arithmetic: a signalling NaN would warn there
@@ -195,7 +196,7 @@ class _Resampler:
         return self._give(parts)
 
     def flush(self) -> Floats:
-        """The rest, cut or padded by a sample where rounding asks for it."""
+        """The rest, cut or padded by a sample if rounding requires it."""
         tail = self._soxr.resample_chunk(self._pending[: self._pending_samples], last=True)
         missing = resampled_length(self._received, self._rate_hz) - self._given - len(tail)
         return self._give([tail[: len(tail) + min(missing, 0)], np.zeros(max(missing, 0), np.float32)])
@@ -207,12 +208,12 @@ class _Resampler:
 
 
 def resampled_length(samples: int, rate_hz: int) -> int:
-    """Samples at 16 kHz that last as long as `samples` at `rate_hz`: round(samples * 16000 / rate_hz), halves up."""
+    """Samples at 16 kHz that last as long as `samples` at `rate_hz`: round(samples * 16000 / rate_hz), half up."""
     return (2 * samples * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
 
 
 def _pcm(data: bytes, encoding: str) -> npt.NDArray[Any]:
-    """Values of whole little-endian samples; 24 bits become the upper bytes of an int32."""
+    """Values of complete little-endian samples; 24 bits become the upper bytes of an int32."""
     if encoding == "pcm_s24le":
         wide = np.zeros((len(data) // 3, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""RingBuffer: the newest samples of a stream in a fixed amount of memory, addressed by absolute sample number."""
+"""RingBuffer: the newest samples of a stream in fixed memory, addressed by absolute sample number."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 
 class RingBuffer:
-    """Float32 mono samples, the newest `capacity_samples` of them; sample 0 is the first of the stream.
+    """The newest `capacity_samples` float32 mono samples; sample 0 is the first of the stream.
 
-    Memory is taken once and never grows. When it is full, appending drops the oldest samples. What is read is a
-    copy: it stays as it is while the stream goes on.
+    Memory is allocated once. When it is full, appending drops the oldest samples. Reading returns a copy, which does
+    not change as the stream continues.
     """
 
     def __init__(self, capacity_samples: int):
@@ -26,7 +26,7 @@ class RingBuffer:
 
     @property
     def start(self) -> int:
-        """Oldest sample that can be read (those before 0 always can: they are silence)."""
+        """The oldest sample that can be read (samples before 0 always can: they are silence)."""
         return self._start
 
     @property
@@ -37,7 +37,7 @@ class RingBuffer:
     def append(self, samples: npt.NDArray[np.float32]) -> None:
         """Add samples at `end`.
 
-        Shapes: samples (N,) float32. ValueError for another shape or type.
+        Shapes: samples (N,) float32. Raises ValueError for another shape or type.
         """
         if samples.ndim != 1 or samples.dtype != np.float32:
             raise ValueError(f"expected (N,) float32 samples, got {samples.shape} {samples.dtype}")
@@ -52,7 +52,7 @@ class RingBuffer:
     def read(self, start: int, end: int) -> npt.NDArray[np.float32]:
         """Samples [start, end) as a new contiguous array; samples before 0 are zeros.
 
-        Shapes: -> (end - start,) float32. IndexError for samples that were dropped or are not there yet.
+        Shapes: -> (end - start,) float32. Raises IndexError for samples that were dropped or do not exist yet.
         """
         self._check(start, end)
         out = np.zeros(end - start, np.float32)
@@ -66,13 +66,13 @@ class RingBuffer:
         return out
 
     def drop_before(self, sample: int) -> None:
-        """Give up all samples before `sample`; nothing happens where they are gone already."""
+        """Drop all samples before `sample`; does nothing if they are already gone."""
         self._start = max(self._start, min(sample, self._end))
 
     def _check(self, start: int, end: int) -> None:
         if start > end:
             raise IndexError(f"expected start <= end, got {start} and {end}")
         if end > self._end:
-            raise IndexError(f"sample {end - 1} was asked for, only {self._end} samples were written so far")
+            raise IndexError(f"expected samples before {self._end}, the end so far, got {end - 1}")
         if max(start, 0) < min(self._start, end):
-            raise IndexError(f"sample {max(start, 0)} was asked for, samples before {self._start} were dropped")
+            raise IndexError(f"expected samples from {self._start} on, older ones were dropped, got {max(start, 0)}")

@@ -1,10 +1,10 @@
-"""The activity path: is anyone speaking, does speech overlap; every 0.1 s, 0.3 s behind the audio. And the gate, which
-finds with it the windows that need not be computed, for nobody speaks in them.
+"""The activity path: is anyone speaking, does speech overlap; every 0.1 s, 0.3 s behind the audio. Also the gate, which
+uses it to skip windows in which nobody speaks.
 
-It carries the segmentation's state from chunk to chunk (`carried_state.py`) and asks nothing of the windows. Who
-speaks is theirs to say. Chunks are counted in whole frames on the stream's one grid: 6 frames are 1,620 samples,
-0.10125 s. The look-ahead of 10 frames, and half of a frame's receptive field, are 0.2 s of audio; so a frame is told
-3,331 to 4,681 samples (0.21 to 0.29 s) after the audio for which it stands begins.
+It carries the segmentation's state from chunk to chunk (`carried_state.py`) and is independent of the windows, which
+decide who speaks. Chunks are whole frames on the stream's frame grid: 6 frames are 1,620 samples, 0.10125 s. The
+look-ahead of 10 frames and half of a frame's receptive field are 0.2 s of audio, so a frame is reported 3,331 to 4,681
+samples (0.21 to 0.29 s) after the start of the audio it stands for.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ CHUNK_FRAMES = 6
 AHEAD_FRAMES = 10
 CHUNK_SAMPLES = CHUNK_FRAMES * FRAME_SAMPLES
 FIRST_SAMPLES = (CHUNK_FRAMES + AHEAD_FRAMES - 1) * FRAME_SAMPLES + RECEPTIVE_FIELD_SAMPLES  # of the first chunk
-ONSET_REACH_FRAMES = 6  # an onset that the windows have seen for longer (0.1 s) is theirs to tell
+ONSET_REACH_FRAMES = 6  # an onset that the windows have seen for longer (0.1 s) is reported by them
 
 F32 = NDArray[np.float32]
 
 
 class ActivityModels(Protocol):
-    """What the activity path needs of the models; NumPy in, NumPy out."""
+    """What the activity path needs from the models; NumPy in, NumPy out."""
 
     def initial_activity_state(self) -> Any:
-        """What the segmentation carries of one stream, before its first sample."""
+        """The segmentation state of one stream before its first sample."""
 
     def listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
-        """Log-probabilities (T, 7) of the stream's next frames after its next samples (N,), and the state after them.
+        """Log-probabilities (T, 7) of the stream's next frames, given its next samples (N,), and the new state.
 
-        The last AHEAD_FRAMES frames that the audio gives are kept back as look-ahead.
+        The last AHEAD_FRAMES frames of the audio are held back as look-ahead.
         """
 
 
 class ActivityPath:
-    """One stream's activity. Chunks end at `next_end`; what is decided reaches to `end_frame`."""
+    """One stream's activity. The next chunk ends at sample `next_end`; frames before `end_frame` are decided."""
 
     def __init__(self, models: ActivityModels):
         self._models = models
         self._state = models.initial_activity_state()
         self._start_sample = 0
         self._run_start: int | None = None  # of the speech that reaches up to end_frame
-        self._run_told = False
+        self._run_reported = False
         self.next_end = FIRST_SAMPLES
         self.end_frame = 0
         self.speech_end_frame = 0  # one past the last frame in which anybody spoke
         self.gate = Gate(self)
 
     def behind(self, end_frame: int) -> bool:
-        """Whether there is something left to hear or to decide before `end_frame`."""
+        """Whether audio or a held window before `end_frame` is still undecided."""
         return self.end_frame < end_frame or self.gate.held is not None
 
     def hear(self, ring: RingBuffer, end_frame: int) -> list[Activity]:
-        """Take the chunk that has just been completed; one event for each stretch of frames that are alike.
+        """Process the chunk that was just completed; one event per stretch of frames with the same activity.
 
-        Nothing is told of frames from `end_frame` on: the audio has none.
+        Frames from `end_frame` on are not reported: they lie past the end of the audio.
         """
         logp, self._state = self._models.listen(ring.read(self._start_sample, self.next_end), self._state)
         self._start_sample, self.next_end = self.next_end, self.next_end + CHUNK_SAMPLES
@@ -81,14 +81,14 @@ class ActivityPath:
         ]
 
     def onset(self, horizon_frame: int) -> tuple[int, int] | None:
-        """Frames of speech that has just begun and of which the windows, which reach to `horizon_frame`, cannot know.
+        """Frames of speech that has just begun, too late for the windows, which reach to `horizon_frame`, to show it.
 
-        Given once for each stretch of speech.
+        Returned once per stretch of speech.
         """
         start = self._run_start
-        if start is None or self._run_told:
+        if start is None or self._run_reported:
             return None
-        self._run_told = True
+        self._run_reported = True
         return (start, self.end_frame) if start >= horizon_frame - ONSET_REACH_FRAMES else None
 
     def _events(self, talkers: NDArray[np.int64]) -> list[Activity]:
@@ -105,32 +105,32 @@ class ActivityPath:
             return
         self.speech_end_frame = event.end_frame
         if self._run_start is None:
-            self._run_start, self._run_told = event.start_frame, False
+            self._run_start, self._run_reported = event.start_frame, False
 
 
 class Gate:
-    """Holds a window back while nobody is known to speak in it, by the activity path and by the windows before it.
+    """Holds a window back while neither the activity path nor an earlier window has found speech in it.
 
     The activity path knows the last frames of a window 0.24 s after its end. By then a held window is either let
-    through or skipped. Which it will be is a function of the audio alone: a window is computed where somebody speaks
-    from its first frame on, by an earlier window that was computed, or by the activity path up to the end of the chunk
-    with its last frame.
+    through or skipped. The outcome depends on the audio alone: a window is computed if there is speech after its first
+    frame, according to an earlier window that was computed or to the activity path up to the end of the chunk with the
+    window's last frame.
     """
 
     def __init__(self, path: ActivityPath):
         self._path = path
-        self._seen_end_frame = 0  # one past the last frame in which a window had anybody speak
-        self.held: int | None = None  # start sample of the window that waits
+        self._seen_end_frame = 0  # one past the last frame in which a window found speech
+        self.held: int | None = None  # start sample of the waiting window
 
     def lets_through(self, start_sample: int) -> bool:
-        """Whether to compute the window now; if not, it is held."""
+        """Whether to compute the window now; otherwise it is held."""
         if self._spoken_after(start_sample):
             return True
         self.held = start_sample
         return False
 
     def decided(self) -> tuple[int, bool] | None:
-        """The held window's start and whether it is to be computed after all; None while there is nothing to say."""
+        """The held window's start sample and whether to compute it; None while undecided or if no window is held."""
         if self.held is None:
             return None
         speech = self._spoken_after(self.held)
@@ -140,7 +140,7 @@ class Gate:
         return start, speech
 
     def seen(self, first_frame: int, active: Bools) -> None:
-        """Note where a window says that somebody speaks. Shapes: active (T, S), from `first_frame` on."""
+        """Record the speech that a window found. Shapes: active (T, S), from `first_frame` on."""
         spoken = np.flatnonzero(active.any(axis=1))
         if len(spoken):
             self._seen_end_frame = max(self._seen_end_frame, first_frame + int(spoken[-1]) + 1)
@@ -151,6 +151,6 @@ class Gate:
 
 
 def silence(start_sample: int) -> Labels:
-    """What a skipped window says of its frames: nobody speaks."""
+    """The labels of a skipped window: nobody speaks."""
     first = start_sample // FRAME_SAMPLES
     return Labels(max(0, first), np.zeros((first + WINDOW_FRAMES - max(0, first), 0), bool), ())

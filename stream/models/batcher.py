@@ -1,14 +1,14 @@
-"""The models behind few threads; many sessions ask, and the windows that wait go through the model in one call.
+"""Runs the models on a few threads for many sessions, and batches waiting windows into one model call.
 
-MLX is one thread's. With the CPU kernels there are as many threads as cores, up to four. While one of them computes
-alone, all cores share its work, which halves the wait for an answer; while several do, or many sessions are open, each
-request is one core's from end to end: cores that share every step wait for each other between the steps.
+MLX arrays belong to one thread. With the CPU kernels there are as many threads as cores, up to four. While only one of
+them computes, all cores share its work, which halves the response time. While several compute, or many sessions are
+open, each request runs on one core from start to finish: cores that share every step wait for each other between steps.
 
 Requests are live or not. Live ones go first, and in batches of their own, so that a stream fed faster than real time
-does not make a live one wait; one request at a time that has waited for `PATIENCE_S` goes with them, so none starves.
-Activity goes first: it is short and must not be late. Embeddings go before windows: each of them ends a hop that has
-begun. They are not batched: crops are seldom of one length, and of one length (measured, 2 cores) 8 together save 22 %
-at 0.4 s, 8 % at 1 s and nothing from 2 s on.
+does not delay a live one. One request at a time that has waited for `PATIENCE_S` joins them, so none starves.
+Activity goes first: it is short and must not be late. Embeddings go before windows: each of them completes a hop in
+progress. They are not batched: crops seldom have the same length, and for equal lengths (measured, 2 cores) a batch of
+8 saves 22 % at 0.4 s, 8 % at 1 s and nothing from 2 s on.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ from .speech_prior import voice_like
 F32 = NDArray[np.float32]
 Kind = Literal["state", "activity_state", "listen", "embed", "segment"]
 
-TOGETHER = ("listen", "segment")  # kinds of which several are answered in one call
-MAX_LIVE_BATCH = 4  # windows; beyond it a window gets no cheaper, and the first one waits for the last
-MAX_BULK_BATCH = 4  # a live request waits for the batch under way
-MAX_THREADS = 4  # every one holds a core for the time of a batch
-MANY_LANES = 4  # a thread; with so many sessions the cores do not help each other
+BATCHED = ("listen", "segment")  # kinds of which several are answered in one call
+MAX_LIVE_BATCH = 4  # windows; a larger batch makes a window no cheaper, and the first one waits for the last
+MAX_BULK_BATCH = 4  # a live request waits for the batch in progress
+MAX_THREADS = 4  # each occupies a core for the duration of a batch
+MANY_CLIENTS = 4  # per thread; from this many sessions on, cores no longer share a request
 PATIENCE_S = 1.0
 
 
 @dataclass(slots=True)
 class Request:
-    """One question to the models; its answer comes through the future."""
+    """One request to the models; its answer is delivered through the future."""
 
     kind: Kind
     arguments: tuple[Any, ...]
     live: bool
-    samples: int = 0  # of a window or a chunk: only those of one length can be answered together
+    samples: int = 0  # of a window or a chunk: only those of the same length can be batched
     asked_s: float = field(default_factory=time.monotonic)
     answer: Future[Any] = field(default_factory=Future)
 
 
 @dataclass(slots=True)
 class Counts:
-    """What the model threads have done; busy_s is of all of them together."""
+    """What the model threads have done; busy_s is the sum over all of them."""
 
     windows: int = 0
     window_batches: int = 0
@@ -68,11 +68,11 @@ class Counts:
     busy_s: float = 0.0
 
 
-class Asking:
-    """`Models` and `ActivityModels` by way of `ask`."""
+class RequestedModels:
+    """`Models` and `ActivityModels`, with every call sent through `ask`."""
 
     def ask(self, kind: Kind, *arguments: Any) -> Any:
-        """The models' answer, waited for."""
+        """Send a request to the models and wait for the answer."""
         raise NotImplementedError
 
     def initial_state(self) -> Any:
@@ -101,8 +101,8 @@ class Asking:
         return answer
 
 
-class Batcher(Asking):
-    """The real models behind their threads, for many sessions at once; what is asked of itself is live."""
+class Batcher(RequestedModels):
+    """The real models and their threads, shared by many sessions; requests made through it directly are live."""
 
     def __init__(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]):
         self.counts = Counts()
@@ -110,7 +110,7 @@ class Batcher(Asking):
         self._changed = threading.Condition()
         self._closed = False
         self._busy = 0  # threads that compute
-        self._lanes: WeakSet[Lane] = WeakSet()
+        self._clients: WeakSet[ModelClient] = WeakSet()
         loaded: Future[None] = Future()
         first = threading.Thread(target=self._first, args=(segmentation, embedding, loaded), name="model", daemon=True)
         first.start()
@@ -125,15 +125,15 @@ class Batcher(Asking):
         """Threads that compute."""
         return len(self._threads)
 
-    def lane(self) -> Lane:
-        """The models for one session, which says itself whether it is live."""
-        lane = Lane(self)
-        self._lanes.add(lane)
-        return lane
+    def client(self) -> ModelClient:
+        """The models for one session, which sets on it whether its requests are live."""
+        client = ModelClient(self)
+        self._clients.add(client)
+        return client
 
     def ask(self, kind: Kind, *arguments: Any, live: bool = True) -> Any:
-        """The models' answer, waited for. Raises RuntimeError once the thread has ended."""
-        request = Request(kind, arguments, live, len(arguments[0]) if kind in TOGETHER else 0)
+        """Send a request to the models and wait for the answer. Raises RuntimeError after `close`."""
+        request = Request(kind, arguments, live, len(arguments[0]) if kind in BATCHED else 0)
         with self._changed:
             if self._closed:
                 raise RuntimeError("expected an open diarizer, got a question after it was closed")
@@ -142,7 +142,7 @@ class Batcher(Asking):
         return request.answer.result()
 
     def close(self) -> None:
-        """Answers what was asked and ends the threads."""
+        """Answer all pending requests and end the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -163,25 +163,25 @@ class Batcher(Asking):
             begun_s = time.perf_counter()
             self._answer(batch)
             with self._changed:
-                self._compute(-1)
+                self._change_busy(-1)
                 self.counts.busy_s += time.perf_counter() - begun_s
-            del batch  # or its windows would be kept until the next ones come
+            del batch  # otherwise its windows would stay in memory until the next batch
 
-    def _compute(self, more: int) -> None:
-        """So many more threads compute."""
+    def _change_busy(self, more: int) -> None:
+        """Change the number of computing threads by `more`, and share the cores accordingly."""
         self._busy += more
-        many = len(self._lanes) >= MANY_LANES * len(self._threads)
+        many = len(self._clients) >= MANY_CLIENTS * len(self._threads)
         share_cores(len(self._threads) if many else max(1, self._busy))
 
     def _next_batch(self) -> list[Request]:
-        """What to compute now, waited for; empty once all is answered and the thread is to end."""
+        """Wait for the next batch to compute; empty once everything is answered and the thread should end."""
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
             batch = choose(self._waiting, time.monotonic())
             taken = set(map(id, batch))
             self._waiting = [request for request in self._waiting if id(request) not in taken]
-            self._compute(1 if batch else 0)
+            self._change_busy(1 if batch else 0)
             self._count(batch)
             return batch
 
@@ -205,7 +205,7 @@ class Batcher(Asking):
                 _settle(batch[0], lambda: self._expecting_a_voice)
 
     def _answer_together(self, batch: list[Request], compute: Callable[..., list[Any]]) -> None:
-        """All in one call; where that fails each by itself, so that only the wrong one gets the error."""
+        """Answer all requests in one call; if that fails, each one separately, so that only the faulty one fails."""
         try:
             answers = compute(*zip(*(request.arguments for request in batch), strict=True))
         except Exception:
@@ -218,7 +218,7 @@ class Batcher(Asking):
     def _load(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]) -> None:
         self._pyannet = PyanNet(segmentation)
         self._campplus = CamPlusPlus(embedding)
-        # Compiles the kernels before the first audio comes.
+        # Compile the kernels before the first audio arrives.
         self._segment((np.zeros(WINDOW_SAMPLES, np.float32),), (0,), (self._pyannet.initial_window_state(),))
         self._embed([np.zeros((SAMPLE_RATE_HZ // ROW_STEP_SAMPLES, MEL_BINS), np.float32)])
 
@@ -239,8 +239,8 @@ class Batcher(Asking):
         return self._pyannet.expecting(voice_like())
 
 
-class Lane(Asking):
-    """The models as one session sees them; `live` says whether its requests are."""
+class ModelClient(RequestedModels):
+    """One session's access to the models; `live` says whether its requests are live."""
 
     def __init__(self, batcher: Batcher):
         self._batcher = batcher
@@ -252,14 +252,14 @@ class Lane(Asking):
 
 
 def choose(waiting: list[Request], now_s: float) -> list[Request]:
-    """Requests of one kind to answer together: live ones, at most one that has waited too long, or else others."""
+    """The next batch, of one kind: live requests and at most one that has waited too long, or else bulk requests."""
     late = [request for request in waiting if not request.live and now_s - request.asked_s > PATIENCE_S]
     urgent = [*late[:1], *(request for request in waiting if request.live)]
     candidates, most = (urgent, MAX_LIVE_BATCH) if urgent else (waiting, MAX_BULK_BATCH)
     for kind in ("state", "activity_state", "listen", "embed", "segment"):
         if found := [request for request in candidates if request.kind == kind]:
             same = [request for request in found if request.samples == found[0].samples]
-            return same[: most if kind in TOGETHER else 1]
+            return same[: most if kind in BATCHED else 1]
     return []
 
 

@@ -1,8 +1,8 @@
-"""CAM++ in MLX: filterbank features of one person's overlap-free speech to a 192-d speaker embedding.
+"""CAM++ in MLX: from filterbank features of one person's overlap-free speech to a 192-d speaker embedding.
 
 Architecture: Wang et al., "CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware Masking",
 Interspeech 2023; weights: 3D-Speaker's zh-en common model. Everything is channels-last, and batch norm is folded into
-the convolution before it wherever there is one.
+the preceding convolution where there is one.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from turnstream.kernels.dense_tdnn import DenseBlock, DenseLayer, dense_block
 
 from ..audio.fbank import MEL_BINS, FbankStream, fbank, rows_of_frames
 from ..errors import AudioError, WeightsError
+from ..weights.manifest import DENSE_LAYERS, EMBEDDING_SIZE, HEAD_CHANNELS
 
 __all__ = ["EMBEDDING_SIZE", "MIN_ROWS", "CamPlusPlus", "FbankStream", "fbank", "rows_of_frames"]
 
-EMBEDDING_SIZE = 192
 MIN_ROWS = 3  # the standard deviation needs two steps, and the first TDNN layer halves the rate
 BATCH_NORM_EPS = 1e-5
-HEAD_CHANNELS = 32
-BLOCKS = ((12, 1), (24, 2), (16, 2))  # (layers, dilation) of the three dense blocks
+DILATIONS = (1, 2, 2)  # of the three dense blocks
+BLOCKS = tuple(zip(DENSE_LAYERS, DILATIONS, strict=True))
 
 
 class CamPlusPlus:
-    """Weights of CAM++, ready to compute."""
+    """The CAM++ network; holds weights only."""
 
     def __init__(self, weights: dict[str, np.ndarray]):
-        """Takes the weights under their PyTorch names; raises WeightsError when one is missing."""
+        """From tensors under their PyTorch names; raises WeightsError if one is missing."""
         checkpoint = _Checkpoint(weights)
         self.head = checkpoint.head()
         self.blocks = [checkpoint.dense_block(number, *size) for number, size in enumerate(BLOCKS, 1)]
         self.dense = checkpoint.dense()
 
     def __call__(self, features: Any, use_kernel: bool = True) -> Any:
-        """Embeddings of a batch of crops of one length; not normalised.
+        """Embeddings of a batch of crops of equal length, not normalized.
 
         Shapes:
             features: (B, T, 80) float32 log mel energies minus their mean over the crop, T >= MIN_ROWS.
@@ -54,7 +54,7 @@ class CamPlusPlus:
         """Unit-norm embedding of one crop.
 
         Shapes:
-            rows: (T, 80) float32 log mel energies, as FbankStream gives them.
+            rows: (T, 80) float32 log mel energies, as FbankStream returns them.
             returns: (192,) float32.
         Raises AudioError for fewer than MIN_ROWS rows.
         """
@@ -62,8 +62,8 @@ class CamPlusPlus:
             raise AudioError(f"expected feature rows of {MEL_BINS} values, got an array of shape {rows.shape}")
         if len(rows) < MIN_ROWS:
             raise AudioError(f"an embedding needs at least {MIN_ROWS} feature rows, got {len(rows)}")
-        centred = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        vector = np.array(self(mx.array(centred[None])))[0]
+        centered = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        vector = np.array(self(mx.array(centered[None])))[0]
         unit: np.ndarray = vector / np.float32(max(float(np.linalg.norm(vector)), 1e-12))
         return unit
 
@@ -74,7 +74,7 @@ def _statistics(x: Any) -> Any:
 
 
 class _Checkpoint:
-    """PyTorch tensors by name, turned into folded channels-last layers."""
+    """PyTorch tensors by name, converted to channels-last layers with batch norm folded in."""
 
     def __init__(self, weights: dict[str, np.ndarray]):
         self._weights = weights
@@ -88,7 +88,7 @@ class _Checkpoint:
         names = (f"xvector.block{number}.tdnnd{i + 1}" for i in range(layers))
         norm = _affine(*self._norm(f"xvector.transit{number}.nonlinear.batchnorm"))
         weight = self._pointwise(f"xvector.transit{number}.linear")
-        last = number == len(BLOCKS)  # its transit layer takes in the norm and ReLU that follow
+        last = number == len(BLOCKS)  # the norm and ReLU that follow are folded into its transit layer
         scale, shift = self._norm("xvector.out_nonlinear.batchnorm") if last else (1.0, np.zeros(weight.shape[1]))
         transit = _affine(weight * scale, shift)
         return DenseBlock(tuple(map(self._dense_layer, names)), dilation, norm, transit, rectified=last)
@@ -103,7 +103,7 @@ class _Checkpoint:
         return np.asarray(self._weights[name], dtype=np.float64)
 
     def _norm(self, name: str, affine: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Scale and shift of a batch norm at inference."""
+        """Scale and shift equivalent to a batch norm at inference."""
         scale = 1 / np.sqrt(self._take(f"{name}.running_var") + BATCH_NORM_EPS)
         if affine:
             scale = scale * self._take(f"{name}.weight")

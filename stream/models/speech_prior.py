@@ -1,7 +1,7 @@
-"""A tone like a voice: what the norms of the activity path expect of a stream before they have heard any of it.
+"""A synthetic voice that initializes the norms of the activity path before a stream's first sample.
 
-With no expectation the first noise of a room is taken for speech, and then the first speech for more noise. Two seconds
-of a synthetic voice, forgotten like everything else, take the speech/non-speech error of the first 10 s from 12 to 6 %
+Without it, the first noise of a room is taken for speech, and the first speech for more noise. Two seconds of a
+synthetic voice, which decay like all other audio, reduce the speech/non-speech error of the first 10 s from 12 to 6 %
 (`python -m benchmarks.activity start`).
 """
 
@@ -21,7 +21,7 @@ HARMONICS = 40
 def voice_like(seconds: float = EXPECTED_S) -> NDArray[np.float32]:
     """Harmonics of a gliding pitch under three moving formants, two syllables a second: (N,) float32 at 16 kHz.
 
-    A formant: its middle frequency, how far it moves and how often a second, its half width, all in Hz, and its height.
+    A formant is its center frequency, its swing, its rate, its half width (all in Hz), and its height.
     """
     t = np.arange(round(seconds * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     pitch_hz = 130 + 30 * np.sin(np.pi * t)

@@ -1,47 +1,49 @@
-"""Learning a voice: the one person who talks in a stream, or a clear word on why there is not one."""
+"""Enrolling a voice: the one person who talks in a stream, or an error that says why there is not exactly one."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from ..errors import EnrolmentError
+from ..errors import EnrollmentError
 from ..events import Final
 from ..stitching.profile import Profile
 
 LEAST_CLEAN_S = 3.0  # benchmarks/identify.py: below that, voices heard in a room are missed too often
-OTHERS_SHARE = 0.1  # of the clean speech that others may have: more is a second person, not a mistake of the model
+OTHERS_SHARE = 0.1  # of the clean speech that others may have: more is a second person, not a model error
 
 
 class Stream(Protocol):
-    """What is asked of a session."""
+    """The part of a session that enrollment needs."""
 
     @property
     def voices(self) -> dict[int, Profile]:
-        """Voices by speaker."""
+        """Voices by speaker number."""
 
     def close(self) -> Final:
         """End the stream."""
 
 
 def sole_voice(stream: Stream) -> Profile:
-    """End the stream; the voice of the only person who talks in it.
+    """End the stream; returns the voice of the only person who talks in it.
 
-    Raises EnrolmentError where several people talk, or nobody for long enough.
+    Raises EnrollmentError if several people talk, or nobody talks long enough.
     """
     stream.close()
     voices = sorted(stream.voices.items(), key=lambda item: -item[1].clean_s)
     total_s = sum(voice.clean_s for _, voice in voices)
     people = [f"S{n} for {voice.clean_s:.1f} s" for n, voice in voices if voice.clean_s >= OTHERS_SHARE * total_s]
     if len(people) > 1:
-        raise EnrolmentError(
-            f"expected one person, got {len(people)} ({', '.join(people)}): choose a stretch in which one talks"
+        raise EnrollmentError(
+            f"expected one person, got {len(people)} ({', '.join(people)}): choose a section in which only one talks"
         )
     return checked_voice(voices[0][1] if voices else None)
 
 
 def checked_voice(voice: Profile | None) -> Profile:
-    """The voice, if enough speech stands behind it. Raises EnrolmentError."""
+    """The voice, if it is based on enough speech. Raises EnrollmentError otherwise."""
     clean_s = voice.clean_s if voice else 0.0
     if voice is None or round(clean_s, 1) < LEAST_CLEAN_S:
-        raise EnrolmentError(f"expected at least {LEAST_CLEAN_S:g} s of one person's clean speech, got {clean_s:.1f} s")
+        raise EnrollmentError(
+            f"expected at least {LEAST_CLEAN_S:g} s of one person's clean speech, got {clean_s:.1f} s"
+        )
     return voice

@@ -1,7 +1,8 @@
-"""Which live speaker is which known person: voices compared, confidences, names that stay. Knows no model and no file.
+"""Decides which live speaker is which known person: compares voices, keeps names stable. Knows no model and no file.
 
-A confidence is a probability: that the speaker is this person, where every other speaker of a stream is somebody known
-and all known people are as likely. `benchmarks/identify.py` fits its constants and counts how often it is right.
+A confidence is the probability that the speaker is this person, assuming that every other speaker of a stream is a
+known person and that all known people are equally likely. `benchmarks/identify.py` fits its constants and measures how
+often it is right.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ class NamingConfig:
     # log odds = offset + slope * cosine - reach * trust - alike_live * near(person) - alike_known * near(speaker).
     # trust of two voices is the root of the product of clean_s / (clean_s + trust_s): less speech, lower cosines.
     # near is the mean cosine of the person with the other live speakers, and of the speaker with the other people:
-    # one room makes everybody in it alike, and a room that nobody was enrolled in makes everybody strange.
+    # voices recorded in one room sound alike, and in a room where nobody was enrolled they all sound unfamiliar.
     odds_offset: float = 1.5
     odds_slope: float = 31.3
     odds_reach: float = 12.8
     odds_alike_live: float = 10.0
     odds_alike_known: float = 23.8
     trust_s: float = 2.7
-    near: float = 0.12  # expected before others are heard or known ...
-    near_voices: float = 0.62  # ... and how many of them it is worth
-    most_confidence: float = 0.99  # what 22 speakers can vouch for
+    near: float = 0.12  # assumed before there are others ...
+    near_voices: float = 0.62  # ... and the number of others it counts for
+    most_confidence: float = 0.99  # the most that data from 22 speakers can support
 
-    known_share: float = 0.5  # of live speakers that are somebody known, before anything is heard
+    known_share: float = 0.5  # of live speakers who are a known person, before anything is heard
     give: float = 0.9  # confidence from which a name is given ...
     keep: float = 0.5  # ... and down to which it is kept
     live_s: float = 2.0  # clean speech before a name is given: with 1 s one stranger in 30 got one
     change_s: float = 5.0  # of audio between two changes of one speaker's name
-    tell: float = 0.1  # change of confidence that is told again
+    report: float = 0.1  # change of confidence that is reported again
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +60,28 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The name of a live speaker since `frame`, or that he has none since then; `told`: the user said so."""
+    """The name of a live speaker since `frame` (None: no name since then); `by_user`: the user chose it."""
 
     name: str | None
     confidence: float
     frame: int
-    told: bool = False
+    by_user: bool = False
 
 
 def check_name(name: str) -> str:
-    """The name in its normal form, blanks single. Raises TurnstreamError for one that cannot be used."""
+    """The name in normal form, with single spaces. Raises TurnstreamError if it cannot be used."""
     normal = " ".join(unicodedata.normalize("NFC", name).split())
     if not normal or len(normal) > NAME_LETTERS:
         raise TurnstreamError(f"expected a name of 1 to {NAME_LETTERS} letters, got {len(normal)}")
     if not normal.isprintable():
-        raise TurnstreamError(f"expected a name of printable letters, got {normal!r}")
+        raise TurnstreamError(f"expected a name of printable characters, got {normal!r}")
     if speaker_number(normal) is not None or name_key(normal) in ("unknown", "?"):
-        raise TurnstreamError(f"expected a name that is not what turnstream calls speakers itself, got {normal}")
+        raise TurnstreamError(f"expected a name that turnstream does not use for speakers itself, got {normal}")
     return normal
 
 
 def name_key(name: str) -> str:
-    """Equal for names that are one: case, blanks against underscores, and ways to write a letter do not count."""
+    """A key that is equal for equivalent names: case, space or underscore, and Unicode variants are ignored."""
     return "_".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
 
 
@@ -88,9 +89,9 @@ def confidences(live: Sequence[Profile], known: Sequence[Profile], config: Namin
     """Probability that each live speaker is each known person.
 
     By Bayes' rule from the likelihood ratios of all pairs, so the more people are known, the more evidence a name
-    takes, and a voice like two people's is neither's.
+    needs, and a voice that resembles two people gets neither name.
 
-    Shapes: L and K profiles -> (L, K), each row adding up to at most 1
+    Shapes: L and K profiles -> (L, K), each row summing to at most 1
     """
     if not live or not known:
         return np.zeros((len(live), len(known)))
@@ -101,7 +102,7 @@ def confidences(live: Sequence[Profile], known: Sequence[Profile], config: Namin
 
 
 def log_odds(live: Sequence[Profile], known: Sequence[Profile], config: NamingConfig) -> Doubles:
-    """Logarithm of how much likelier each pair is one person than two; `live` are the voices of one stream.
+    """Log-likelihood ratio of each pair being one person rather than two; `live` are the voices of one stream.
 
     Shapes: L and K profiles -> (L, K)
     """
@@ -123,17 +124,17 @@ def _trust(clean_s: Doubles, config: NamingConfig) -> Doubles:
 
 
 def _near(cosines: Doubles, config: NamingConfig) -> Doubles:
-    """Mean of the other rows for each entry, drawn towards what is expected, (L, K)."""
+    """For each entry, the mean over the other rows, shrunk toward the prior `near`: (L, K)."""
     others, worth = cosines.sum(axis=0) - cosines, config.near_voices
     mean: Doubles = (others + worth * config.near) / (len(cosines) - 1 + worth)
     return mean
 
 
 class Naming:
-    """The names of one stream's speakers: each at most one name, each name at most one speaker at a time.
+    """The names of one stream's speakers: at most one name per speaker, and one speaker per name, at any time.
 
-    A name is given, kept, moved and withdrawn as the evidence says, rarely; what the user says is not touched.
-    Raises TurnstreamError where two of `known` have one name.
+    Names are given, kept, moved and withdrawn as the evidence changes, but rarely; names chosen by the user stay.
+    Raises TurnstreamError if two of `known` have the same name.
     """
 
     def __init__(self, known: Sequence[Known] = (), config: NamingConfig | None = None):
@@ -147,54 +148,54 @@ class Naming:
 
     @property
     def listens(self) -> bool:
-        """Whether there is anybody whose voice could be recognised."""
+        """Whether there are known people to recognize."""
         return bool(self._known)
 
     @property
     def names(self) -> tuple[tuple[int, str, float], ...]:
-        """(speaker, name, confidence) of every speaker who has a name now, in order of speaker."""
+        """(speaker, name, confidence) of every speaker who currently has a name, in order of speaker."""
         named = sorted(self._given.items())
         return tuple((speaker, given.name, given.confidence) for speaker, given in named if given.name is not None)
 
     def update(self, profiles: Mapping[int, Profile], frame: int) -> list[Speaker]:
-        """Take the voices of the live speakers, by public number, as they are at `frame`; tell what changed."""
-        bound = {s for s, given in self._given.items() if given.told or self._fresh(given, frame)}
+        """Update the names from the voices of the live speakers, by public number, at `frame`; returns the changes."""
+        bound = {s for s, given in self._given.items() if given.by_user or self._fresh(given, frame)}
         return self._settle(self._match(profiles, bound), bound, profiles, frame)
 
     def finish(self, profiles: Mapping[int, Profile], frame: int) -> None:
-        """Name everybody anew by the final voices, whatever was believed before; what the user said stands."""
-        self._given = {s: given for s, given in self._given.items() if given.told}
+        """Name everyone again from the final voices, ignoring earlier matches; names chosen by the user stay."""
+        self._given = {s: given for s, given in self._given.items() if given.by_user}
         if self._known:
             bound = set(self._given)
             self._settle(self._match(profiles, bound), bound, profiles, frame)
 
     def merge(self, old: int, into: int, frame: int) -> list[Speaker]:
-        """`old` was the speaker `into` all along, who gets the name that the user gave, if he has none from him."""
-        given, heir = self._given.pop(old, None), self._given.get(into)
+        """`old` turned out to be the speaker `into`, who takes over a user-chosen name unless they already have one."""
+        given, kept = self._given.pop(old, None), self._given.get(into)
         if given is None or given.name is None:
             return []
         events = [_event(old, None, frame)]
-        if given.told and not (heir and heir.told):
-            self._given[into] = Given(given.name, 1.0, frame, told=True)
+        if given.by_user and not (kept and kept.by_user):
+            self._given[into] = Given(given.name, 1.0, frame, by_user=True)
             events.append(_event(into, self._given[into], frame))
         return events
 
     def tell(self, speaker: int, name: str | None, frame: int) -> list[Speaker]:
-        """The user says who a speaker is (None: nobody known); another speaker who had the name loses it."""
+        """The user names a speaker (None: not a known person); another speaker with that name loses it."""
         name = None if name is None else check_name(name)
         events = []
         for other, given in list(self._given.items()):
             if name and given.name and other != speaker and name_key(given.name) == name_key(name):
                 del self._given[other]
                 events.append(_event(other, None, frame))
-        self._given[speaker] = given = Given(name, 1.0, frame, told=True)
+        self._given[speaker] = given = Given(name, 1.0, frame, by_user=True)
         return [*events, _event(speaker, given, frame)]
 
     def _fresh(self, given: Given, frame: int) -> bool:
         return frame - given.frame < frames(self._config.change_s)
 
     def _match(self, profiles: Mapping[int, Profile], bound: set[int]) -> dict[int, tuple[str, float]]:
-        """The best names for the speakers that are not bound, at most one each: linear assignment on confidences."""
+        """The best names for the speakers that are not bound, one each at most: linear assignment on confidences."""
         taken = {name_key(given.name) for s in bound if (given := self._given[s]).name is not None}
         people = [person for person in self._known if name_key(person.name) not in taken]
         speakers = sorted(set(profiles) - bound)
@@ -212,9 +213,9 @@ class Naming:
     def _settle(
         self, matched: dict[int, tuple[str, float]], bound: set[int], profiles: Mapping[int, Profile], frame: int
     ) -> list[Speaker]:
-        """Give the matched names: withdrawals first, so that at no moment two speakers have one name.
+        """Apply the matched names, withdrawals first, so that two speakers never share a name.
 
-        A speaker who is not heard of any more keeps his name until somebody else has it.
+        A speaker whose voice is gone keeps their name until someone else gets it.
         """
         taken = {name for name, _ in matched.values()}
         lost, changed = [], []
@@ -226,7 +227,7 @@ class Naming:
                 lost.append(_event(speaker, None, frame))
         for speaker, (name, confidence) in sorted(matched.items()):
             before = self._given.get(speaker)
-            if before is None or before.name != name or abs(before.confidence - confidence) >= self._config.tell:
+            if before is None or before.name != name or abs(before.confidence - confidence) >= self._config.report:
                 self._given[speaker] = Given(name, round(confidence, 2), frame)
                 changed.append(_event(speaker, self._given[speaker], frame))
         return [*lost, *changed]

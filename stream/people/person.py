@@ -1,7 +1,7 @@
-"""A known person and the file that holds one: JSON, of format `turnstream person 1`.
+"""A known person and their file: JSON, in the format `turnstream person 1`.
 
-It holds the name, the embedding model (hash of its weights) and, for every time that the person was enrolled, the
-embedding, the seconds of clean speech it stands for, and when that was.
+It holds the name, the embedding model (hash of its weights) and, for every enrollment, the embedding, the seconds of
+clean speech behind it, and the time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNIT_ERROR = 1e-3  # of the norm of a stored embedding
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Person:
-    """A known person: `model` is the hash of the embedding weights, `voices` what was enrolled, `times` when (UTC)."""
+    """A known person: `model` is the hash of the embedding weights, `voices` the enrollments, `times` when (UTC)."""
 
     name: str
     model: str
@@ -40,7 +40,7 @@ class Person:
         return sum(voice.clean_s for voice in self.voices)
 
     def profile_for(self, model: str) -> Profile:
-        """The voice, all enrolments weighed by their seconds. Raises PeopleError where another model made them."""
+        """The voice, all enrollments weighted by their seconds. Raises PeopleError if another model made them."""
         if self.model != model:
             raise PeopleError(
                 f"{self.name} was enrolled with another embedding model (expected {model[:8]}, got {self.model[:8]}): "
@@ -69,22 +69,22 @@ def format_export(people: Sequence[Person]) -> str:
 
 
 def rounded(voice: Profile) -> Profile:
-    """The voice as it is read back: the file gives milliseconds."""
+    """The voice as it will be read back: the file stores milliseconds."""
     return replace(voice, clean_s=round(voice.clean_s, 3))
 
 
 def parse_person(text: str, source: str) -> Person:
-    """A person from the text of a file. Raises PeopleError, which names `source`, for anything but a whole one."""
+    """A person from the text of a file. Raises PeopleError, which names `source`, if it is not valid."""
     return _person(_json(text, source), source)
 
 
 def parse_export(text: str, source: str) -> list[Person]:
-    """The people of an exported text, or the one of a person's own file. Raises PeopleError."""
+    """The people in an exported text, or the one person in their own file. Raises PeopleError."""
     data = _json(text, source)
     if isinstance(data, dict) and data.get("format") == FORMAT:
         return [_person(data, source)]
     if not isinstance(data, dict) or data.get("format") != EXPORT_FORMAT or not isinstance(data.get("people"), list):
-        raise PeopleError(f"{source} is not people exported by turnstream: expected the format {EXPORT_FORMAT!r}")
+        raise PeopleError(f"{source} is not an export of people from turnstream: expected the format {EXPORT_FORMAT!r}")
     people = [_person(entry, source) for entry in data["people"]]
     if len({name_key(person.name) for person in people}) < len(people):
         raise PeopleError(f"{source} is damaged: expected each name once")

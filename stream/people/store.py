@@ -1,4 +1,4 @@
-"""The people whose voices are known: a folder with one small file each (stream/people/person.py), never audio."""
+"""The store of known people: a folder with one small file per person (stream/people/person.py), never audio."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from .naming import NamingConfig, check_name, log_odds, name_key
 from .person import Person, format_export, format_person, parse_export, parse_person, rounded
 
 FILE_NAME_LETTERS = 40
-MOST_BYTES = 10_000_000  # of a file that is read: thousands of voices
+MOST_BYTES = 10_000_000  # of a file to read: thousands of voices
 
 
 def people_dir() -> Path:
-    """Folder of the people: $TURNSTREAM_PEOPLE, else turnstream/people in the user's data folder; it may not exist."""
+    """The folder of known people: $TURNSTREAM_PEOPLE, else turnstream/people in the user's data folder.
+
+    It may not exist yet.
+    """
     if named := os.environ.get("TURNSTREAM_PEOPLE"):
         return Path(named).expanduser().absolute()
     xdg = os.environ.get("XDG_DATA_HOME", "")
@@ -38,16 +41,16 @@ def people_dir() -> Path:
 
 
 class PeopleStore:
-    """The people in one folder (by default the user's); names that differ only in case or blanks are one person's.
+    """The people in one folder (by default the user's); names that differ only in case or spaces are one person's.
 
-    Every method reads the folder anew. Raises PeopleError for what cannot be found, read or written.
+    Every method reads the folder again. Raises PeopleError for anything that cannot be found, read or written.
     """
 
     def __init__(self, folder: Path | str | None = None):
         self.folder = people_dir() if folder is None else Path(folder).expanduser()
 
     def read(self) -> tuple[list[Person], list[str]]:
-        """Everybody in order of name, and a sentence for each file that is damaged."""
+        """Everyone in order of name, and a sentence for each damaged file."""
         people: dict[str, Person] = {}
         problems = []
         for path in self._files():
@@ -61,23 +64,25 @@ class PeopleStore:
         return sorted(people.values(), key=lambda person: name_key(person.name)), problems
 
     def people(self) -> list[Person]:
-        """Everybody whose file is whole, in order of name."""
+        """Everyone whose file is valid, in order of name."""
         return self.read()[0]
 
     def get(self, name: str) -> Person:
-        """The person of that name."""
+        """The person with that name."""
         people, problems = self.read()
         for person in people:
             if name_key(person.name) == name_key(name):
                 return person
-        known = f"one of {', '.join(p.name for p in people)}" if people else "somebody, but nobody is enrolled"
+        known = (
+            f"one of {', '.join(p.name for p in people)}" if people else "an enrolled person, but nobody is enrolled"
+        )
         damaged = f" ({len(problems)} files of {self.folder} are damaged)" if problems else ""
         raise PeopleError(f"expected {known}, got {name}{damaged}")
 
     def save(self, name: str, voice: Profile, model: str, *, replace_old: bool = False) -> Person:
-        """Enroll a voice; a person who is known already is known better afterwards, unless `replace_old`.
+        """Enroll a voice; a known person's earlier voices are kept as well unless `replace_old`.
 
-        Raises EnrolmentError for too little speech, PeopleError where the voice is not that of the person known.
+        Raises EnrollmentError for too little speech, PeopleError if the voice does not match the known person.
         """
         name = check_name(name)
         person = Person(name, model, (rounded(checked_voice(voice)),), (datetime.now(UTC).isoformat("T", "seconds"),))
@@ -90,7 +95,7 @@ class PeopleStore:
         return person
 
     def rename(self, old: str, new: str) -> Person:
-        """Give a person another name; only the spelling may be that of a person already there."""
+        """Rename a person; the new name must be free, or another spelling of the old one."""
         person, new = self.get(old), check_name(new)
         if name_key(new) != name_key(person.name):
             self._check_free(new)
@@ -103,19 +108,19 @@ class PeopleStore:
         return renamed
 
     def delete(self, name: str) -> Person:
-        """Forget a person."""
+        """Delete a person."""
         person = self.get(name)
         for path in self._paths(name):
             _delete(path)
         return person
 
     def export(self, names: Iterable[str] = ()) -> str:
-        """Everybody, or the people named, as one JSON text that `add` takes."""
+        """Everyone, or the named people, as one JSON text for `add`."""
         people = [self.get(name) for name in names] or self.people()
         return format_export(people)
 
     def add(self, text: str, source: str) -> list[Person]:
-        """Take the people of an exported text, all or none; `source` names it in errors."""
+        """Add the people in an exported text, all or none; `source` names it in errors."""
         people = parse_export(text, source)
         for person in people:
             self._check_free(person.name)
@@ -125,7 +130,7 @@ class PeopleStore:
 
     def _check_free(self, name: str) -> None:
         if taken := [p.name for p in self.people() if name_key(p.name) == name_key(name)]:
-            raise PeopleError(f"expected a name that is free, got {name}: there is already {taken[0]}")
+            raise PeopleError(f"expected a free name, got {name}: there is already {taken[0]}")
 
     def _files(self) -> list[Path]:
         try:
@@ -134,13 +139,13 @@ class PeopleStore:
             raise PeopleError(f"cannot read {self.folder}: {error.strerror or error}") from None
 
     def _path(self, name: str) -> Path:
-        """The file of a person: readable, the same for all spellings of a name, and safe on every file system."""
+        """The file for a person: readable, the same for all spellings of a name, and safe on every file system."""
         key = name_key(name)
         readable = re.sub(r"[^a-z0-9]+", "-", key)[:FILE_NAME_LETTERS].strip("-") or "person"
         return self.folder / f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.json"
 
     def _paths(self, name: str) -> list[Path]:
-        """The whole files that hold this person, whatever they are called."""
+        """The valid files that hold this person, whatever their names."""
         found = []
         for path in self._files():
             try:
@@ -151,7 +156,7 @@ class PeopleStore:
         return found
 
     def _write(self, person: Person) -> None:
-        """At once or not at all, readable by the user alone: a voice is personal."""
+        """Written atomically and readable by the user only: a voice is personal."""
         target = next(iter(self._paths(person.name)), self._path(person.name))
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -104,7 +104,7 @@ class Server:
             most = self.config.max_sessions_per_address
             raise Refused(CloseCode.TOO_MANY_SESSIONS, f"expected at most {most} sessions of one address, got one more")
         known = self._known(start.speakers)
-        lane = self._diarizer.models.lane()
+        model_client = self._diarizer.models.client()
         engine = self._diarizer.session(
             sample_rate_hz=start.sample_rate_hz,
             channels=start.channels,
@@ -112,7 +112,7 @@ class Server:
             latency_s=start.latency_s,
             known=known,
             activity=start.activity,
-            models=lane,
+            models=model_client,
         )
         config = Config(
             start.encoding,
@@ -123,7 +123,7 @@ class Server:
             start.activity,
             tuple(person.name for person in known),
         )
-        session = ServerSession(config, engine, lane, self._pool, self._model, self._limits(), address)
+        session = ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
         self.sessions[session.id] = session
         self.metrics.opened += 1
         LOG.info("session %s of %s begins", session.id[:6], address)

@@ -18,7 +18,7 @@ from typing import Any
 from ..diarizer import Session
 from ..errors import TurnstreamError
 from ..limits import MAX_GAP_S, SAMPLE_BYTES
-from ..models.batcher import Lane
+from ..models.batcher import ModelClient
 from ..people.naming import check_name
 from ..protocol.messages import VERSION, Config, Final, Limits, Model, Name, ServerMessage, Started, Status
 from ..protocol.wire import ProtocolError
@@ -49,7 +49,14 @@ class ServerSession:
     """What stays of a stream while connections come and go. `owner` is the connection that it belongs to now."""
 
     def __init__(
-        self, config: Config, engine: Session, lane: Lane, pool: Executor, model: Model, limits: Limits, address: str
+        self,
+        config: Config,
+        engine: Session,
+        model_client: ModelClient,
+        pool: Executor,
+        model: Model,
+        limits: Limits,
+        address: str,
     ):
         self.id = secrets.token_urlsafe(16)
         self.config, self.address = config, address
@@ -64,7 +71,7 @@ class ServerSession:
         self.finished = False  # the final result is in the journal
         self.failed = False  # by a defect of the server
         self._worker: Worker | None = Worker(self.id, config, engine, Teller(config.provisional))
-        self._lane, self._pool, self._model, self._limits = lane, pool, model, limits
+        self._model_client, self._pool, self._model, self._limits = model_client, pool, model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
         self._partial = b""
         self._skip_bytes = 0
@@ -180,7 +187,7 @@ class ServerSession:
         now_s = time.monotonic()
         self._ahead_s = max(0.0, self._ahead_s - PACE * (now_s - self._ahead_at_s)) + audio_s
         self._ahead_at_s = now_s
-        self._lane.live = self._ahead_s <= BURST_S
+        self._model_client.live = self._ahead_s <= BURST_S
 
     async def _work(self) -> None:
         try:

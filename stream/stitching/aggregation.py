@@ -1,4 +1,4 @@
-"""What overlapping windows say of each frame, weighed into one answer."""
+"""Combines the decisions of overlapping windows into one answer per frame, by weighted vote."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from ..labels import Bools, Labels
 from .config import FRAME_S, StitcherConfig
 
-Said = list[tuple[int | None, Bools]]  # speaker and the frames of the window, (T,), in which he talks
+Said = list[tuple[int | None, Bools]]  # speaker, and the frames of the window, (T,), in which they talk
 
 
 def edge_trust(window_frames: int, config: StitcherConfig) -> NDArray[np.float32]:
-    """Weight of each frame of a window: small at its edges, where the model lacks context; one a second inside."""
-    place = np.arange(window_frames)
-    seconds = (np.minimum(place, window_frames - 1 - place) + 0.5) * FRAME_S
+    """Weight of each frame of a window: small at the edges, where the model lacks context; 1 well inside."""
+    index = np.arange(window_frames)
+    seconds = (np.minimum(index, window_frames - 1 - index) + 0.5) * FRAME_S
     return np.minimum(1.0, config.edge_trust_floor + seconds).astype(np.float32)
 
 
 class Aggregator:
-    """Votes for (speaker, frame) from `first_frame` on."""
+    """Votes for (speaker, frame), from `first_frame` on."""
 
     def __init__(self, config: StitcherConfig, first_frame: int):
         self._config = config
@@ -31,7 +31,7 @@ class Aggregator:
         self._votes: dict[int | None, NDArray[np.float32]] = {}
 
     def copy(self) -> Aggregator:
-        """The same votes, to be added to."""
+        """An independent copy of the votes."""
         other = Aggregator(self._config, self.first_frame)
         other._length = self._length
         other._total = self._total.copy()
@@ -39,7 +39,7 @@ class Aggregator:
         return other
 
     def forget(self, first_frame: int) -> None:
-        """Drop all votes for frames before `first_frame`, and speakers that are left with none."""
+        """Drop all votes for frames before `first_frame`, and speakers left without any."""
         gone = first_frame - self.first_frame
         if gone > 0:
             self.first_frame = first_frame
@@ -61,7 +61,7 @@ class Aggregator:
             self._votes[speaker][start:end] += trust[skip:] * mask[skip:]
 
     def labels(self) -> Labels:
-        """Who talks in every frame voted on: those with at least `vote_share` of the weights."""
+        """Who talks in each frame: the speakers with at least `vote_share` of the weights."""
         speakers = sorted(self._votes, key=lambda speaker: (speaker is None, speaker or 0))
         active = np.zeros((self._length, len(speakers)), bool)
         least = self._config.vote_share * np.maximum(self._total[: self._length], 1e-6)
@@ -70,7 +70,7 @@ class Aggregator:
         return Labels(self.first_frame, active, tuple(speakers))
 
     def settle(self, end_frame: int) -> Labels:
-        """The labels of all frames before `end_frame`, which are forgotten: no later window may speak of them."""
+        """The labels of all frames before `end_frame`, which are then forgotten: no later window may vote on them."""
         labels = self.labels()
         self.forget(end_frame)
         return replace(labels, active=labels.active[: self.first_frame - labels.first_frame])

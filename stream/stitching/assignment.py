@@ -1,4 +1,4 @@
-"""Which speaker each local speaker of a window is: linear assignment, then runs that fit another speaker better."""
+"""Maps a window's local speakers to speakers: linear assignment, then runs that fit another speaker better move."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .config import FRAME_S, StitcherConfig, frames
 from .segments import Run
 
 Floats = NDArray[np.float32]
-BLOCK_WINDOWS = 64  # decided at once: enough to spare calls, few enough to keep products small
+BLOCK_WINDOWS = 64  # decided at once: enough to save calls, few enough to keep products small
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Window:
-    """What is kept of a window to the end of the stream: its place, its activity in bits, its local speakers' runs."""
+    """What is kept of a window until the stream ends: its position, its activity as bits, its local speakers' runs."""
 
     first_frame: int
     bits: NDArray[np.uint8]
@@ -35,7 +35,7 @@ class Window:
 
     @property
     def end_frame(self) -> int:
-        """One past its last frame."""
+        """One past the last frame."""
         return self.first_frame + WINDOW_FRAMES
 
 
@@ -45,7 +45,7 @@ def clean_seconds(runs: list[Run]) -> float:
 
 
 def mean_vector(runs: list[Run]) -> Floats:
-    """Mean of the runs' embeddings, weighted by clean speech, (D,) of unit norm; there must be one."""
+    """Mean of the runs' embeddings, weighted by clean speech, (D,) of unit norm; at least one run must have one."""
     parts = [run.clean_frames * run.segment.vector for run in runs if run.segment.vector is not None]
     return unit(np.sum(parts, axis=0))
 
@@ -53,7 +53,7 @@ def mean_vector(runs: list[Run]) -> Floats:
 def decide(
     windows: Sequence[Window], ids: list[int], vectors: Floats, margin: float, config: StitcherConfig
 ) -> Iterator[tuple[Window, Said]]:
-    """What each window says under the speakers `ids` with centroids `vectors` (K, D).
+    """Each window with its decision, given the speakers `ids` with centroids `vectors` (K, D).
 
     `margin` is the cosine that a run must gain to leave its local speaker.
     """
@@ -65,12 +65,12 @@ def decide(
 
 
 def owners(window: Window, ids: list[int], vectors: Floats, config: StitcherConfig) -> list[int | None]:
-    """The speaker of each of a window's local speakers; None where no speaker is left."""
+    """The speaker assigned to each of a window's local speakers; None where no speaker is left."""
     return _Decision(window, ids, _cosines([window], vectors), config).owners
 
 
 def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
-    """Cosines of every embedded segment with the speakers, (K,), by the segment's identity."""
+    """Cosines of every embedded segment with the speakers, (K,), by the segment's Python id."""
     segments = {id(run.segment): run.segment for window in windows for runs in window.runs for run in runs}
     embedded = {key: segment.vector for key, segment in segments.items() if segment.vector is not None}
     if not embedded or not len(vectors):
@@ -79,7 +79,7 @@ def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
 
 
 class _Decision:
-    """One window under the speakers `ids`; `owners` are its local speakers' speakers, None where there is none."""
+    """The decision for one window; `owners` are the speakers of its local speakers, None where there is none."""
 
     def __init__(self, window: Window, ids: list[int], cosines: dict[int, Floats], config: StitcherConfig):
         self._window = window
@@ -91,14 +91,14 @@ class _Decision:
         self._assign()
 
     def said(self, margin: float) -> Said:
-        """For every local speaker, and every run that leaves one, the speaker and his frames."""
+        """The speaker and the frames of every local speaker, and of every run that leaves one."""
         said: Said = []
         rest = self._active.copy()
         for n, run, speaker in self._moved(margin):
-            place = self._place(run)
+            span = self._window_slice(run)
             mask = np.zeros(len(rest), bool)
-            mask[place] = rest[place, n]
-            rest[place, n] = False
+            mask[span] = rest[span, n]
+            rest[span, n] = False
             said.append((speaker, mask))
         said.extend((owner, rest[:, n]) for n, owner in enumerate(self.owners) if rest[:, n].any())
         return said
@@ -106,8 +106,8 @@ class _Decision:
     def _assign(self) -> None:
         """Linear assignment, one local speaker to one speaker.
 
-        The score is the mean cosine of his runs, weighted by clean speech, times a trust that grows with that speech.
-        Locals without an embedding stay unknown unless `force_speaker` has them guessed.
+        The score is the mean cosine of the local speaker's runs, weighted by clean speech, times a trust that grows
+        with that speech. Local speakers without an embedding stay unknown unless `force_speaker` is set.
         """
         scored = [n for n, runs in enumerate(self._window.runs) if self._known(runs)]
         if scored:
@@ -117,7 +117,7 @@ class _Decision:
             self._guess([n for n in range(len(self.owners)) if n not in scored and self._active[:, n].any()])
 
     def _guess(self, unheard: list[int]) -> None:
-        """Give locals without an embedding to speakers that are free in the window or, else, silent meanwhile."""
+        """Give local speakers without an embedding to a speaker unused in the window, or else one silent meanwhile."""
         for n in unheard:
             talking = {owner for m, owner in enumerate(self.owners) if (self._active[:, m] & self._active[:, n]).any()}
             free = [speaker for speaker in self._ids if speaker not in self.owners]
@@ -136,10 +136,10 @@ class _Decision:
         return mean * np.float32(trust / clean_frames)
 
     def _moved(self, margin: float) -> list[tuple[int, Run, int]]:
-        """Runs that leave their local speaker for another one: (local, run, speaker).
+        """Runs that move from their local speaker to another speaker: (local, run, speaker).
 
-        The segmentation model silently changes speakers inside one local channel; a run whose own embedding fits
-        another speaker better by `margin`, while that one is not talking elsewhere in the window, is that speaker's.
+        The segmentation model silently changes speakers inside one local channel. A run moves if its own embedding
+        fits another speaker better by `margin`, and that speaker is not talking elsewhere in the window.
         """
         shortest = frames(self._config.override_run_s)
         moved: list[tuple[int, Run, int]] = []
@@ -159,9 +159,9 @@ class _Decision:
 
     def _talking(self, speaker: int, run: Run, moved: list[tuple[int, Run, int]]) -> bool:
         """Whether `speaker` already talks during `run`."""
-        place = self._place(run)
-        elsewhere = any(self._active[place, n].any() for n, owner in enumerate(self.owners) if owner == speaker)
+        span = self._window_slice(run)
+        elsewhere = any(self._active[span, n].any() for n, owner in enumerate(self.owners) if owner == speaker)
         return elsewhere or any(s == speaker and r.start < run.end and run.start < r.end for _, r, s in moved)
 
-    def _place(self, run: Run) -> slice:
+    def _window_slice(self, run: Run) -> slice:
         return slice(max(0, run.start - self._window.first_frame), run.end - self._window.first_frame)

@@ -14,10 +14,10 @@ Ints = NDArray[np.int64]
 
 
 def product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """`a @ b` of finite numbers, without a warning about numbers that are not there.
+    """`a @ b` of finite numbers, without spurious warnings.
 
-    OpenBLAS's kernels for a few rows compute whole registers, and what happens to lie beside the data may raise the
-    processor's flag for invalid operations; NumPy reads the flag, not the result (numpy/numpy#24067).
+    OpenBLAS's kernels for a few rows compute whole registers. Unrelated memory next to the data may then raise the
+    processor's flag for invalid operations, and NumPy checks the flag, not the result (numpy/numpy#24067).
     """
     with np.errstate(invalid="ignore"):
         result: NDArray[Any] = a @ b
@@ -28,13 +28,12 @@ def average_linkage(cosines: NDArray[np.floating], weights: Floats, distance: fl
     """Clusters of average linkage with cosine distance, cut at `distance`; every vector counts by its weight.
 
     The distance of two clusters is 1 - the weighted mean cosine over all pairs, so a vector of weight 2 is the same
-    as two equal vectors of weight 1. All pairs that are nearest to each other merge at once: average linkage is
-    reducible, so no merge brings a third cluster nearer, and the result is that of merging the nearest pair each
-    time (Murtagh 1983).
+    as two equal vectors of weight 1. All mutually nearest pairs merge at once: average linkage is reducible, so no
+    merge brings a third cluster nearer, and the result equals merging the nearest pair each time (Murtagh 1983).
 
     Shapes:
         cosines: (n, n), symmetric; weights: (n,) > 0
-        returns: (n,) cluster numbers from 0 in order of first member
+        returns: (n,) cluster numbers from 0, in order of first member
     """
     weight = weights.astype(np.float64)
     mean = cosines.astype(np.float64)
@@ -58,10 +57,10 @@ def average_linkage(cosines: NDArray[np.floating], weights: Floats, distance: fl
 
 
 class CosineTable:
-    """Products of vectors with each other, each computed once, when the vector is first asked about.
+    """Products of vectors with each other, each computed once, when the vector is first seen.
 
-    They are made in blocks so small that BLAS keeps them on the calling thread: waking its other threads costs more
-    than the work where the cores are busy with the models.
+    They are computed in blocks small enough for BLAS to stay on the calling thread: waking its other threads costs
+    more than the work itself while the cores are busy with the models.
     """
 
     BLOCK_ROWS = 32
@@ -69,12 +68,12 @@ class CosineTable:
     def __init__(self) -> None:
         self._slot_of: dict[int, int] = {}  # id of a vector -> its row
         self._free: list[int] = []
-        self._held: list[Floats] = []  # by row, so that their ids stay theirs
+        self._held: list[Floats] = []  # by row; holding the vectors keeps their ids unique
         self._rows: Floats = np.zeros((0, 0), np.float32)
         self._cosines: Floats = np.zeros((0, 0), np.float32)
 
     def among(self, vectors: Sequence[Floats]) -> Floats:
-        """Products of these vectors, (n, n), n of them of shape (D,); those asked about before but not now go."""
+        """Products of these n vectors of shape (D,): (n, n). Vectors of earlier calls that are missing are dropped."""
         wanted = {id(vector) for vector in vectors}
         self._free += [self._slot_of.pop(key) for key in list(self._slot_of) if key not in wanted]
         for vector in vectors:
@@ -104,19 +103,18 @@ def centroids(vectors: Floats, weights: Floats, clusters: Ints) -> Floats:
 
 
 def noise_gain(seconds: Any, noise_s: float) -> Any:
-    """By what the cosine of a mean of so many seconds of speech with its own voice is too small, in expectation.
+    """The factor that corrects the cosine of a mean of `seconds` of speech for the noise in it, in expectation.
 
-    An embedding of w seconds is a voice and noise: its cosine with the voice's own direction is
-    sqrt(w / (w + noise_s)), that of a mean of many the same for the sum of their seconds. So two means of w and v
-    seconds of one voice have the cosine sqrt(w / (w + noise_s) * v / (v + noise_s)); what is seen times both gains is
-    1, however short the speech or loud the room. (The mean cosine of all pairs, by which average linkage goes, sinks
-    with both.)
+    An embedding of w seconds is voice plus noise: its cosine with the voice's own direction is sqrt(w / (w + noise_s)),
+    and for a mean of several the same holds with the sum of their seconds. So two means of w and v seconds of one
+    voice have the cosine sqrt(w / (w + noise_s) * v / (v + noise_s)). Multiplied by both gains it is 1, however short
+    the speech or noisy the room. (The mean cosine over all pairs, which average linkage uses, drops with both.)
     """
     return np.sqrt((seconds + noise_s) / seconds)
 
 
 def join_clusters(vectors: Floats, weights: Floats, clusters: Ints, cosine: float, noise_s: float) -> Ints:
-    """Join clusters, the most alike first, while the cosine of their means, freed of noise, is at least `cosine`.
+    """Join clusters, the most alike first, while the noise-corrected cosine of their means is at least `cosine`.
 
     Shapes:
         vectors: (n, D), weights: (n,) seconds, clusters: (n,) numbers from 0
@@ -147,7 +145,7 @@ def unit(vectors: Floats) -> Floats:
 
 
 def best_pairs(score: NDArray[np.floating]) -> list[tuple[int, int]]:
-    """(row, column) pairs, each row and column at most once, of the largest total; only those scoring above 0."""
+    """(row, column) pairs with the largest total, each row and column at most once; only scores above 0."""
     rows, columns = linear_sum_assignment(score, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return [(row, column) for row, column in pairs if score[row, column] > 0]
@@ -158,8 +156,8 @@ def name_clusters(
 ) -> dict[int, int]:
     """Ids for the clusters `kept`, by linear assignment on the weighted shares of their members' votes.
 
-    A member with votes {3: 8, 5: 2} gives 0.8 of its weight to id 3 and 0.2 to id 5; so an id comes back to where most
-    of its speech is when clusters that had merged fall apart again. Clusters that no id claims are left out.
+    A member with votes {3: 8, 5: 2} gives 0.8 of its weight to id 3 and 0.2 to id 5. When merged clusters separate
+    again, an id therefore returns to the cluster with most of its speech. Clusters that no id claims are left out.
     """
     ids = sorted({name for vote in votes for name in vote})
     column = {name: n for n, name in enumerate(ids)}

@@ -20,9 +20,9 @@ def frames(seconds: float) -> int:
 class StitcherConfig:
     """Constants of the stitcher; seconds unless the name says otherwise.
 
-    Cosines are of CAM++ embeddings as published, without a ReLU at the end: 3 s of one speaker against 3 s of the same
-    .69 (median), of another .06 (95 %: .26); with 0.6 s .30 against .05. Thresholds of networks with that ReLU are
-    about .25 higher.
+    Cosines are of CAM++ embeddings as published, without a final ReLU: for 3 s of speech the median is .69 with the
+    same speaker and .06 with another (95 %: .26); for 0.6 s it is .30 and .05. Thresholds of networks with that ReLU
+    are about .25 higher.
     """
 
     # Runs: maximal active stretches of one local speaker.
@@ -31,12 +31,12 @@ class StitcherConfig:
     run_piece_s: float = 2.0  # longer runs are cut: the model changes speakers inside one local channel
 
     # Segments: runs followed from window to window.
-    segment_match_share: float = 0.5  # of the shorter one's frames: more cannot be two different segments
+    segment_match_share: float = 0.5  # of the shorter one's frames: two different segments cannot share more
     segment_embed_s: float = 0.4  # clean speech before the first embedding; with less, speakers cannot be told apart
-    segment_mixed_s: float = 0.3  # with less clean speech, a segment this long is embedded as it is when it has ended
+    segment_mixed_s: float = 0.3  # with less clean speech, a segment this long is embedded whole once it has ended
     segment_embed_growth: float = 2.0  # factor of new clean speech that makes another embedding worth its cost
     segment_ended_s: float = 0.5  # silence after which a segment's end is known, and it is embedded once more
-    segment_misses_windows: int = 2  # windows that cover a segment and deny it before it is forgotten
+    segment_misses_windows: int = 2  # windows that cover a segment without confirming it before it is forgotten
     segments_most: int = 300  # more than these are condensed: the cost of a clustering grows with their square
     condense_distances: tuple[float, ...] = (0.4, 0.6)  # tried in order until half of them are left
 
@@ -45,29 +45,29 @@ class StitcherConfig:
     cluster_distance: float = 0.6  # 1 - mean cosine at which average linkage stops: most voices are whole, few mixed
     join_noise_s: float = 2.0  # speech whose embedding is as much noise as voice; .69 at 3 s in quiet would be 1.4
     # The demo recording's speakers, on one telephone line, have .6 by this measure; voices of one person have 1.
-    join_cosine: float = 0.66  # of two clusters' means, freed of noise, from which on they are one speaker
+    join_cosine: float = 0.66  # noise-corrected cosine of two clusters' means from which they are one speaker
     # The halves of a cluster are one voice from this cosine on: join_cosine + split_apart_cosine (1 - held together)
-    # + split_light_cosine ln(lighter half / split_light_s); splitting.two_voices. Each is amid values that err alike.
-    split_apart_cosine: float = 0.4  # cosine that halves must have more where windows do not hold them together at all
-    split_light_cosine: float = 0.2  # cosine that they may have less for each factor e by which one has less speech ...
+    # + split_light_cosine ln(lighter half / split_light_s); splitting.two_voices. Nearby values give similar errors.
+    split_apart_cosine: float = 0.4  # added to the required cosine where windows never hold the halves together
+    split_light_cosine: float = 0.2  # subtracted for each factor e by which the lighter half has less speech ...
     split_light_s: float = 30.0  # ... than this, in which a voice has made most of its sounds
     split_least_s: float = 8.0  # of each half: with less, two sentences of one voice may be as unlike as two voices
-    split_doubt_windows: float = 10.0  # added to what windows say, for and against: half of those that see a segment
+    split_doubt_windows: float = 10.0  # windows of doubt added for and against: half of those that see a segment
     cluster_keep_share: float = 0.1  # of all clustered speech that makes a cluster a speaker ...
     cluster_keep_min_s: float = 1.0  # ... but not less than this, or the first words would be several people ...
     cluster_keep_max_s: float = 5.0  # ... and this is always enough
 
-    # New speakers at once.
+    # New speakers, before a clustering confirms them.
     new_speaker_s: float = 0.5  # embedded speech of one local speaker in the newest window
     new_patience_s: float = 10.0  # silence after which an unconfirmed speaker is given up: one window
-    # Freed of noise, as join_cosine is; lower, because what is left over are the most unlike of many short stretches.
-    stranger_cosine: float = 0.45  # of a new cluster of cluster_keep_min_s, below which it is a speaker at once
+    # Noise-corrected like join_cosine; lower, because what is left over are the most unlike of many short stretches.
+    stranger_cosine: float = 0.45  # a new cluster of cluster_keep_min_s below this is a speaker at once
 
     # Assignment of local speakers.
-    assign_windows: int = 5  # newest windows that are decided again at every hop; 10 cost more and gave nothing
+    assign_windows: int = 5  # newest windows decided again at every hop; 10 cost more and gained nothing
     assign_trust_floor: float = 0.1  # weight of a cosine with no clean speech ...
-    assign_trust_s: float = 2.0  # ... and the clean speech that earns one more
-    assign_mixed_share: float = 0.3  # clean speech that a second is worth in which others talk as well
+    assign_trust_s: float = 2.0  # ... and the clean speech that adds one to it
+    assign_mixed_share: float = 0.3  # clean speech that one second counts for in which others talk as well
     force_speaker: bool = False  # guess who talks where nothing is known yet, instead of leaving it unknown
     override_run_s: float = 0.3  # runs this long may leave their local speaker
     override_margin: float = 0.15  # cosine that another speaker must gain over the local one's ...
@@ -75,10 +75,10 @@ class StitcherConfig:
     override_cosine: float = 0.25  # and the least cosine to that speaker
 
     # Aggregation of overlapping windows.
-    edge_trust_floor: float = 0.1  # weight of a frame at a window's edge; it grows by one each second, to one
-    vote_share: float = 0.5  # of the weights that must say a speaker is talking
+    edge_trust_floor: float = 0.1  # weight of a frame at a window's edge; it grows by 1 per second, up to 1
+    vote_share: float = 0.5  # share of the weights that must say a speaker is talking
 
     @classmethod
     def from_json(cls, path: Path | str) -> StitcherConfig:
-        """The constants in a file as `turnstream tune` writes it, defaults for the rest. Raises TurnstreamError."""
+        """The constants from a file that `turnstream tune` wrote, defaults for the rest. Raises TurnstreamError."""
         return read_constants(path, cls)

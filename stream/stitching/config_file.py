@@ -1,4 +1,4 @@
-"""Constants from a JSON file, checked so strictly that a slip of the pen cannot pass for a choice."""
+"""Constants from a JSON file, checked strictly so that a typo is reported instead of ignored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Constants = TypeVar("Constants", bound=DataclassInstance)
 
-# By the end of the name, which is its unit; the first that fits.
+# By the suffix of the name, which is its unit; the first match counts.
 LIMITS: tuple[tuple[str, float, float], ...] = (
     ("_share", 0.0, 1.0),
     ("_floor", 0.0, 1.0),
@@ -32,10 +32,10 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
 
 
 def read_constants(path: Path | str, kind: type[Constants]) -> Constants:
-    """A frozen dataclass of numbers with what the file says in place of its defaults.
+    """A frozen dataclass of numbers, its defaults overridden by the file.
 
-    The file is one JSON object, name to value. Raises TurnstreamError, with what was expected and what was got, for a
-    file that is none, for unknown and repeated names, and for values of another type or out of range.
+    The file is one JSON object, name to value. Raises TurnstreamError, which says what was expected and what was got,
+    for a file of another kind, for unknown and repeated names, and for values of another type or out of range.
     """
     known = {field.name: field for field in fields(kind)}
     values = {}
@@ -49,7 +49,7 @@ def read_constants(path: Path | str, kind: type[Constants]) -> Constants:
 
 
 def limits(name: str) -> tuple[float, float]:
-    """The least and the greatest value that makes sense for a constant of this name."""
+    """The smallest and the largest sensible value for a constant of this name."""
     return next(((low, high) for end, low, high in LIMITS if name.endswith(end)), (-math.inf, math.inf))
 
 

@@ -1,4 +1,4 @@
-"""The speakers of a stream: what global clustering finds, under ids that stay, and new ones opened at once."""
+"""The speakers of a stream: global clusters with stable ids, and new speakers opened before a clustering finds them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .clustering import (
     product,
 )
 from .config import FRAME_S, StitcherConfig, frames
-from .pair_votes import Ties
+from .pair_votes import PairVotes
 from .segments import Segment
 from .splitting import Splitter
 
@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(slots=True)
 class Tentative:
-    """A speaker no clustering has confirmed yet."""
+    """A speaker that no clustering has confirmed yet."""
 
     id: int
     vector: Floats
@@ -38,10 +38,10 @@ class Tentative:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Speakers found among segments: `clusters` (n,) of the `members`, the K of them `kept`.
+class FoundSpeakers:
+    """Speakers found among segments: `clusters` (n,) of the `members`, and the K clusters `kept` as speakers.
 
-    Of those, `centroids` (K, D) and `seconds` (K,) of speech.
+    `centroids` (K, D) and `seconds` (K,) of speech are those of the kept clusters.
     """
 
     members: list[Segment]
@@ -53,12 +53,12 @@ class Found:
 
     @property
     def ids(self) -> list[int]:
-        """Numbers of the speakers, from 1, in the order of `centroids`."""
+        """Speaker ids, from 1, in the order of `centroids`."""
         return list(range(1, len(self.kept) + 1))
 
     @property
     def speakers(self) -> list[int | None]:
-        """The speaker of each member; None where its cluster is no speaker."""
+        """The speaker of each member; None where its cluster is not a speaker."""
         number = dict(zip(self.kept, self.ids, strict=True))
         return [number.get(cluster) for cluster in self.clusters.tolist()]
 
@@ -68,26 +68,26 @@ def find_speakers(
     config: StitcherConfig,
     table: CosineTable,
     splitter: Splitter,
-    ties: Ties,
+    pair_votes: PairVotes,
     waiting: Collection[int] = (),
     new_from_frame: float = np.inf,
-) -> Found:
-    """Cluster the segments that are long enough: by average linkage, by the clusters' means, and by their halves.
+) -> FoundSpeakers:
+    """Cluster the segments that are long enough: average linkage, then joins by cluster means, then splits.
 
-    Clusters that are heavy enough are speakers, and so are the heaviest one and those with a segment in `waiting`.
-    A light one that is unlike all of these is somebody who has just begun to talk, if it has a segment that ends
-    behind `new_from_frame`; what is light and old is noise.
+    Clusters with enough speech are speakers, and so are the largest one and those with a segment in `waiting`.
+    A small cluster unlike all of these is a speaker who has just begun to talk if one of its segments ends after
+    `new_from_frame`; an old small cluster is noise.
     """
     members = [s for s in segments if s.shapes_clusters(config)]
     parts = [s.vector for s in members if s.vector is not None]
     weights = np.array([s.clean_frames * FRAME_S for s in members], np.float32)
     if not members:
-        return Found([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32), weights)
+        return FoundSpeakers([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32), weights)
     vectors = np.stack(parts)
     cosines = table.among(parts)
     clusters = average_linkage(cosines, weights, config.cluster_distance)
     clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
-    together, apart = ties.among(members)
+    together, apart = pair_votes.among(members)
     clusters = splitter.split(cosines, weights, clusters, together, apart)
     mass = np.bincount(clusters, weights).astype(np.float32)
     share = config.cluster_keep_share * float(mass.sum())
@@ -98,14 +98,14 @@ def find_speakers(
         keep[cluster] |= id(segment) in waiting
         new[cluster] |= segment.end > new_from_frame
     means = centroids(vectors, weights, clusters)
-    freed = means * noise_gain(mass, config.join_noise_s)[:, None]
-    strange = product(freed, freed[keep].T).max(axis=1) < config.stranger_cosine
-    kept = np.flatnonzero(keep | new & strange & (mass >= config.cluster_keep_min_s))
-    return Found(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
+    corrected = means * noise_gain(mass, config.join_noise_s)[:, None]
+    stranger = product(corrected, corrected[keep].T).max(axis=1) < config.stranger_cosine
+    kept = np.flatnonzero(keep | new & stranger & (mass >= config.cluster_keep_min_s))
+    return FoundSpeakers(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
 
 
 class Speakers:
-    """Ids and centroids of the speakers now believed in; ids count up and are never given twice.
+    """Ids and centroids of the current speakers; ids count up and are never reused.
 
     Shapes:
         ids: K of them; vectors: (K, D) float32, unit norm
@@ -123,14 +123,14 @@ class Speakers:
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
 
-    def cluster(self, segments: list[Segment], ties: Ties, horizon_frame: int) -> None:
+    def cluster(self, segments: list[Segment], pair_votes: PairVotes, horizon_frame: int) -> None:
         """Cluster all segments that are long enough, name the clusters, and confirm or absorb tentative speakers.
 
-        Afterwards `speaker` of every embedded segment is that of its cluster or, where that is none, the nearest one.
+        Afterwards every embedded segment has the speaker of its cluster, or the nearest one if its cluster has none.
         """
         config, waiting = self._config, self._waiting(horizon_frame)
         new_from_frame = horizon_frame - frames(config.new_patience_s)
-        found = find_speakers(segments, config, self._table, self._splitter, ties, waiting, new_from_frame)
+        found = find_speakers(segments, config, self._table, self._splitter, pair_votes, waiting, new_from_frame)
         if not found.members:
             return
         names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)
@@ -147,10 +147,10 @@ class Speakers:
                 segment.votes[name] = segment.votes.get(name, 0) + 1
         self._settle_tentative(settled, horizon_frame)
         self._collect()
-        self._place([s for s in segments if s.vector is not None and id(s) not in settled])
+        self._assign_nearest([s for s in segments if s.vector is not None and id(s) not in settled])
 
     def open(self, vector: Floats, clean_s: float, segments: list[Segment], horizon_frame: int) -> int:
-        """A new tentative speaker with this embedding; one these segments were once said to be comes back."""
+        """The id of a new tentative speaker; a dropped speaker that these segments once belonged to is reopened."""
         votes: dict[int, float] = {}
         for segment in segments:
             for name, times in segment.votes.items():
@@ -164,7 +164,7 @@ class Speakers:
         return name
 
     def is_new(self, vector: Floats, clean_s: float) -> bool:
-        """Whether an embedding of `clean_s` seconds is too far from every speaker to be one of them."""
+        """Whether an embedding of `clean_s` seconds is too far from every current speaker to be one of them."""
         if not self.ids:
             return True
         seconds = np.array([*self._seconds, *(t.seconds for t in self._tentative)], np.float32)
@@ -176,12 +176,12 @@ class Speakers:
         return self._next_id - 1
 
     def _waiting(self, horizon_frame: int) -> set[int]:
-        """Identities of segments whose speakers wait to be confirmed."""
+        """Python ids of the segments whose speakers wait to be confirmed."""
         newest = horizon_frame - frames(self._config.new_patience_s)
         return {id(s) for t in self._tentative for s in t.segments if s.end > newest}
 
     def _settle_tentative(self, settled: set[int], horizon_frame: int) -> None:
-        """Tentative speakers whose segments are all in clusters or whose time is over are no longer needed."""
+        """Drop tentative speakers that are confirmed, have a clustered segment, or have waited too long."""
         oldest = horizon_frame - frames(self._config.new_patience_s)
         self._tentative = [
             t
@@ -194,8 +194,8 @@ class Speakers:
         parts = [self._centroids] if len(self._centroids) else []
         self.vectors = np.concatenate([*parts, *(t.vector[None] for t in self._tentative)])
 
-    def _place(self, segments: list[Segment]) -> None:
-        """Give segments that shape no speaker to the nearest one."""
+    def _assign_nearest(self, segments: list[Segment]) -> None:
+        """Give segments outside every speaker's cluster to the nearest speaker."""
         if segments:
             vectors = np.stack([s.vector for s in segments if s.vector is not None])
             nearest = product(vectors, self.vectors.T).argmax(axis=1)

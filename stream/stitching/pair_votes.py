@@ -1,4 +1,4 @@
-"""What windows say of two segments: one local speaker's, or two. Counted as windows come; NumPy only."""
+"""Counts, for every two segments, how many windows gave them to one local speaker and how many to two. NumPy only."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-class Ties:
-    """For every two segments, the windows that gave both to one local speaker, and those that gave them to two."""
+class PairVotes:
+    """For every two segments: the number of windows that put both in one local speaker, and that put them in two."""
 
     BLOCK_ROWS = 64
 
@@ -25,7 +25,7 @@ class Ties:
         self._counts: Floats = np.zeros((2, 0, 0), np.float32)  # together, apart
 
     def count(self, locals_: Sequence[Sequence[Segment]]) -> None:
-        """Count a window: the segments of each of its local speakers, no segment twice."""
+        """Count a window, given the segments of each of its local speakers; no segment may occur twice."""
         slots = [self._slot(segment) for found in locals_ for segment in found]
         local = np.repeat(np.arange(len(locals_)), [len(found) for found in locals_])
         same = local[:, None] == local
@@ -33,15 +33,15 @@ class Ties:
         self._counts[here] += np.stack([same & ~np.eye(len(slots), dtype=bool), ~same])
 
     def among(self, segments: Sequence[Segment]) -> Floats:
-        """Windows that held these segments together, and apart: (2, n, n), symmetric.
+        """Numbers of windows that held each pair of these segments together, and apart: (2, n, n), symmetric.
 
-        On the diagonal is what a segment that stands for several was told of its own parts, each two of them twice.
+        The diagonal of a merged segment counts the windows for the pairs of its own parts, each pair twice.
         """
         slots = [self._slot(segment) for segment in segments]
         return self._counts[np.ix_([0, 1], slots, slots)]
 
     def merge(self, group: Sequence[Segment], into: Segment) -> None:
-        """`into` stands for all segments of the group from now on; they are forgotten."""
+        """Replace the segments of the group by `into`, which gets the sum of their counts."""
         slots = [self._slot(segment) for segment in group]
         target = self._slot(into)
         self._counts[:, target] += self._counts[:, slots].sum(axis=1)
@@ -49,7 +49,7 @@ class Ties:
         self._drop(group)
 
     def keep(self, segments: Collection[Segment]) -> None:
-        """Forget all segments but these."""
+        """Forget all segments except these."""
         if len(self._slot_of) > len(segments):
             kept = set(segments)
             self._drop([segment for segment in self._slot_of if segment not in kept])

@@ -1,4 +1,4 @@
-"""What is kept of a voice: an embedding and the speech it stands for. NumPy only."""
+"""A voice profile: an embedding and the amount of speech behind it. NumPy only."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class Profile:
 
 
 def mean_profile(profiles: Sequence[Profile]) -> Profile:
-    """One voice from several takes of it, each counting by its seconds; there must be one."""
+    """One profile from several of the same voice, weighted by seconds of speech; at least one is required."""
     total = np.sum([profile.vector * np.float32(profile.clean_s) for profile in profiles], axis=0)
     return Profile(unit(total), sum(profile.clean_s for profile in profiles))

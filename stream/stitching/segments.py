@@ -1,4 +1,4 @@
-"""Runs of local speakers in one window, and the segments of speech that they are followed into from hop to hop."""
+"""Runs of local speakers in one window, and the segments of speech that follow a run from hop to hop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..labels import Bools, runs_of
 from .clustering import average_linkage, product
 from .config import StitcherConfig, frames
-from .pair_votes import Ties
+from .pair_votes import PairVotes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -21,11 +21,11 @@ NOTHING = np.zeros(0, np.int64)
 
 @dataclass(eq=False, slots=True)
 class Segment:
-    """One stretch of one speaker's speech, as the newest window that saw it said.
+    """One stretch of one speaker's speech, as seen by the newest window that covers it.
 
     Positions are absolute frames. `clean_frames` counts the frames in which nobody else talks; `clean` lists them
-    while windows still reach the segment. `votes` are the times each speaker's cluster held it, `speaker` is the last
-    of them. `told` are the stretches of it that labels reach no more, by the speaker last told for them.
+    while windows still reach the segment. `votes` counts how often each speaker's cluster contained it, and `speaker`
+    is the most recent one. `reported` holds the stretches that labels no longer reach, by the speaker last reported.
     """
 
     start: int
@@ -39,12 +39,12 @@ class Segment:
     mixed: bool = False  # embedded with all of its frames: others talk in nearly all of it
     votes: dict[int, float] = field(default_factory=dict)
     speaker: int | None = None
-    told: dict[int | None, list[Span]] = field(default_factory=dict)
-    parts: int = 1  # segments that it stands for
-    place: int | None = None  # among those of packed windows
+    reported: dict[int | None, list[Span]] = field(default_factory=dict)
+    parts: int = 1  # segments merged into it
+    packed_index: int | None = None  # index among the segments of packed windows
 
     def renew(self, start: int, end: int, clean: Ints, first_frame: int) -> None:
-        """Take what a window from `first_frame` on says of it; what lies before stays as it was."""
+        """Update it from a window that begins at `first_frame`; anything earlier stays as it was."""
         if self.start >= first_frame:
             self.start = start
         self.end = end
@@ -59,7 +59,7 @@ class Segment:
 
 @dataclass(slots=True)
 class Run:
-    """A stretch of one local speaker in one window, [start, end) in absolute frames, and its segment."""
+    """A stretch of one local speaker in one window, [start, end) in absolute frames, and the segment it belongs to."""
 
     start: int
     end: int
@@ -67,14 +67,14 @@ class Run:
     segment: Segment
 
     def evidence_frames(self, config: StitcherConfig) -> float:
-        """Clean speech that its embedding is worth; 0 without one."""
+        """Frames of clean speech that its embedding counts for; 0 without an embedding."""
         if self.segment.vector is None:
             return 0.0
         return config.assign_mixed_share * (self.end - self.start) if self.segment.mixed else self.clean_frames
 
 
 def find_runs(active: Bools, first_frame: int, config: StitcherConfig) -> list[list[Span]]:
-    """Runs of every local speaker in absolute frames, gaps bridged where nobody else talks.
+    """Runs of every local speaker in absolute frames; short gaps are bridged where nobody else talks.
 
     Shapes:
         active: (T, S) bool
@@ -96,7 +96,7 @@ def find_runs(active: Bools, first_frame: int, config: StitcherConfig) -> list[l
 
 
 def _pieces(start: int, end: int, length: int) -> list[Span]:
-    """[start, end) cut at multiples of `length` that are at least half of it away from both ends."""
+    """[start, end) cut at the multiples of `length` that are at least half of `length` away from both ends."""
     first = -(-(start + length // 2) // length)
     last = (end - length // 2) // length
     cuts = [start, *(n * length for n in range(first, last + 1)), end]
@@ -104,16 +104,16 @@ def _pieces(start: int, end: int, length: int) -> list[Span]:
 
 
 class SegmentStore:
-    """All segments of a stream in order of first sight; `near` are those that windows still reach."""
+    """All segments of a stream in order of first appearance; `near` are those that windows still reach."""
 
     def __init__(self, config: StitcherConfig):
         self._config = config
         self.segments: list[Segment] = []
         self.near: list[Segment] = []
-        self.ties = Ties()
+        self.pair_votes = PairVotes()
 
     def follow(self, runs: list[list[Span]], clean: Bools, first_frame: int) -> list[list[Run]]:
-        """Match a window's runs with the segments near, one to one by shared frames; make new ones for the rest.
+        """Match a window's runs one to one with the nearby segments by shared frames; unmatched runs start new ones.
 
         Shapes:
             runs: S lists of (start, end); clean: (T, S) bool, the frames in which only that local speaker talks
@@ -130,12 +130,12 @@ class SegmentStore:
             else:
                 segment.renew(start, end, fresh, first_frame)
             made[local].append(Run(start, end, len(fresh), segment))
-        self.ties.count([[run.segment for run in found] for found in made])
+        self.pair_votes.count([[run.segment for run in found] for found in made])
         self._forget(first_frame)
         return made
 
     def due(self, segment: Segment, window_end: int) -> bool:
-        """Whether the segment's clean speech asks for a (new) embedding; with too little, its end does."""
+        """Whether the segment needs a (new) embedding: it has enough new clean speech, or it has ended."""
         config, clean = self._config, segment.clean_frames
         if clean < frames(config.segment_embed_s):
             long_enough = segment.end - segment.start >= frames(config.segment_mixed_s)
@@ -185,7 +185,7 @@ class SegmentStore:
         return matched
 
     def _forget(self, first_frame: int) -> None:
-        """Drop segments that several windows covering them denied; let go of those that no window reaches."""
+        """Drop segments that several windows did not confirm; stop following those that no window reaches."""
         denied: set[int] = set()
         for segment in self.near:
             segment.misses += 1
@@ -202,15 +202,15 @@ class SegmentStore:
         self.near = still
 
     def condense(self, reach_frame: int) -> None:
-        """Keep the number of segments bounded: those that ended before `reach_frame` and are much alike become one.
+        """Bound the number of segments: merge similar ones that ended before `reach_frame`.
 
-        Their weighted mean stands for them, which is exact for average linkage where they would have merged first.
-        Segments too short to shape clusters are let go of once out of reach. Only the windows decide what becomes of
-        a segment here, never who it was said to be: a stream and its recording have the same segments.
+        A merged segment has their weighted mean, which is exact for average linkage where they would have merged
+        first. Segments too short to shape clusters are dropped once out of reach. The result depends on the windows
+        alone, never on reported speakers, so a stream and its recording have the same segments.
         """
         config = self._config
         self.segments = [s for s in self.segments if s.end > reach_frame or s.shapes_clusters(config)]
-        self.ties.keep(self.segments)
+        self.pair_votes.keep(self.segments)
         if len(self.segments) <= config.segments_most:
             return
         new = [s for s in self.segments if s.end > reach_frame]
@@ -224,7 +224,7 @@ class SegmentStore:
 
     def _condensed(self, group: list[Segment]) -> Segment:
         segment = _condensed(group)
-        self.ties.merge(group, segment)
+        self.pair_votes.merge(group, segment)
         return segment
 
 
@@ -237,15 +237,15 @@ def _alike(segments: list[Segment], distance: float) -> list[list[Segment]]:
 
 
 def _condensed(group: list[Segment]) -> Segment:
-    """One segment in place of several: their time, clean speech, mean embedding (not of unit norm) and mean votes."""
+    """Several segments as one: their time span, clean speech, mean embedding (not of unit norm) and mean votes."""
     weight = sum(s.clean_frames for s in group)
     votes: dict[int, float] = {}
-    told: dict[int | None, list[Span]] = {}
+    reported: dict[int | None, list[Span]] = {}
     for s in group:
         for name, times in s.votes.items():
             votes[name] = votes.get(name, 0.0) + times * s.clean_frames / weight
-        for speaker, spans in s.told.items():
-            told.setdefault(speaker, []).extend(spans)
+        for speaker, spans in s.reported.items():
+            reported.setdefault(speaker, []).extend(spans)
     return Segment(
         start=min(s.start for s in group),
         end=max(s.end for s in group),
@@ -254,6 +254,6 @@ def _condensed(group: list[Segment]) -> Segment:
         vector=np.sum([s.vector * np.float32(s.clean_frames / weight) for s in group if s.vector is not None], axis=0),
         votes=votes,
         speaker=max(group, key=lambda s: s.clean_frames).speaker,
-        told=told,
+        reported=reported,
         parts=sum(s.parts for s in group),
     )

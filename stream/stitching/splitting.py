@@ -1,4 +1,4 @@
-"""Is a cluster one voice or two? Its best halves are held against what the windows say of them. NumPy only."""
+"""Decides whether a cluster is one voice or two, from its best halves and how windows group them. NumPy only."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .config import StitcherConfig
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-AXES = 2  # of greatest spread that a cluster is halved along: the first may be noise, a third has found no voice more
-POWER_ROUNDS = 10  # of the power method; 2-means mends what it leaves
-MEANS_ROUNDS = 10  # of 2-means at most; it is done after three or four
+AXES = 2  # of greatest spread to halve a cluster along: the first may be noise, a third never found another voice
+POWER_ROUNDS = 10  # of the power method; 2-means corrects the remaining error
+MEANS_ROUNDS = 10  # of 2-means at most; it usually converges after three or four
 
 
 class Splitter:
-    """Splits clusters; of those that are as they were the last time it remembers what it found.
+    """Splits clusters, and remembers the result for clusters that have not changed since the last time.
 
-    In a long stream most clusters are, and to find out again would cost more than all the rest of a clustering.
+    In a long stream most have not, and examining them again would cost more than the rest of the clustering.
     """
 
     def __init__(self, config: StitcherConfig) -> None:
@@ -30,10 +30,10 @@ class Splitter:
         self._found: dict[bytes, Bools | None] = {}  # by the cluster's own numbers
 
     def split(self, cosines: Floats, weights: Floats, clusters: Ints, together: Floats, apart: Floats) -> Ints:
-        """Split clusters in two, and the halves again, for as long as the halves are two voices.
+        """Split clusters in two, and the halves again, as long as the halves are two voices.
 
-        Linkage compares small clusters, whose means are noisy; here two large ones are compared, and the windows are
-        asked.
+        Linkage compares small clusters, whose means are noisy. This compares two large ones, and also uses how the
+        windows group their segments.
 
         Shapes:
             cosines: (n, n) products of the vectors; weights: (n,) seconds; clusters: (n,) numbers from 0
@@ -64,12 +64,12 @@ class Splitter:
 def two_voices(
     cosines: Floats, weights: Floats, together: Floats, apart: Floats, config: StitcherConfig
 ) -> Bools | None:
-    """One half of a cluster that is two voices, (n,) bool; None where it is one.
+    """One half of a cluster that is two voices, (n,) bool; None if it is one voice.
 
-    The halves are two voices where the cosine of their means, freed of noise as in `join_clusters`, is below a bar.
-    It is `join_cosine` for halves that windows hold together as they do one voice's, and the less they do the higher,
-    by up to `split_apart_cosine`. Halves are what is most unlike in a cluster, so those of little speech are less alike
-    by chance: for them it is lower.
+    The halves are two voices if the cosine of their means, noise-corrected as in `join_clusters`, is below a bar.
+    The bar is `join_cosine` for halves that windows hold together like those of one voice, and rises by up to
+    `split_apart_cosine` the less they do. Halves are the most unlike parts of a cluster, so halves with little speech
+    differ more by chance: the bar is lower for them.
     """
     found, lowest = None, 0.0
     if weights.sum() < 2 * config.split_least_s:
@@ -88,11 +88,11 @@ def two_voices(
 
 
 def held_together(together: Floats, apart: Floats, half: Bools, doubt_windows: float) -> float:
-    """How often windows give both halves to one local speaker, over how often if the halves were drawn by lot.
+    """How often windows give both halves to one local speaker, relative to halves drawn at random.
 
-    Segments of one local speaker are neighbours in time, mostly of one voice. Halves of one voice go through all of
-    its stretches, so many neighbours are of different halves; two voices take turns. What windows give to two local
-    speakers counts as if neighbours were expected and not found. Each side gets `doubt_windows` that say nothing.
+    Segments of one local speaker are neighbors in time and mostly one voice. The halves of one voice are interleaved,
+    so neighbors often belong to different halves; two voices take turns. Windows that give the halves to two local
+    speakers count as expected but missing neighbors. `doubt_windows` is added to both sides of the ratio.
     """
     degrees = together.sum(axis=1)
     first, second = float(degrees[half].sum()), float(degrees[~half].sum())
@@ -102,14 +102,14 @@ def held_together(together: Floats, apart: Floats, half: Bools, doubt_windows: f
 
 
 def alike(cosines: Floats, weights: Floats, half: Bools, noise_s: float) -> float:
-    """Cosine of the means of both halves, freed of noise."""
+    """Noise-corrected cosine of the means of both halves."""
     shares, sums = _sums(cosines, weights, half)
     noise = float(np.prod([noise_gain(weights[side].sum(), noise_s) for side in (half, ~half)]))
     return noise * float(shares[:, 0] @ sums[:, 1]) / float(np.prod(_norms(shares, sums)))
 
 
 def halves(cosines: Floats, weights: Floats) -> Iterator[Bools]:
-    """Halves of a cluster by 2-means, (n,) bool, begun along each of its axes of greatest spread."""
+    """Halves of a cluster by 2-means, (n,) bool, started along each of its axes of greatest spread."""
     for axis in axes(cosines, weights):
         half, before = axis > 0, None
         for _ in range(MEANS_ROUNDS):
@@ -123,7 +123,7 @@ def halves(cosines: Floats, weights: Floats) -> Iterator[Bools]:
 
 
 def axes(cosines: Floats, weights: Floats) -> Iterator[Floats]:
-    """Where the vectors lie along the cluster's axes of greatest spread, (n,), by the power method."""
+    """Coordinates of the vectors along the cluster's axes of greatest spread, (n,), by the power method."""
     shares = weights / weights.sum()
     rows = product(cosines, shares)
     spread = (cosines - rows - rows[:, None] + float(shares @ rows)) * np.sqrt(np.outer(shares, shares))
@@ -137,12 +137,12 @@ def axes(cosines: Floats, weights: Floats) -> Iterator[Floats]:
 
 
 def _sums(cosines: Floats, weights: Floats, half: Bools) -> tuple[Floats, Floats]:
-    """Weights of both halves, (n, 2), and products of every vector with their sums, (n, 2)."""
+    """Weights of both halves, (n, 2), and the product of every vector with each half's weighted sum, (n, 2)."""
     shares = np.stack([weights * half, weights * ~half], axis=1)
     return shares, product(cosines, shares)
 
 
 def _norms(shares: Floats, sums: Floats) -> Floats:
-    """Norms of the sums of both halves, (2,)."""
+    """Norms of the weighted sums of both halves, (2,)."""
     norms: Floats = np.sqrt(np.maximum((shares * sums).sum(axis=0), np.float32(1e-12)))
     return norms

@@ -1,9 +1,9 @@
 """From the local speakers of overlapping windows to speakers of the stream. Knows no model and no audio.
 
-Every hop has two halves, so that the embeddings of many streams can share one call: `observe` takes what the
-segmentation said of a window and gives the crops to embed, `assign` takes their embeddings and gives labels. Where
-nobody listens before the end, `remember` takes the embeddings only. The same windows and embeddings always give the
-same labels, and the same result of `finish`, whichever of the two was called.
+Every hop has two steps, so that the embeddings of many streams can share one call: `observe` takes a window's
+segmentation and returns the crops to embed, `assign` takes their embeddings and returns labels. If labels are only
+needed at the end, `remember` just takes the embeddings. The same windows and embeddings always give the same labels,
+and the same result of `finish` whichever of the two was called.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .aggregation import Aggregator, edge_trust
 from .assignment import Window, clean_seconds, decide, mean_vector, owners
 from .clustering import CosineTable
 from .config import FRAME_S, StitcherConfig, frames
-from .history import Windows
-from .identity import Found, Speakers, find_speakers
+from .history import WindowHistory
+from .identity import FoundSpeakers, Speakers, find_speakers
 from .profile import Profile
 from .segments import Segment, SegmentStore, find_runs
 from .splitting import Splitter
@@ -30,35 +30,36 @@ from .splitting import Splitter
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 FINAL_BLOCK_WINDOWS = 256  # decided before their votes are counted: keeps the end of a long stream small
-CROP_REACH_FRAMES = frames(20.0)  # crops reach back this far at most behind the window's end; audio is kept so long
+CROP_REACH_FRAMES = frames(20.0)  # crops reach back at most this far from the window's end; audio is kept that long
 
 
 class Stitcher:
-    """One stream's windows in order; see the module's first lines for the two halves of a hop.
+    """Takes one stream's windows in order; the module docstring explains the two steps of a hop.
 
-    `observe` and `assign` take turns. At the end `finish` decides everything once more.
+    Call `observe` and `assign` in turn. At the end `finish` decides everything once more.
     """
 
     def __init__(self, config: StitcherConfig | None = None):
         self.config = config or StitcherConfig()
         self.speakers = Speakers(self.config)
         self.store = SegmentStore(self.config)
-        self.windows = Windows()
+        self.windows = WindowHistory()
         self._settled = Aggregator(self.config, 0)
         self._settled_windows = 0
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
         self._asked: list[Segment] = []
-        self._found: Found | None = None  # at the end
+        self._found: FoundSpeakers | None = None  # at the end
 
     def observe(self, first_frame: int, active: Bools) -> list[Ints]:
-        """Take a window's local activities; give the crops to embed.
+        """Take a window's local activities; returns the crops to embed.
 
         Shapes:
             first_frame: absolute, may be negative; frames before 0 are ignored
             active: (589, S) bool, S local speakers
             returns: crops, each an increasing int64 array of absolute frames >= 0, clean speech of one local speaker,
                 about `run_piece_s` long at most, and none older than 20 s before the window's end
-        Raises ValueError for another number of frames, before the last crops were answered, and for an earlier window.
+        Raises ValueError for another number of frames, if the last crops have no embeddings yet, and for a window
+        that is not later than the last one.
         """
         if len(active) != WINDOW_FRAMES:
             raise ValueError(f"expected a window of {WINDOW_FRAMES} frames, got {len(active)}")
@@ -78,9 +79,9 @@ class Stitcher:
         return [crop[crop >= end - CROP_REACH_FRAMES] for crop in crops]
 
     def remember(self, vectors: Floats) -> None:
-        """Take the embeddings of the crops `observe` gave, (len, D) float32 of unit norm, and decide nothing.
+        """Take the embeddings of the crops from `observe`, (crops, D) float32 of unit norm, without deciding anything.
 
-        Raises ValueError when their number is not that of the crops.
+        Raises ValueError if there are more or fewer of them than crops.
         """
         if len(vectors) != len(self._asked):
             raise ValueError(f"expected {len(self._asked)} embeddings, got {len(vectors)}")
@@ -92,7 +93,7 @@ class Stitcher:
         self.windows.pack(self.config.assign_windows, self.store.near)
 
     def assign(self, vectors: Floats) -> Labels:
-        """`remember`, and give the labels: they reach over the windows that are decided again at every hop."""
+        """`remember`, then return labels: they cover the windows that are decided again at every hop."""
         asked = self._asked
         self.remember(vectors)
         [window] = self.windows.newest(1)
@@ -103,13 +104,13 @@ class Stitcher:
         return replace(self._labels(), changes=changes)
 
     def finish(self) -> Labels:
-        """Cluster once more, decide every window once more: labels of the whole stream from frame 0 on.
+        """Cluster and decide every window once more: labels of the whole stream from frame 0 on.
 
-        Nothing that `assign` ever decided has a part in it: the result is that of the recording.
+        Earlier decisions of `assign` have no influence: the result is the same as for the recording.
         """
         config = self.config
         self._found = found = find_speakers(
-            self.store.segments, config, CosineTable(), Splitter(config), self.store.ties
+            self.store.segments, config, CosineTable(), Splitter(config), self.store.pair_votes
         )
         votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
@@ -124,9 +125,9 @@ class Stitcher:
         return self.windows.newest(self.config.assign_windows)[0].first_frame
 
     def profiles(self) -> dict[int, Profile]:
-        """The voices of the speakers now believed in, by id; those opened since the last clustering are left out.
+        """The voices of the current speakers, by id, without those opened since the last clustering.
 
-        After `finish`, those of its labels.
+        After `finish`, the voices of the speakers in its labels.
         """
         own: dict[int | None, list[Segment]] = {}
         if self._found is None:
@@ -142,29 +143,29 @@ class Stitcher:
         return {id: Profile(vector, _clean_frames(own[id]) * FRAME_S) for id, vector in voices if id in own}
 
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
-        """Cluster; tell what that changed about segments that labels reach no more."""
+        """Cluster; returns the changes to segments that labels no longer reach."""
         before = set(self.speakers.ids)
-        self.speakers.cluster(self.store.segments, self.store.ties, horizon_frame)
+        self.speakers.cluster(self.store.segments, self.store.pair_votes, horizon_frame)
         return tuple(self._changes(before))
 
     def _changes(self, before: set[int]) -> Iterator[Change]:
-        """Stretches before the reach of the labels whose speaker is no longer the one told for them."""
+        """Stretches that labels no longer reach and whose speaker differs from the one last reported."""
         reach = self._reach()
         now = set(self.speakers.ids)
         for segment in self.store.segments:
             new = segment.speaker
             if segment.end > reach or new is None:
                 continue
-            told = segment.told or {None: [(segment.start, segment.end)]}
-            for old in [speaker for speaker in told if speaker != new]:
+            reported = segment.reported or {None: [(segment.start, segment.end)]}
+            for old in [speaker for speaker in reported if speaker != new]:
                 if old is not None:
                     reason: Reason = "merged" if old not in now else "reassigned" if new in before else "split"
-                    yield from (Change(start, end, old, new, reason) for start, end in told[old])
-                told.setdefault(new, []).extend(told.pop(old))
-            segment.told = told
+                    yield from (Change(start, end, old, new, reason) for start, end in reported[old])
+                reported.setdefault(new, []).extend(reported.pop(old))
+            segment.reported = reported
 
     def _open_speakers(self, window: Window) -> None:
-        """Open a tentative speaker for every local speaker of the newest window whom no known speaker fits."""
+        """Open a tentative speaker for every local speaker of the newest window that fits no known speaker."""
         config, speakers = self.config, self.speakers
         found = owners(window, speakers.ids, speakers.vectors, config)
         for runs, owner in zip(window.runs, found, strict=True):
@@ -175,7 +176,7 @@ class Stitcher:
                     speakers.open(vector, clean_s, [run.segment for run in runs], window.end_frame)
 
     def _labels(self) -> Labels:
-        """Decide the newest windows again, on top of what older ones were last decided to say."""
+        """Decide the newest windows again, on top of the settled votes of older ones."""
         ids, vectors, margin = self.speakers.ids, self.speakers.vectors, self.config.override_margin
         recent = self.windows.newest(self.config.assign_windows)
         settled = self.windows.between(self._settled_windows, len(self.windows) - len(recent))
@@ -189,13 +190,13 @@ class Stitcher:
     def _add(
         self, votes: Aggregator, windows: Sequence[Window], ids: list[int], vectors: Floats, margin: float
     ) -> None:
-        """Add what the windows say when `ids` with centroids `vectors` (K, D) are the speakers."""
+        """Add the windows' votes, decided with the speakers `ids` with centroids `vectors` (K, D)."""
         for window, said in decide(windows, ids, vectors, margin, self.config):
             votes.add(window.first_frame, self._trust, said)
 
 
 def _clean_frames(segments: Sequence[Segment]) -> int:
-    """Clean frames of one speaker's segments; a frame that several of them cover counts once."""
+    """Clean frames of one speaker's segments; a frame covered by several segments counts once."""
     covered, reach = 0, 0
     plain = [s for s in segments if s.parts == 1]
     for start, end in sorted((s.start, s.end) for s in plain):

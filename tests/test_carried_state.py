@@ -1,4 +1,4 @@
-"""Segmentation in steps: what is carried from chunk to chunk is what the whole would have given."""
+"""Segmentation in steps gives the same result as the whole, thanks to the state carried from chunk to chunk."""
 
 from __future__ import annotations
 
@@ -194,5 +194,5 @@ def test_chunks_too_short_are_named(network: PyanNet, samples: int) -> None:
 def test_streams_that_stand_unequally_are_named(network: PyanNet, speech: np.ndarray) -> None:
     fresh = network.initial_state()
     _, (later,) = network.step(speech[None, :FIRST_SAMPLES], [fresh], AHEAD_FRAMES)
-    with pytest.raises(ValueError, match="expected streams that stand equally"):
+    with pytest.raises(ValueError, match="expected streams in step"):
         network.step(np.stack([speech[:5_041]] * 2), [fresh, later], AHEAD_FRAMES)

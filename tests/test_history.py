@@ -1,4 +1,4 @@
-"""Windows kept as numbers come back as they were."""
+"""Packed windows are restored exactly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnstream.stitching.assignment import Window
-from turnstream.stitching.history import Windows
+from turnstream.stitching.history import WindowHistory
 from turnstream.stitching.segments import Run, Segment
 from turnstream.windows import WINDOW_FRAMES
 
@@ -44,9 +44,9 @@ def told(window: Window) -> tuple[object, ...]:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 30), st.integers(0, 9), st.integers(0, 2**32 - 1), st.data())
-def test_packed_windows_come_back_as_they_were(count: int, keep: int, seed: int, data: st.DataObject):
+def test_packed_windows_are_restored_exactly(count: int, keep: int, seed: int, data: st.DataObject):
     windows, segments = made(count, seed)
-    kept = Windows()
+    kept = WindowHistory()
     for number, window in enumerate(windows):
         kept.append(window)
         kept.pack(keep, segments[number : number + 3])
@@ -61,7 +61,7 @@ def test_packed_windows_come_back_as_they_were(count: int, keep: int, seed: int,
 
 def test_a_window_is_open_while_its_segments_may_change():
     windows, segments = made(12, 0)
-    kept = Windows()
+    kept = WindowHistory()
     for window in windows:
         kept.append(window)
     holders = [n for n, w in enumerate(windows) if any(r.segment is segments[7] for runs in w.runs for r in runs)]
@@ -71,9 +71,9 @@ def test_a_window_is_open_while_its_segments_may_change():
     assert [kept.between(n, n + 1)[0] is window for n, window in enumerate(windows)] == [n >= first for n in range(12)]
 
 
-def test_a_packed_window_is_nothing_the_garbage_collector_looks_into():
+def test_the_garbage_collector_does_not_traverse_packed_windows():
     windows, _ = made(2000, 0)
-    kept = Windows()
+    kept = WindowHistory()
     for window in windows:
         kept.append(window)
     del windows, window

@@ -1,4 +1,4 @@
-"""The expectation of the activity path: a tone that the network takes for a voice, the same each time."""
+"""The synthetic voice of the activity path: the network takes it for speech, and it is the same each time."""
 
 from __future__ import annotations
 
