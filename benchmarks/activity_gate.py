@@ -27,7 +27,6 @@ LATENCY_S = 1.0
 FEED_SAMPLES = 160  # 10 ms, so that it is known when an event came
 TALK_S, PAUSE_S = 60, 60
 PAUSE_RMS = 0.002
-STRETCH_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -139,34 +138,6 @@ def gate(recordings: list[Recording]) -> dict[str, Figure]:
         told = f"turns told without a speaker {onsets.told}, of them retracted {onsets.retracted}"
         print(f"windows saved: {100 * saved:.1f} %; {told}", flush=True)
         found[f"{key}.windows_saved"] = Figure(100 * saved, "%", "error", "higher")
-    return found
-
-
-def stretch(recordings: list[Recording]) -> dict[str, Figure]:
-    """Every second window left out while one speaker has been talking alone for 5 s; DER at the end."""
-    found: dict[str, Figure] = {}
-    for label, stretched in (("every window", False), ("stretched hop", True)):
-        scores, taken, due = Scores(), 0, 0
-        for recording in recordings:
-            stitcher, timeline = Stitcher(), Timeline(LATENCY_S)
-            alone = left_out = False
-            for first_frame, active in recording.windows():
-                due += 1
-                left_out = stretched and alone and not left_out and first_frame >= 0
-                if left_out:
-                    continue
-                taken += 1
-                crops = stitcher.observe(first_frame, active)
-                labels = stitcher.assign(np.array([recording.embed(crop) for crop in crops], np.float32))
-                timeline.update(labels, max(0, first_frame + len(active)))
-                newest = labels.active[-round(STRETCH_S * SAMPLE_RATE_HZ / FRAME_SAMPLES) :]
-                alone = bool((newest.any(axis=0).sum() == 1) and newest.any(axis=1).mean() > 0.8)
-            recording.keep()
-            scores.add(recording, _turns(timeline.finish(stitcher.finish(), recording.end_frame).rttm("x")))
-        print(f"{label:14} {taken} of {due} windows; final {scores.cells()}", flush=True)
-        name = label.replace(" ", "_")
-        found[f"{name}.windows"] = Figure(taken, "windows", "count")
-        found[f"{name}.final.collar_0.der"] = Figure(100 * scores.errors[0].der, "%", "error")
     return found
 
 

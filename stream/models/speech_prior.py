@@ -2,7 +2,7 @@
 
 With no expectation the first noise of a room is taken for speech, and then the first speech for more noise. Two seconds
 of a synthetic voice, forgotten like everything else, take the speech/non-speech error of the first 10 s from 12 to 6 %
-(`python -m benchmarks.activity start`).
+(measured in docs/experiments.md).
 """
 
 from __future__ import annotations
