@@ -88,7 +88,7 @@ def clock(seconds: float) -> str:
 
 
 def pictures(results: Path, quick: bool) -> None:
-    """Beside the results for a quick run, where README shows them for a whole one."""
+    """Beside the results for a quick run, in docs/bench for a whole one."""
     command = [sys.executable, "-m", "benchmarks.pictures", "--results", str(results)]
     subprocess.run([*command, *(["--out", str(results / "pictures")] if quick else [])], cwd=ROOT)
 

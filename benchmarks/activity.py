@@ -1,12 +1,9 @@
-"""The activity path beside the windows and the reference: accuracy, start, drift, states, cost, windows saved.
+"""The activity path beside the windows and the reference: accuracy, drift, cost, windows saved.
 
     python -m benchmarks.activity accuracy RECORDING.flac...   speech error and overlap F1 at 0.1, 0.3 and 0.5 s
-    python -m benchmarks.activity start RECORDING.flac...      the first 10 s, with and without an expectation
     python -m benchmarks.activity drift RECORDING.flac... [--hours 1] [--only TEXT]   restarts and statistics
-    python -m benchmarks.activity state RECORDING.flac...      zero state, no state and carried state
     python -m benchmarks.activity cost RECORDING.flac          a step beside a window, one stream and eight
     python -m benchmarks.activity gate RECORDING.flac...       windows saved, and what that costs in DER
-    python -m benchmarks.activity stretch RECORDING.flac...    a longer hop while one speaker talks
 
 Each recording needs its reference beside it (`.rttm`, `.uem` where only a part is labelled). A frame counts as speech
 where the reference has a speaker at its middle; `speech error` is the share of frames said wrongly, `overlap F1` is of
@@ -30,7 +27,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from benchmarks import activity_gate, activity_state
+from benchmarks import activity_gate
 from benchmarks.activity_path import Errors, Policy, Row, Talkers, errors_between, hear, truth_of, windows_say
 from benchmarks.results import Figure, Result, add_json, asked, median, ratio
 from benchmarks.results import recording as data_of
@@ -146,33 +143,6 @@ def row(recording: Recording, start: CarriedState, policy: Policy, hours: float 
     return Row(wave, start, policy, round(hours * 3600 * SAMPLE_RATE_HZ) or len(wave))
 
 
-def start(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]:
-    """The first 10 s and the second, by what the norms expect."""
-    truths = [truth_of(recording)[0] for recording in recordings]
-    nothing, silence = network.initial_state(), np.zeros(WINDOW_SAMPLES, np.float32)
-    expected = {
-        "nothing": ("nothing", nothing),
-        "silence": ("10 s of silence, as the first window", network.expecting(silence)),
-        "voice": ("2 s of a voice-like tone (engine)", network.expecting(voice_like())),
-    }
-    found: dict[str, Figure] = {}
-    frames = TEN_SECONDS_CHUNKS * CHUNK_FRAMES
-    newest = [windows_say(recording, 0) for recording in recordings]
-    print(f"{'':40}  first 10 s: error (missed  false)  F1     10 to 20 s")
-
-    def line(key: str, name: str, said: Sequence[Talkers]) -> None:
-        parts = [errors_between(said, truths, frames * i, frames * (i + 1)) for i in range(2)]
-        print(f"{name:40}  {'    '.join(errors.cells() for errors in parts)}", flush=True)
-        for span, errors in zip(("first_10s", "second_10s"), parts, strict=True):
-            found.update(errors.figures(f"{key}.{span}"))
-
-    line("newest_window", "newest window", newest)
-    for key, (name, expectation) in expected.items():
-        rows = [row(recording, expectation, fading(CELL_MEMORY_S)) for recording in recordings]
-        line(key, name, hear(network, [replace(r, samples=min(r.samples, 2 * WINDOW_SAMPLES)) for r in rows], 6, 10))
-    return found
-
-
 def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str) -> dict[str, Figure]:
     """All recordings one after the other, in a loop, under every policy and every statistic."""
     pieces = [soundfile.read(recording.path, dtype="float32")[0] for recording in recordings]
@@ -241,7 +211,7 @@ def cost(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]:
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("accuracy", "start", "drift", "state", "cost", "gate", "stretch"))
+    parser.add_argument("table", choices=("accuracy", "drift", "cost", "gate"))
     parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("--hours", type=float, default=1.0)
     parser.add_argument("--only", default="", help="drift: only the rows whose names contain this")
@@ -257,13 +227,10 @@ def main() -> None:
     match arguments.table:
         case "gate":
             found = activity_gate.gate(recordings)
-        case "stretch":
-            found = activity_gate.stretch(recordings)
         case "drift":
             found = drift(PyanNet(segmentation_weights()), recordings, arguments.hours, arguments.only)
         case table:
-            tables = {"accuracy": accuracy, "start": start, "state": activity_state.state, "cost": cost}
-            found = tables[table](PyanNet(segmentation_weights()), recordings)
+            found = {"accuracy": accuracy, "cost": cost}[table](PyanNet(segmentation_weights()), recordings)
     if arguments.json:
         name, data = arguments.name or f"activity_{arguments.table}", [data_of(path) for path in arguments.recordings]
         parameters = {"table": arguments.table} | ({"hours": arguments.hours} if arguments.table == "drift" else {})

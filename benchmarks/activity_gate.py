@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from benchmarks.results import Figure
+from benchmarks.stand_ins import Remembering
 from turnstream.audio.input import AudioInput
 from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
 from turnstream.clients.evaluation.scoring import COLLARS_S, Errors, pooled, score
@@ -27,7 +27,6 @@ LATENCY_S = 1.0
 FEED_SAMPLES = 160  # 10 ms, so that it is known when an event came
 TALK_S, PAUSE_S = 60, 60
 PAUSE_RMS = 0.002
-STRETCH_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,37 +41,23 @@ class Labelled:
     answers: dict[bytes, Any] = field(default_factory=dict)  # of the models, by the bytes they were asked
 
 
-class Counting:
-    """The models; they answer the same bytes with the same result, and count windows and embeddings asked for."""
+class Counting(Remembering):
+    """The models, with windows and embeddings counted; windows that the stream knows are answered from it."""
 
-    def __init__(self, models: LazyModels, stream: Labelled):
-        self._models, self._known, self._answers = models, stream.windows, stream.answers
+    def __init__(self, models: Any, stream: Labelled):
+        super().__init__(models, stream.answers)
+        self._known = stream.windows
         self.windows = self.embeddings = 0
-
-    def initial_state(self) -> Any:
-        return self._models.get().initial_state()
 
     def segment(self, window: NDArray[np.float32], start_sample: int, state: Any) -> tuple[NDArray[np.float32], Any]:
         self.windows += 1
         if start_sample in self._known:
             return _log_probabilities(self._known[start_sample]), state
-        key = hashlib.sha256(window.tobytes()).digest()
-        if key not in self._answers:
-            self._answers[key] = self._models.get().segment(window, start_sample, None)[0]
-        return self._answers[key], state
+        return super().segment(window, start_sample, None)[0], state  # not the next of a stream, so computed whole
 
     def embed(self, crops: list[NDArray[np.float32]]) -> NDArray[np.float32]:
         self.embeddings += len(crops)
-        for crop in crops:
-            if crop.tobytes() not in self._answers:
-                self._answers[crop.tobytes()] = self._models.get().embed([crop])[0]
-        return np.stack([self._answers[c.tobytes()] for c in crops]) if crops else self._models.get().embed([])
-
-    def initial_activity_state(self) -> Any:
-        return self._models.get().initial_activity_state()
-
-    def listen(self, chunk: NDArray[np.float32], state: Any) -> tuple[NDArray[np.float32], Any]:
-        return self._models.get().listen(chunk, state)
+        return super().embed(crops)
 
 
 @dataclass
@@ -110,7 +95,7 @@ def gate(recordings: list[Recording]) -> dict[str, Figure]:
     """Every recording with and without the activity path; then the first two of them with pauses between minutes."""
     found: dict[str, Figure] = {}
     talks = [_labelled(recording) for recording in recordings]
-    models = LazyModels()
+    models = LazyModels().get()
     paused = [_with_pauses(talk) for talk in talks[:2]]
     titles = (("as_they_are", "as they are", talks), ("paused", f"{TALK_S} s of talk, {PAUSE_S} s of pause", paused))
     for key, name, streams in titles:
@@ -139,34 +124,6 @@ def gate(recordings: list[Recording]) -> dict[str, Figure]:
         told = f"turns told without a speaker {onsets.told}, of them retracted {onsets.retracted}"
         print(f"windows saved: {100 * saved:.1f} %; {told}", flush=True)
         found[f"{key}.windows_saved"] = Figure(100 * saved, "%", "error", "higher")
-    return found
-
-
-def stretch(recordings: list[Recording]) -> dict[str, Figure]:
-    """Every second window left out while one speaker has been talking alone for 5 s; DER at the end."""
-    found: dict[str, Figure] = {}
-    for label, stretched in (("every window", False), ("stretched hop", True)):
-        scores, taken, due = Scores(), 0, 0
-        for recording in recordings:
-            stitcher, timeline = Stitcher(), Timeline(LATENCY_S)
-            alone = left_out = False
-            for first_frame, active in recording.windows():
-                due += 1
-                left_out = stretched and alone and not left_out and first_frame >= 0
-                if left_out:
-                    continue
-                taken += 1
-                crops = stitcher.observe(first_frame, active)
-                labels = stitcher.assign(np.array([recording.embed(crop) for crop in crops], np.float32))
-                timeline.update(labels, max(0, first_frame + len(active)))
-                newest = labels.active[-round(STRETCH_S * SAMPLE_RATE_HZ / FRAME_SAMPLES) :]
-                alone = bool((newest.any(axis=0).sum() == 1) and newest.any(axis=1).mean() > 0.8)
-            recording.keep()
-            scores.add(recording, _turns(timeline.finish(stitcher.finish(), recording.end_frame).rttm("x")))
-        print(f"{label:14} {taken} of {due} windows; final {scores.cells()}", flush=True)
-        name = label.replace(" ", "_")
-        found[f"{name}.windows"] = Figure(taken, "windows", "count")
-        found[f"{name}.final.collar_0.der"] = Figure(100 * scores.errors[0].der, "%", "error")
     return found
 
 

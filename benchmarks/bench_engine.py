@@ -22,6 +22,7 @@ import soundfile
 from benchmarks.conftest import Found
 from benchmarks.results import Figure, median
 from benchmarks.results import recording as data_of
+from benchmarks.stand_ins import Forwarding
 from turnstream.audio.input import AudioInput
 from turnstream.diarizer import Diarizer, Session
 from turnstream.kernels.backend import describe, measure_gflops
@@ -39,16 +40,13 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 CHUNK_SAMPLES = 320  # 20 ms, what a microphone or a telephone line delivers
 
 
-class Stopwatch:
+class Stopwatch(Forwarding):
     """The models, with the seconds spent in each of them."""
 
     def __init__(self, models: Any):
-        self._models = models
+        super().__init__(models)
         self.seconds: dict[str, float] = defaultdict(float)
         self.calls: dict[str, int] = defaultdict(int)
-
-    def initial_state(self) -> Any:
-        return self._models.initial_state()
 
     def segment(self, *window: Any) -> tuple[np.ndarray, Any]:
         return self._timed("segmentation", 1, self._models.segment, *window)

@@ -4,7 +4,7 @@
     python -m benchmarks.compare OLD_FOLDER NEW_FOLDER
 
 Printed for each figure that changed: old, new, change, and what that means. Whether it got worse is decided by its
-kind (benchmarks/README.md, "Comparing two results"):
+kind (benchmarks/README.md, "Results"):
 
     count   any worsening
     error   worse by more than 2 % of the old, and by more than 0.05 where the unit is %

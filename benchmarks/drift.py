@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks import results
 from benchmarks.accuracy.recordings import cache_folder, labelled
@@ -30,7 +29,7 @@ from turnstream.clients.evaluation.recordings import LazyModels, Recording
 from turnstream.errors import TurnstreamError
 from turnstream.weights.store import demo_recording
 
-Measured = tuple[dict[str, Figure], dict[str, Any], dict[str, str]]  # figures, series, what was not run and why
+Measured = tuple[dict[str, Figure], dict[str, str]]  # figures, what was not run and why
 CARRIED_HOURS = 0.1
 QUICK_HOURS = 0.05
 LONG = "one recording is no long stream: name several"
@@ -56,17 +55,17 @@ class Parts:
     def decisions(self) -> Measured:
         """See `benchmarks.drifts.decisions`."""
         long = len(self.sources) > 1
-        figures, series = decisions.measure(self.sources, self.models, self.hours if long else 0.0, self.seed)
-        return figures, series, {} if long else {"stream": LONG}
+        figures = decisions.measure(self.sources, self.models, self.hours if long else 0.0, self.seed)
+        return figures, {} if long else {"stream": LONG}
 
     def clock(self) -> Measured:
         """See `benchmarks.drifts.clock`."""
-        return *clock.measure(self.hours, self.quick), {}
+        return clock.measure(self.hours, self.quick), {}
 
     def identity(self) -> Measured:
         """See `benchmarks.drifts.identity`."""
-        figures, series = identity.measure(self.sources, self.seed)
-        return figures, series, {} if len(self.sources) > 1 else {"returns after 10 and 60 minutes": LONG}
+        missing = {} if len(self.sources) > 1 else {"returns after 10 and 60 minutes": LONG}
+        return identity.measure(self.sources, self.seed), missing
 
 
 TABLES: Mapping[str, Callable[[dict[str, Figure]], str]] = {
@@ -84,20 +83,20 @@ def main() -> None:
         parts = Parts(arguments)
         for part in TABLES if arguments.part == "all" else (arguments.part,):
             load, began, busy = os.getloadavg()[0], time.perf_counter(), time.process_time()
-            figures, series, not_run = getattr(parts, part)()
+            figures, not_run = getattr(parts, part)()
             took_s, busy_s = time.perf_counter() - began, time.process_time() - busy
             print(f"== {part} ({took_s:.0f} s, of processors {busy_s:.0f} s, load {load:.1f})\n{TABLES[part](figures)}")
             for what, why in not_run.items():
                 print(f"not run: {what}: {why}")
             print(flush=True)
             if arguments.json:
-                _result(arguments, parts, part, (figures, series, not_run), load).write(arguments.json)
+                _result(arguments, parts, part, (figures, not_run), load).write(arguments.json)
     except TurnstreamError as error:
         sys.exit(f"drift: {error}")
 
 
 def _result(arguments: argparse.Namespace, parts: Parts, part: str, measured: Measured, load: float) -> Result:
-    figures, series, not_run = measured
+    figures, not_run = measured
     used = {"numeric": parts.paths[:1], "clock": []}.get(part, parts.paths)
     words = [part, *(["--quick"] if parts.quick else [f"--hours {parts.hours:g}"]), f"--seed {parts.seed}"]
     return Result(
@@ -105,7 +104,6 @@ def _result(arguments: argparse.Namespace, parts: Parts, part: str, measured: Me
         command=f"python -m benchmarks.drift {' '.join(words)}{' RECORDING...' if used else ''}",
         figures=figures,
         parameters={"hours": parts.hours, "quick": parts.quick, "not_run": not_run},
-        series=series,
         data=[results.recording(path) for path in used],
         seed=arguments.seed,
         load=load,

@@ -14,11 +14,10 @@ beside them (`.rttm`; speakers of one name in several recordings are one person)
 from __future__ import annotations
 
 import argparse
-import hashlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,10 @@ from pyannote.core import Timeline as Extent
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.results import Figure, Result, recording
+from benchmarks.stand_ins import Remembering
 from turnstream.audio.input import AudioInput
 from turnstream.clients.run import keep_loaded
-from turnstream.diarizer import Diarizer, Models, Session
+from turnstream.diarizer import Diarizer, Session
 from turnstream.rttm import parse_rttm
 from turnstream.stitching.config import StitcherConfig, frames
 from turnstream.stitching.stitcher import Stitcher
@@ -47,36 +47,24 @@ PERIOD_SAMPLES = math.lcm(HOP_FRAMES, frames(StitcherConfig().run_piece_s)) * FR
 F32 = NDArray[np.float32]
 
 
-class FromMemory:
-    """The models; what they were asked before they answer from memory. `seconds` is what they took."""
+class FromMemory(Remembering):
+    """`seconds` is what the models took, remembered answers included."""
 
-    def __init__(self, models: Models):
-        self._models = models
-        self._answers: dict[bytes, F32] = {}
-        self.seconds = 0.0
+    seconds = 0.0
 
-    def initial_state(self) -> Any:
+    def segment(self, *window: Any) -> tuple[F32, Any]:
         """See `Models`."""
-        return self._models.initial_state()
-
-    def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        """See `Models`."""
-        began = time.thread_time()
-        key = hashlib.blake2b(window.data, digest_size=16).digest()
-        if key not in self._answers:
-            self._answers[key], state = self._models.segment(window, start_sample, state)
-        self.seconds += time.thread_time() - began
-        return self._answers[key], state
+        return self._timed(super().segment, *window)
 
     def embed(self, crops: list[F32]) -> F32:
         """See `Models`."""
+        return self._timed(super().embed, crops)
+
+    def _timed(self, ask: Callable[..., Any], *asked: Any) -> Any:
         began = time.thread_time()
-        keys = [hashlib.blake2b(np.ascontiguousarray(crop).data, digest_size=16).digest() for crop in crops]
-        for key, crop in zip(keys, crops, strict=True):
-            if key not in self._answers:
-                self._answers[key] = self._models.embed([crop])[0]
+        answer = ask(*asked)
         self.seconds += time.thread_time() - began
-        return np.stack([self._answers[key] for key in keys]) if keys else self._models.embed([])
+        return answer
 
 
 @dataclass

@@ -1,6 +1,7 @@
-"""Pictures of the stored results, as SVG: latency, DER, cost and sessions, and what one conversation looked like.
+"""Pictures of the stored results: latency, DER, cost and sessions, and what one conversation looked like.
 
-    python -m benchmarks.pictures [NAME...] [--results FOLDER] [--out FOLDER]
+    python -m benchmarks.pictures [NAME...] [--results FOLDER] [--out FOLDER]     # as SVG, by default into docs/bench
+    python -m benchmarks.pictures --readme                                        # docs/timeline.png alone
 
 Drawn from the series and figures of result files alone; a picture whose results are not there is left out and said.
 Needs matplotlib: pip install -e '.[bench]'
@@ -39,6 +40,7 @@ STYLE = {
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
     "legend.frameon": False,
+    "savefig.dpi": 130,  # of PNG
     "svg.fonttype": "path",
     "svg.hashsalt": "turnstream",
     "figure.facecolor": "white",
@@ -229,7 +231,7 @@ PICTURES = {
 }
 
 
-def draw_all(results: Results, names: list[str], out: Path) -> list[str]:
+def draw_all(results: Results, names: list[str], out: Path, ending: str = "svg") -> list[str]:
     """Write them; what was left out, and why. Raises ImportError without matplotlib."""
     import matplotlib
 
@@ -245,7 +247,8 @@ def draw_all(results: Results, names: list[str], out: Path) -> list[str]:
             except NothingStored as reason:
                 left_out.append(f"{name}: left out: {reason}")
                 continue
-            figure.savefig(out / f"{name}.svg", metadata={"Date": None, "Title": PICTURES[name].title})
+            undated = {"Date": None} if ending == "svg" else {"Software": None}  # the same bytes again
+            figure.savefig(out / f"{name}.{ending}", metadata={"Title": PICTURES[name].title, **undated})
             pyplot.close(figure)
     return left_out
 
@@ -256,14 +259,18 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PICTURES)} (default: all)")
     parser.add_argument("--results", type=Path, default=FOLDER, metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
+    parser.add_argument("--readme", action="store_true", help="draw docs/timeline.png, which is kept in git")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in PICTURES]:
         parser.error(f"expected names of {', '.join(PICTURES)}, got {', '.join(unknown)}")
+    out, names, ending = arguments.out, arguments.names or list(PICTURES), "svg"
+    if arguments.readme:
+        out, names, ending = OUT.parent, ["timeline"], "png"
     try:
-        left_out = draw_all(read_all(arguments.results), arguments.names or list(PICTURES), arguments.out)
+        left_out = draw_all(read_all(arguments.results), names, out, ending)
     except ImportError:
         sys.exit("pictures: matplotlib is not installed: pip install -e '.[bench]'")
-    print(*left_out, f"pictures are in {arguments.out}", sep="\n")
+    print(*left_out, f"pictures are in {out}", sep="\n")
 
 
 if __name__ == "__main__":

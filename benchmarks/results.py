@@ -45,7 +45,7 @@ import soundfile
 
 SCHEMA = 1
 FOLDER = Path(__file__).parent / "results"
-MADE = ("benchmarks/results", "docs/bench", "README.md")  # from results: no difference of the code measured
+MADE = ("benchmarks/results", "docs/timeline.png", "README.md")  # from results: no difference of the code measured
 LIBRARIES = ("turnstream", "mlx", "numpy", "scipy", "numba", "soxr", "websockets", "pyannote.metrics")
 
 Kind = Literal["time", "ratio", "count", "error"]
@@ -85,7 +85,7 @@ class Result:
         """Write `NAME.json` into a folder, which is made where it is missing; the file's path."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.name}.json"
-        path.write_text(json.dumps(self._fields(), indent=1, allow_nan=False) + "\n")
+        path.write_text(lines(self._fields()))
         return path
 
     def _fields(self) -> dict[str, Any]:
@@ -111,6 +111,23 @@ class Stored:
 
     figures: dict[str, Figure]
     fields: dict[str, Any]
+
+
+def lines(fields: Mapping[str, Any]) -> str:
+    """As JSON with one line for a fact, a figure, a recording or a series, so that a change of one is one line."""
+    many = ("data", "figures", "series")
+    told = [f" {_json(name)}: {_items(value) if name in many else _json(value)}" for name, value in fields.items()]
+    return "{\n" + ",\n".join(told) + "\n}\n"
+
+
+def _items(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{\n" + ",\n".join(f"  {_json(name)}: {_json(item)}" for name, item in value.items()) + "\n }"
+    return "[\n" + ",\n".join(f"  {_json(item)}" for item in value) + "\n ]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def read(path: Path) -> Stored:

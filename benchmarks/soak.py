@@ -202,9 +202,7 @@ def main() -> None:
         }
         data = [recording(Path(path)) for path in args.paths or [demo_recording()[0]]]
         parameters = {"minutes": args.minutes, "clients": args.clients, "lengths_s": args.lengths}
-        samples = [[round(number, 2) for number in sample] for sample in tally.samples]
-        series = {"minutes_mib_descriptors": samples}
-        Result("soak", asked("benchmarks.soak"), figures, parameters, series, data, load=load).write(args.json)
+        Result("soak", asked("benchmarks.soak"), figures, parameters, data=data, load=load).write(args.json)
     assert tally.wrong == 0, f"expected no wrong result, got {tally.wrong}"
     assert left == 0, f"expected no session to be left, got {left:g}"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.pictures import PICTURES, _places, der_latency, der_position, draw_all
+from benchmarks.pictures import OUT, PICTURES, _places, der_latency, der_position, draw_all
 from benchmarks.results import Figure, Result, read_all
 from benchmarks.timeline_drawing import colours_of
 from benchmarks.timeline_picture import revisions, rows_of
@@ -56,6 +56,14 @@ def test_every_picture_is_drawn_and_the_same_again(tmp_path: Path) -> None:
         drawn = (tmp_path / "a" / f"{name}.svg").read_bytes()
         assert drawn == (tmp_path / "b" / f"{name}.svg").read_bytes()
         assert 2_000 < len(drawn) < 200_000
+
+
+def test_the_picture_that_is_kept_is_small(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    fill(tmp_path)
+    assert draw_all(read_all(tmp_path), ["timeline"], tmp_path, "png") == []
+    assert (tmp_path / "timeline.png").stat().st_size < 100_000
+    assert (OUT.parent / "timeline.png").stat().st_size < 100_000
 
 
 def test_no_curve_leaves_its_picture(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from benchmarks.drifts.pulses import PulseModels
 from benchmarks.long_stream import Hour
 from benchmarks.long_stream import figures as long_stream_figures
 from benchmarks.serve import MASK_BYTES, frame_bytes, window_end_s
@@ -19,21 +19,6 @@ from benchmarks.speed.server import Row, memory_per_stream_mib, row_figures, wir
 from benchmarks.speed.stages import Stopwatch, audio_ms
 from turnstream.events import frame_seconds
 from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WindowSchedule
-
-
-class OneSpeaker:
-    """Models that hear one person all the time."""
-
-    def initial_state(self) -> Any:
-        return None
-
-    def segment(self, window: np.ndarray, start_sample: int, state: Any) -> tuple[np.ndarray, Any]:
-        logp = np.full((WINDOW_FRAMES, 7), -9.0, np.float32)
-        logp[:, 1] = -0.01
-        return logp, None
-
-    def embed(self, crops: list[np.ndarray]) -> np.ndarray:
-        return np.tile(np.eye(1, 192, dtype=np.float32), (len(crops), 1))
 
 
 @given(st.integers(0, 5000), st.integers(0, 300))
@@ -54,14 +39,14 @@ def test_the_wait_spans_one_hop_and_shifts_with_the_commit() -> None:
 
 
 def test_the_engine_keeps_to_the_formula() -> None:
-    assert algorithm.check(OneSpeaker(), np.zeros(5 * SAMPLE_RATE_HZ, np.float32), 0.5) == algorithm.Kept(1.0, 1.0)
+    assert algorithm.check(PulseModels(), np.ones(5 * SAMPLE_RATE_HZ, np.float32), 0.5) == algorithm.Kept(1.0, 1.0)
 
 
 def test_a_formula_that_is_a_sample_late_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     formula = algorithm.told_sample
     monkeypatch.setattr(algorithm, "told_sample", lambda *arguments: formula(*arguments) + 1)
     with pytest.raises(AssertionError, match="before its time"):
-        algorithm.check(OneSpeaker(), np.zeros(2 * SAMPLE_RATE_HZ, np.float32), 0.5)
+        algorithm.check(PulseModels(), np.ones(2 * SAMPLE_RATE_HZ, np.float32), 0.5)
 
 
 def test_a_stopwatch_counts_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

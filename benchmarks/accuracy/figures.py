@@ -54,7 +54,7 @@ def _stability(name: str, steady: dict[str, float]) -> dict[str, Figure]:
 
 
 def series(report: Report) -> dict[str, Any]:
-    """`latency`: DER in % without a collar by row and latency; `recordings`: every row of every recording."""
+    """`latency`: DER in % without a collar by row and latency."""
     latencies = list(report.stability)
     rows = report.rows
     curves: dict[str, Any] = {"latency_s": latencies}
@@ -64,18 +64,7 @@ def series(report: Report) -> dict[str, Any]:
             curves[kind] = [_percent(errors[0]) for errors in found if errors]
     ends = {"final": "final", "oracle_final": "oracle final", "diart_final": "diart final"}
     curves |= {key: _percent(rows[row][0]) for key, row in ends.items() if row in rows}
-    return {
-        "latency": curves,
-        "recordings": {
-            m.name: {
-                "speakers_found": m.speakers_found,
-                "speakers_true": m.speakers_true,
-                "embeddings_per_s": round(m.embeddings_per_s, 3),
-                "der": {row: [_percent(e) for e in m.errors[row]] for row in rows},
-            }
-            for m in report.recordings
-        },
-    }
+    return {"latency": curves}
 
 
 def _percent(errors: Errors) -> float:

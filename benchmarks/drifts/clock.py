@@ -132,8 +132,8 @@ def _gain(values: NDArray[Any]) -> float:
     return float(second.mean() - first.mean())
 
 
-def measure(hours: float, quick: bool) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Figures and series; quick: less of everything."""
+def measure(hours: float, quick: bool) -> dict[str, Figure]:
+    """Figures; quick: less of everything."""
     figures: dict[str, Figure] = {}
     for rate_hz in RATES_HZ:
         periods = max(2, round(hours * 3600 / PERIOD_S * min(1.0, FULL_RATE_HZ / rate_hz)))
@@ -154,7 +154,7 @@ def measure(hours: float, quick: bool) -> tuple[dict[str, Figure], dict[str, Any
         invented, held = card.invented(ppm, hours)
         figures[f"loss_watch_{ppm:+d}ppm.invented"] = _samples(invented)
         figures[f"loss_watch_{ppm:+d}ppm.blocks_held"] = Figure(held, "blocks", "count")
-    return figures, {"chunk_seconds": {name: seconds for name, (_, seconds) in CHUNKS.items()}}
+    return figures
 
 
 def _engine(periods: int) -> dict[str, Figure]:

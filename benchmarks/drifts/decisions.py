@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -126,10 +125,8 @@ def _unnumbered(rttm: str) -> list[tuple[float, float, int]]:
     return [(turn.start_s, turn.end_s, numbers.setdefault(turn.speaker, len(numbers))) for turn in turns_of(rttm)]
 
 
-def measure(
-    sources: Sequence[Source], models: LazyModels, hours: float, seed: int
-) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Figures and series; no long stream where `hours` is 0. Raises SystemExit where final is not offline."""
+def measure(sources: Sequence[Source], models: LazyModels, hours: float, seed: int) -> dict[str, Figure]:
+    """Figures; no long stream where `hours` is 0. Raises SystemExit where final is not offline."""
     shortest = min(sources, key=lambda source: source.frames)
     apart = from_audio(shortest, models)
     rows, different = compare([lay([source]) for source in sources])
@@ -148,7 +145,7 @@ def measure(
             figures |= row.figures(f"{kind}.{latency:g}s")
     if different:
         raise SystemExit(f"drift decisions: expected final = offline, got {different} frames that differ")
-    return figures, {"places": {kind: list(row[LATENCIES_S[0]].errors) for kind, row in found.items()}}
+    return figures
 
 
 def table(figures: dict[str, Figure]) -> str:

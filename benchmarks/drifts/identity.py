@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -30,23 +29,18 @@ def with_returns(sources: Sequence[Source], seed: int) -> Stream:
     return lay([*laid, *order[:GROUP]])
 
 
-def measure(sources: Sequence[Source], seed: int) -> tuple[dict[str, Figure], dict[str, Any]]:
-    """Figures and series."""
+def measure(sources: Sequence[Source], seed: int) -> dict[str, Figure]:
+    """Figures."""
     stream = with_returns(sources, seed)
     told = hear(stream, [LATENCY_S], offline=False)
     figures: dict[str, Figure] = {
         "hours": Figure(stream.duration_s / 3600, "h", "count", "neither"),
         "true_speakers": Figure(len({turn.speaker for turn in stream.reference}), "speakers", "count", "neither"),
     }
-    series = {}
     for name, turns in (("committed", told.live[LATENCY_S]), ("final", told.final)):
         found = identities(stream.reference, turns, stream.duration_s)
         figures |= {f"{name}.{key}": figure for key, figure in _figures(found, stream).items()}
-        if name == "committed":
-            series["returns"] = [
-                [r.speaker, round(r.at_s, 2), round(r.absent_s, 1), r.before, r.after, r.outcome] for r in found.returns
-            ]
-    return figures, series
+    return figures
 
 
 def _figures(found: Identities, stream: Stream) -> dict[str, Figure]:

@@ -58,28 +58,22 @@ def data_folder() -> Path | None:
     return folder if (folder / "ami").is_dir() else None
 
 
-def measure(recording: Path, hours: float, carried_hours: float) -> tuple[Figures, dict[str, Any], dict[str, str]]:
-    """Figures, series, and what was not run, with the reason."""
+def measure(recording: Path, hours: float, carried_hours: float) -> tuple[Figures, dict[str, str]]:
+    """Figures, and what was not run, with the reason."""
     sound, _ = soundfile.read(recording, frames=LOOP_SAMPLES, dtype="float32")
     loop = Loop(np.resize(sound, LOOP_SAMPLES))
     network, voices = PyanNet(segmentation_weights()), CamPlusPlus(embedding_weights())
     figures, not_run = golden(network, voices)
-    over: dict[str, list[list[float]]] = {}
     if network.initial_window_state() is None:
         not_run["incremental, position"] = "the filterbank is not incremental on this device"
     else:
-        more, over["incremental"] = incremental(network, loop, hours)
-        figures |= more
-    figures |= batches(network, loop)
-    more, over["fbank"] = features(loop, hours)
-    figures |= more
-    more, over["carried"] = carried(network, loop, carried_hours)
-    figures |= more
+        figures |= incremental(network, loop, hours)
+    figures |= batches(network, loop) | features(loop, hours) | carried(network, loop, carried_hours)
     if on_cpu():
         not_run["cpu against gpu"] = "no GPU here"
     else:
         figures |= devices(network, loop)
-    return figures, {"hour, largest difference": over}, not_run
+    return figures, not_run
 
 
 def golden(network: PyanNet, voices: CamPlusPlus) -> tuple[Figures, dict[str, str]]:
@@ -118,13 +112,13 @@ def whole(network: PyanNet, windows: F32) -> F32:
     return np.array(network(mx.array(windows)))
 
 
-def incremental(network: PyanNet, loop: Loop, hours: float) -> tuple[Figures, list[list[float]]]:
+def incremental(network: PyanNet, loop: Loop, hours: float) -> Figures:
     """Windows by increments against windows at once, and against the same windows at the beginning of the stream.
 
     Every hop goes through the incremental filterbank; the rest of the network follows where it is looked at.
     """
     state, first = network.initial_window_state(), {}
-    full, position, over = Difference(), Difference(), []
+    full, position = Difference(), Difference()
     for number in range(round(hours * 3600 * SAMPLE_RATE_HZ / HOP_SAMPLES) + LOOP_HOPS):
         start = number * HOP_SAMPLES
         window = loop.read(start, start + WINDOW_SAMPLES)[None]
@@ -139,26 +133,22 @@ def incremental(network: PyanNet, loop: Loop, hours: float) -> tuple[Figures, li
         at_once, at_first = first[place]
         full.add(logp, at_once)
         position.add(logp, at_first)
-        apart = max(float(np.abs(logp - other).max()) for other in first[place])
-        over.append([start / SAMPLE_RATE_HZ / 3600, apart])
-    return full.figures("incremental.windows") | position.figures("position.windows"), over
+    return full.figures("incremental.windows") | position.figures("position.windows")
 
 
-def features(loop: Loop, hours: float) -> tuple[Figures, list[list[float]]]:
+def features(loop: Loop, hours: float) -> Figures:
     """Feature rows of a stream, hop by hop and with old ones dropped, against those of the piece alone."""
-    stream, apart, over = FbankStream(), Difference(classes=False), []
+    stream, apart = FbankStream(), Difference(classes=False)
     rows = LOOP_SAMPLES // 160
     expected = fbank(loop.read(0, LOOP_SAMPLES + 400))[:rows]
     for number in range(round(hours * 3600 * SAMPLE_RATE_HZ / HOP_SAMPLES) + LOOP_HOPS + 1):
         stream.append(loop.read(number * HOP_SAMPLES, (number + 1) * HOP_SAMPLES))
         turn, place = divmod(number, LOOP_HOPS)
         if place == 0 and turn and (turn == 1 or turn % 10 == 0):
-            got = stream.rows(np.arange((turn - 1) * rows, turn * rows))
-            apart.add(got, expected)
-            over.append([number * HOP_SAMPLES / SAMPLE_RATE_HZ / 3600, float(np.abs(got - expected).max())])
+            apart.add(stream.rows(np.arange((turn - 1) * rows, turn * rows)), expected)
         elif place == 0 and turn:
             stream.drop_before(number * HOP_SAMPLES // FRAME_SAMPLES - 2)  # the loop's first row has its centre there
-    return apart.figures("incremental.fbank"), over
+    return apart.figures("incremental.fbank")
 
 
 def batches(network: PyanNet, loop: Loop) -> Figures:
@@ -170,13 +160,13 @@ def batches(network: PyanNet, loop: Loop) -> Figures:
     return apart.figures(f"batch_{BATCH}")
 
 
-def carried(network: PyanNet, loop: Loop, hours: float) -> tuple[Figures, list[list[float]]]:
+def carried(network: PyanNet, loop: Loop, hours: float) -> Figures:
     """The activity path's carried state: over hours, and against zero state.
 
     `carried.zero`: a window in one chunk from the state carried so far against the same from zero, norms equal.
     `carried.time`: what is told of a loop against what was told of the same loop once the norms had settled.
     """
-    zero, later, over = Difference(), Difference(), []
+    zero, later = Difference(), Difference()
     told: list[F32] = []
     known: F32 | None = None
     for end, logp, state in steps(network, loop, hours):
@@ -196,8 +186,7 @@ def carried(network: PyanNet, loop: Loop, hours: float) -> tuple[Figures, list[l
             known = said
             continue
         later.add(said, known)
-        over.append([end / SAMPLE_RATE_HZ / 3600, float(np.abs(said - known).max())])
-    return zero.figures("carried.zero") | later.figures("carried.time"), over
+    return zero.figures("carried.zero") | later.figures("carried.time")
 
 
 def steps(network: PyanNet, loop: Loop, hours: float) -> Iterator[tuple[int, F32, Any]]:

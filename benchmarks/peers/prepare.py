@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.passes import Hops, Timed
+from benchmarks.stand_ins import Forwarding
 from turnstream.audio.input import AudioInput
 from turnstream.clients.evaluation.recordings import read_samples
 from turnstream.diarizer import Diarizer, Session
@@ -16,18 +17,14 @@ from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording, embedding_weights, segmentation_weights
 
 
-class Listening:
+class Listening(Forwarding):
     """The models, with what they are asked."""
 
     def __init__(self, models: Any):
-        self._models = models
+        super().__init__(models)
         self.windows: list[np.ndarray] = []
         self.starts: list[int] = []
         self.crops: list[list[np.ndarray]] = []
-
-    def initial_state(self) -> Any:
-        """See `turnstream.diarizer.Models`."""
-        return self._models.initial_state()
 
     def segment(self, window: np.ndarray, start_sample: int, state: Any) -> Any:
         """See `turnstream.diarizer.Models`."""

@@ -2,7 +2,7 @@
 
 Without it, the first noise of a room is taken for speech, and the first speech for more noise. Two seconds of a
 synthetic voice, which decay like all other audio, reduce the speech/non-speech error of the first 10 s from 12 to 6 %
-(`python -m benchmarks.activity start`).
+(measured in docs/experiments.md).
 """
 
 from __future__ import annotations
