@@ -1,4 +1,4 @@
-"""README's measured section: filled in from results, checked against them, and true of this checkout."""
+"""The numbers of README and docs/measured.md: filled in from results, checked against them, true of this checkout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import plan, readme
-from benchmarks.readme import BEGIN, END, NOT_MEASURED, ROOT, TEMPLATE, Filler, differences
+from benchmarks.readme import BEGIN, END, NOT_MEASURED, PAGES, ROOT, Filler, differences, template
 from benchmarks.results import FOLDER, Figure, Result, read_all
 
 
@@ -40,42 +40,45 @@ def test_braces_that_mean_nothing_are_an_error_that_names_them(filler: Filler, w
         filler.fill(f"first line\n{wrong}")
 
 
-def test_a_picture_is_shown_where_it_is_there(filler: Filler) -> None:
-    assert filler.fill("a\n\n{picture:latency}\n\nb") == "a\n\nb\n"
-    (filler.root / "docs/bench").mkdir(parents=True)
-    (filler.root / "docs/bench/latency.svg").write_text("")
-    assert "](docs/bench/latency.svg)\n" in filler.fill("{picture:latency}")
+def test_rows_not_measured_or_with_uncommitted_changes_are_left_out(filler: Filler) -> None:
+    rows = "| what | figure |\n|---|---|\n| a | {latency:hop.whole.p50} |\n| b | {serve:x} |\n"
+    filler.results["latency"].fields["commit"] = "0123456789ab"
+    assert "| a | 26.71 ms |" in filler.fill(rows)
+    filler.results["latency"].fields["commit"] = "0123456789ab-dirty"
+    assert filler.fill(rows) == "| what | figure |\n|---|---|\n"
 
 
 def test_lines_that_differ_are_named_by_their_number() -> None:
     text = f"# Title\n\n{BEGIN}\nsame\nold 1\n{END}\nrest\n"
-    assert differences(text, "same\nold 1\n") == []
-    assert differences(text, "same\nnew 2\n") == ["README.md:5: is        old 1", "README.md:5: should be new 2"]
+    assert differences("a.md", text, "same\nold 1\n") == []
+    assert differences("a.md", text, "same\nnew 2\n") == ["a.md:5: is        old 1", "a.md:5: should be new 2"]
     with pytest.raises(ValueError, match="expected <!-- measured"):
-        differences("no markers", "same\n")
+        differences("a.md", "no markers", "same\n")
 
 
 def test_written_is_what_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, results = tmp_path / "README.md", tmp_path / "results"
+    path, results = tmp_path / "docs/measured.md", tmp_path / "results"
     Result("engine", "c", {"memory.peak": Figure(352, "MiB", "time")}).write(results)
-    path.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
-    assert readme.run(path, results, write=False) == 1
-    assert readme.run(path, results, write=True) == 0
-    assert readme.run(path, results, write=False) == 0
+    (file := results / "engine.json").write_text(re.sub(r'("commit": "[^"]*?)(-dirty)?"', r'\1"', file.read_text()))
+    path.parent.mkdir()
+    for page in PAGES:
+        (tmp_path / page).write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    assert readme.run(tmp_path, results, write=False) == 1
+    assert readme.run(tmp_path, results, write=True) == 0
+    assert readme.run(tmp_path, results, write=False) == 0
     assert "352 MiB peak" in path.read_text()
     path.write_text(path.read_text().replace("352", "300"))
     capsys.readouterr()
-    assert readme.run(path, results, write=False) == 1
+    assert readme.run(tmp_path, results, write=False) == 1
     assert "300 MiB peak" in capsys.readouterr().out
 
 
-def test_the_template_names_results_that_benchmarks_make() -> None:
-    named = set(re.findall(r"\{([a-z0-9_]+)[:@]", TEMPLATE.read_text())) - {"picture"}
+@pytest.mark.parametrize("page", PAGES)
+def test_a_template_names_results_that_benchmarks_make(page: str) -> None:
+    named = set(re.findall(r"\{([a-z0-9_]+)[:@]", template(page))) - {"picture"}
     assert named <= plan.RESULTS
-    Filler({}).fill(TEMPLATE.read_text())
+    Filler({}, page=page).fill(template(page))
 
 
-def test_readme_says_what_the_stored_results_say() -> None:
-    if BEGIN not in (ROOT / "README.md").read_text():
-        pytest.skip("README has no measured section yet")
-    assert readme.run(ROOT / "README.md", FOLDER, write=False) == 0
+def test_the_pages_say_what_the_stored_results_say() -> None:
+    assert readme.run(ROOT, FOLDER, write=False) == 0
