@@ -106,8 +106,8 @@ def gate(recordings: list[Recording]) -> dict[str, Figure]:
             for stream in streams:
                 counting = Counting(models, stream)
                 session = _run(stream, counting, with_gate, onsets)
-                live.add(stream, _turns(session.timeline.live_rttm("x")))
-                final.add(stream, _turns(session.close().rttm("x")))
+                live.add(stream, _turns(session.live_rttm("x")))
+                final.add(stream, _turns(session.close().to_rttm("x")))
                 windows, embeddings = windows + counting.windows, embeddings + counting.embeddings
             counts[with_gate] = windows, embeddings
             label = "with the gate" if with_gate else "every window"
@@ -131,7 +131,7 @@ def _run(stream: Labelled, models: Counting, with_gate: bool, onsets: Onsets) ->
     path = ActivityPath(models) if with_gate else None
     session = Session(models, AudioInput(), Stitcher(), Timeline(LATENCY_S), activity=path)
     begun = _begun_s(stream)
-    told: set[int] = set()
+    told: set[str] = set()
     for at in range(0, len(stream.wave), FEED_SAMPLES):
         for event in session.feed(stream.wave[at : at + FEED_SAMPLES]):
             if isinstance(event, Turn):

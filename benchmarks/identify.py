@@ -81,7 +81,7 @@ def trials(voices: list[Voice], case: Case, config: NamingConfig) -> Iterator[Tr
         live = {n: take(v.heard[case.condition], case.heard_s, rng) for n, v in enumerate(here)}
         naming = Naming(enrolled, config)
         naming.update(live, 0)
-        named = {n: name for n, name, _ in naming.names}
+        named = {n: name for n, (name, _) in naming.names.items()}
         table = confidences(list(live.values()), [person.profile for person in enrolled], config)
         for n, voice in enumerate(here):
             best = enrolled[int(table[n].argmax())].name

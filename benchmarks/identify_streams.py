@@ -26,7 +26,7 @@ from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.voices import digests, halves, in_a_room, read, speaker_folders
 from turnstream.diarizer import Diarizer
 from turnstream.errors import EnrollmentError
-from turnstream.events import Final, Speaker, frame_seconds
+from turnstream.events import Final, Speaker
 from turnstream.people.person import Person
 from turnstream.rttm import RttmSegment, parse_rttm
 from turnstream.stitching.clustering import best_pairs
@@ -102,16 +102,15 @@ def listen(diarizer: Diarizer, samples: Floats, known: Sequence[Person]) -> tupl
 def count(heard: Heard, events: list[Speaker], final: Final, turns: list[RttmSegment], known: set[str]) -> None:
     """Add one stream; a true speaker is the found one who shares most time with him, one to one."""
     names = sorted({turn.speaker for turn in turns})
-    found = [speaker for speaker, _ in final.talk_frames if speaker is not None]
+    found = [talk.speaker for talk in final.speakers if talk.speaker is not None]
     shared = np.zeros((len(names), len(found)))
     for turn in turns:
         for said in final.turns:
             if said.speaker is not None:
-                start, end = frame_seconds(said.start_frame), frame_seconds(said.end_frame)
-                overlap = max(0.0, min(end, turn.end_s) - max(start, turn.start_s))
+                overlap = max(0.0, min(said.end_s, turn.end_s) - max(said.start_s, turn.start_s))
                 shared[names.index(turn.speaker), found.index(said.speaker)] += overlap
     who = {found[column]: names[row] for row, column in best_pairs(shared)}
-    told = {speaker: name for speaker, name, _ in final.names}
+    told = {talk.speaker: talk.name for talk in final.speakers if talk.name}
     heard.known += sum(name in known for name in names)
     heard.strangers += sum(name not in known for name in names)
     heard.missed += len(set(names) & known)
@@ -127,13 +126,13 @@ def count(heard: Heard, events: list[Speaker], final: Final, turns: list[RttmSeg
     heard.delays_s += tuple(_delays(events, who))
 
 
-def _delays(events: list[Speaker], who: dict[int, str]) -> Iterator[float]:
+def _delays(events: list[Speaker], who: dict[str, str]) -> Iterator[float]:
     """Seconds from the appearance of a speaker to his right name, where he got it while the stream ran."""
-    appeared = {event.id: event.at_frame for event in events if event.state == "appeared"}
+    appeared_s = {event.id: event.at_s for event in events if event.state == "appeared"}
     for speaker, true in who.items():
-        at = [e.at_frame for e in events if (e.id, e.state, e.name) == (speaker, "named", true)]
-        if at and speaker in appeared:
-            yield frame_seconds(at[0]) - frame_seconds(appeared[speaker])
+        named_s = [e.at_s for e in events if (e.id, e.state, e.name) == (speaker, "named", true)]
+        if named_s and speaker in appeared_s:
+            yield named_s[0] - appeared_s[speaker]
 
 
 def main() -> None:
@@ -158,7 +157,7 @@ def main() -> None:
             }
             events, final = listen(diarizer, samples, [people[name] for name in sorted(known)])
             count(heard, events, final, turns, known)
-            told = ", ".join(f"S{speaker} {name} {confidence:.2f}" for speaker, name, confidence in final.names)
+            told = ", ".join(f"{t.speaker} {t.name} {t.confidence:.2f}" for t in final.speakers if t.name)
             print(
                 f"{title}: enrolled {', '.join(here[::2])}; strangers {', '.join(here[1::2])}; told {told}", flush=True
             )

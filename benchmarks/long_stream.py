@@ -33,7 +33,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from benchmarks.results import Figure, Result, recording
 from benchmarks.stand_ins import Remembering
 from turnstream.audio.input import AudioInput
-from turnstream.clients.run import keep_loaded
+from turnstream.clients.engine import keep_loaded
 from turnstream.diarizer import Diarizer, Session
 from turnstream.rttm import parse_rttm
 from turnstream.stitching.config import StitcherConfig, frames
@@ -152,7 +152,7 @@ def main() -> None:
             measure(session, models, stitcher, samples, hours)
             if len(hours) > known > 0:
                 print(f"hour {known}: {hours[known - 1].row()}", flush=True)
-        live = session.timeline.live_rttm("x")
+        live = session.live_rttm("x")
         began = time.perf_counter()
         final = session.close()
         finish_s = time.perf_counter() - began
@@ -160,9 +160,9 @@ def main() -> None:
     report(hours, finish_s)
     found = figures(hours, finish_s)
     if len(truth):
-        live_der, final_der = (der(truth, rttm, session.position_s) for rttm in (live, final.rttm("x")))
+        live_der, final_der = (der(truth, rttm, session.position_s) for rttm in (live, final.to_rttm("x")))
         print(f"DER, collar 0: live at 1 s {live_der:.1f} %, final {final_der:.1f} %;", end=" ")
-        print(f"speakers: {len(final.talk_frames)} at the end, {len(truth.labels())} true")
+        print(f"speakers: {len(final.speakers)} at the end, {len(truth.labels())} true")
         found["der.live_1s"], found["der.final"] = (Figure(each, "%", "error") for each in (live_der, final_der))
     if arguments.json:
         paths, asked = arguments.recordings, f"--hours {arguments.hours:g} --seed {arguments.seed}"

@@ -47,7 +47,6 @@ class Filler:
     """Fills in the template of a page; `missing` are figures that their results do not have."""
 
     results: Mapping[str, Stored]
-    root: Path = ROOT
     page: str = "README.md"
     missing: list[str] = field(default_factory=list)
 

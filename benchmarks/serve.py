@@ -37,7 +37,8 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.results import Result, recording
 from benchmarks.speed.server import Row, ratios, row_figures, series, table_line, wire_figures
-from turnstream.protocol.messages import Final, Turn, decode_server
+from turnstream.events import Final, Turn
+from turnstream.protocol.messages import decode_server
 from turnstream.weights.store import demo_recording
 from turnstream.windows import (
     FRAME_OFFSET_SAMPLES,

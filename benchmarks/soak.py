@@ -26,8 +26,8 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.serve import metric, running_server, speech_of
 from turnstream.diarizer import Diarizer
-from turnstream.protocol.messages import Final, Start, Started, Turn, decode_server, encode
-from turnstream.server.messages import Teller, statistics
+from turnstream.events import Final, Turn
+from turnstream.protocol.messages import Start, Started, decode_server, encode
 from turnstream.weights.store import demo_recording
 
 VARIANTS = 3  # parts of the recordings by length; each is diarized once to compare with
@@ -109,10 +109,9 @@ def expected_turns(audio: list[bytes]) -> list[tuple[Turn, ...]]:
     found = []
     with Diarizer() as diarizer:
         for piece in audio:
-            session, teller = diarizer.session(), Teller(provisional=True)
+            session = diarizer.session()
             session.feed(piece)
-            numbers = statistics(session.audio.counts, 16_000, 0.0, 0.0, 0, 0)
-            found.append(teller.final(session.close(), "stop", session.position_s, "", numbers).turns)
+            found.append(session.close().turns)
     return found
 
 

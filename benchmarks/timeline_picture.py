@@ -20,7 +20,7 @@ from benchmarks.results import Figure, Result, add_json, asked
 from benchmarks.results import recording as data_of
 from turnstream.clients.evaluation.recordings import Turns, read_reference, read_samples, turns_of
 from turnstream.diarizer import Diarizer
-from turnstream.events import Event, Revision, Turn, frame_seconds
+from turnstream.events import Event, Revision, Turn
 from turnstream.weights.store import demo_recording
 from turnstream.windows import SAMPLE_RATE_HZ
 
@@ -31,15 +31,15 @@ SECONDS = 120.0
 
 def revisions(told: Iterable[tuple[float, Event]]) -> list[dict[str, Any]]:
     """Every revision of turns that are known by then: `at_s` of audio heard, `old` and `new` speaker, `spans` in s."""
-    turns: dict[int, Turn] = {}
+    turns: dict[str, Turn] = {}
     found = []
     for at_s, event in told:
         if isinstance(event, Turn):
             turns[event.id] = event
         elif isinstance(event, Revision):
-            revised = [turns[number] for number in event.turns]
-            spans = [[_seconds(turn.start_frame), _seconds(turn.end_frame)] for turn in revised]
-            found.append({"at_s": round(at_s, 3), "old": _name(event.old), "new": _name(event.new), "spans": spans})
+            spans = [[turns[i].start_s, turns[i].end_s] for i in event.turns]
+            old, new = event.old or "?", event.new or "?"
+            found.append({"at_s": round(at_s, 3), "old": old, "new": new, "spans": spans})
     return found
 
 
@@ -62,12 +62,12 @@ def measure(path: Path, seconds: float) -> tuple[dict[str, Figure], dict[str, An
             events = session.feed(samples[start : start + CHUNK_SAMPLES])
             told += [(session.position_s, event) for event in events]
         told += [(duration_s, event) for event in session.flush()]
-        final, live = session.close(), turns_of(session.timeline.live_rttm("x"))
+        final, live = session.close(), turns_of(session.live_rttm("x"))
     found = revisions(told)
     series: dict[str, Any] = {
         "duration_s": duration_s,
         "reference": rows_of(read_reference(path.with_suffix(".rttm")), duration_s),
-        "offline": rows_of(turns_of(final.rttm("x")), duration_s),
+        "offline": rows_of(turns_of(final.to_rttm("x")), duration_s),
         "live": rows_of(live, duration_s),
         "revisions": found,
     }
@@ -77,14 +77,6 @@ def measure(path: Path, seconds: float) -> tuple[dict[str, Figure], dict[str, An
         "speakers": Figure(len({turn["speaker"] for turn in series["offline"]}), "speakers", "error", "neither"),
     }
     return figures, series
-
-
-def _seconds(frame: int) -> float:
-    return round(frame_seconds(frame), 3)
-
-
-def _name(speaker: int | None) -> str:
-    return "?" if speaker is None else f"S{speaker}"
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -8,26 +8,21 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from importlib import metadata
-from typing import NoReturn
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from turnstream.errors import TurnstreamError
-from turnstream.events import speaker_number
-from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S
-from turnstream.people.naming import check_name
 
+from .arguments import parser
 from .outputs import complain, swallow, warn
 
-PEOPLE_HELP = "the folder of the people (default: $TURNSTREAM_PEOPLE, else one in your data folder)"
+if TYPE_CHECKING:
+    from .options import ServeOptions
 
-
-class Parser(argparse.ArgumentParser):
-    """argparse with its errors in one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the help is; exit code 2."""
-        self.exit(2, f"turnstream: {message} (see {self.prog} --help)\n")
+T = TypeVar("T")
+PAGE = Path(__file__).parent / "web"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,248 +46,87 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from . import commands  # only now: the help and a wrong option should not wait for the engine
+    # Imported only now: the help and a wrong option should not wait for the engine.
+    match args.command:
+        case "file" | "demo" | "mic" | "connect":
+            return _diarize(args)
+        case "enroll":
+            from .enroll import enroll
+            from .options import EnrollOptions, WeightOptions
 
-    run: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{args.command}")
-    return run(args)
+            return enroll(options_of(EnrollOptions, args, paths=_paths(args), weights=options_of(WeightOptions, args)))
+        case "people":
+            from .options import PeopleOptions
+            from .people import people
 
+            return people(options_of(PeopleOptions, args))
+        case "tune":
+            from .evaluation.tune import tune
+            from .options import TuneOptions
 
-def parser() -> Parser:
-    """All commands and their options; each names the function of clients/commands.py that carries it out."""
-    top = Parser(prog="turnstream", description="Who is speaking now: streaming speaker diarization.")
-    top.add_argument("--version", action="version", version=f"turnstream {metadata.version('turnstream')}")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    _add_file(commands.add_parser("file", help="diarize recordings"))
-    _add_mic(commands.add_parser("mic", help="diarize a microphone, live, until Ctrl-C"))
-    commands.add_parser("devices", help="list the microphones")
-    _add_serve(commands.add_parser("serve", help="diarize for others: the websocket server"))
-    _add_connect(commands.add_parser("connect", help="diarize on a server: a recording or the microphone"))
-    _add_demo(commands.add_parser("demo", help="play the demo recording through the live engine"))
-    _add_enroll(commands.add_parser("enroll", help="learn the voice of a person from recordings"))
-    _add_people(commands.add_parser("people", help="the people whose voices are known: list, rename, delete, export"))
-    _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
-    _add_tune(commands.add_parser("tune", help="fit the stitcher to your own labelled recordings"))
-    commands.add_parser("doctor", help="what turnstream runs on here, how fast, and what slows it down")
-    return top
+            return tune(options_of(TuneOptions, args))
+        case _:
+            return _operate(args)
 
 
-def _add_file(command: Parser) -> None:
-    command.add_argument("paths", nargs="+", metavar="PATH", help="a recording in any format that libsndfile reads")
-    command.add_argument("--realtime", action="store_true", help="at the pace of the audio, with the live display")
-    _add_engine(command)
-    _add_names(command)
-    _add_results(command)
+def _diarize(args: argparse.Namespace) -> int:
+    from . import options as of
+    from .commands import demo, file, mic
+    from .connect import connect
+
+    outputs = options_of(of.OutputOptions, args)
+    if args.command == "connect":
+        microphone = options_of(of.MicrophoneOptions, args)
+        return connect(options_of(of.ConnectOptions, args, microphone=microphone, outputs=outputs))
+    engine, names = options_of(of.EngineOptions, args), options_of(of.NameOptions, args)
+    match args.command:
+        case "file":
+            return file(of.FileOptions(_paths(args), args.realtime, engine, names, outputs))
+        case "demo":
+            return demo(of.DemoOptions(not args.fast, engine, names, outputs))
+        case _:
+            return mic(of.MicOptions(options_of(of.MicrophoneOptions, args), engine, names, outputs))
 
 
-def _add_mic(command: Parser) -> None:
-    _add_microphone(command)
-    _add_engine(command)
-    _add_names(command)
-    _add_results(command)
+def _operate(args: argparse.Namespace) -> int:
+    from . import commands
+    from .options import ModelOptions
+
+    match args.command:
+        case "serve":
+            return commands.serve(_serve_options(args))
+        case "models":
+            return commands.models(options_of(ModelOptions, args))
+        case "devices":
+            return commands.devices()
+        case _:
+            return commands.doctor()
 
 
-def _add_microphone(command: Parser) -> None:
-    command.add_argument("--device", metavar="DEVICE", help="number or part of the name (see turnstream devices)")
-    command.add_argument("--seconds", type=_seconds, metavar="S", help="stop after S seconds")
-    command.add_argument("--record", metavar="PATH", help="keep the audio as a WAV file")
+def _serve_options(args: argparse.Namespace) -> ServeOptions:
+    """Raises ServerError for what does not go together, before the weights are fetched."""
+    from turnstream.server.config import ServerConfig
+
+    from .access_token import read_token
+    from .options import ServeOptions, WeightOptions
+
+    config = options_of(ServerConfig, args, token=read_token(args.token_file), page=PAGE)
+    config.tls()  # a wrong certificate is reported now
+    return ServeOptions(config, options_of(WeightOptions, args))
 
 
-def _add_connect(command: Parser) -> None:
-    command.add_argument("url", metavar="URL", help="the server, such as ws://127.0.0.1:8765 or HOST:PORT")
-    source = command.add_mutually_exclusive_group(required=True)
-    source.add_argument("--mic", action="store_true", help="the microphone, live, until Ctrl-C")
-    source.add_argument("--file", metavar="PATH", help="a recording in any format that libsndfile reads")
-    command.add_argument("--token-file", metavar="PATH", help="the server's token is in it (or $TURNSTREAM_TOKEN)")
-    command.add_argument("--realtime", action="store_true", help="a recording at the pace of the audio")
-    _add_microphone(command)
-    engine = command.add_argument_group("engine")
-    _add_hearing(engine)
-    engine.add_argument("--known", nargs="+", default=(), metavar="NAME", help="people whom the server knows by voice")
-    _add_results(command)
+def options_of(kind: type[T], args: argparse.Namespace, **given: Any) -> T:
+    """The dataclass `kind` from the options that are called like its fields, and from what is `given`."""
+    names = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{**{name: _frozen(getattr(args, name)) for name in names if name in args}, **given})
 
 
-def _add_serve(command: Parser) -> None:
-    command.add_argument("--host", default="127.0.0.1", help="listen here (default: 127.0.0.1, this machine only)")
-    command.add_argument("--port", type=int, default=8765, help="(default: 8765; 0: any that is free)")
-    command.add_argument("--token-file", metavar="PATH", help="clients need the token in it (or $TURNSTREAM_TOKEN)")
-    command.add_argument("--no-token", action="store_true", help="let everyone in, though others can reach --host")
-    command.add_argument("--origin", action="append", default=[], metavar="URL", help="pages of it may connect; or *")
-    command.add_argument("--tls-cert", metavar="PATH", help="serve wss:// with this certificate (PEM)")
-    command.add_argument("--tls-key", metavar="PATH", help="and its key (PEM)")
-    command.add_argument("--root", default="turnstream", help="what / speaks: turnstream, pyannote or diart")
-    limits = command.add_argument_group("limits")
-    limits.add_argument("--sessions", type=int, metavar="N", help="at most N sessions (default: measured)")
-    limits.add_argument("--sessions-per-address", type=int, default=32, metavar="N", help="(default: 32)")
-    limits.add_argument("--message-bytes", type=int, default=1 << 20, metavar="N", help="(default: 1048576)")
-    limits.add_argument("--handshake", type=_seconds, default=10.0, metavar="S", help="to begin (default: 10)")
-    limits.add_argument("--idle", type=_seconds, default=60.0, metavar="S", help="without audio (default: 60)")
-    limits.add_argument("--session", type=_seconds, default=28_800.0, metavar="S", help="of one (default: 28800)")
-    limits.add_argument("--resume", type=_seconds, default=60.0, metavar="S", help="to come back (default: 60)")
-    limits.add_argument("--shutdown", type=_seconds, default=30.0, metavar="S", help="to finish (default: 30)")
-    models = command.add_argument_group("engine")
-    models.add_argument("--people", metavar="DIR", help=PEOPLE_HELP)
-    models.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
-    models.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
+def _paths(args: argparse.Namespace) -> tuple[Path, ...]:
+    return tuple(Path(path) for path in args.paths)
 
 
-def _add_demo(command: Parser) -> None:
-    command.add_argument("--fast", action="store_true", help="as fast as possible, not at the pace of the audio")
-    _add_engine(command)
-    _add_names(command)
-    _add_results(command)
-
-
-def _add_models(command: Parser) -> None:
-    command.add_argument("action", nargs="?", choices=("list", "pull", "where", "remove"), default="list")
-    command.add_argument("names", nargs="*", metavar="NAME", help="which ones (default: all)")
-
-
-def _add_enroll(command: Parser) -> None:
-    command.add_argument("name", metavar="NAME", help="who it is; a person known already is known better afterwards")
-    command.add_argument("paths", nargs="+", metavar="FILE", help="a recording in which only this person talks")
-    command.add_argument("--from", dest="begin", type=_time, metavar="S", help="use the recording from this second on")
-    command.add_argument("--to", dest="end", type=_time, metavar="S", help="use it up to this second")
-    command.add_argument(
-        "--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
-    )
-    _add_store(command)
-    command.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
-    command.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
-
-
-def _add_people(command: Parser) -> None:
-    actions = ("list", "rename", "delete", "export", "import")
-    command.add_argument("action", nargs="?", choices=actions, default="list")
-    command.add_argument("names", nargs="*", metavar="NAME", help="names (import: files that export wrote)")
-    command.add_argument("--to", metavar="PATH", help="export: write this file (default: standard output)")
-    command.add_argument("--people", metavar="DIR", help=PEOPLE_HELP)
-
-
-def _add_names(command: Parser) -> None:
-    group = command.add_argument_group("names")
-    known = "give the names of enrolled people, all or these, to speakers who sound like them; after the paths"
-    group.add_argument("--known", nargs="*", metavar="NAME", help=known)
-    save = "at the end, name a speaker and keep the voice; may be given several times"
-    group.add_argument("--save", action="append", type=_save, metavar="S2=NAME", help=save)
-    _add_store(group)
-
-
-def _add_store(command: argparse._ActionsContainer) -> None:
-    command.add_argument("--replace", action="store_true", help="forget how a person sounded before")
-    command.add_argument("--people", metavar="DIR", help=PEOPLE_HELP)
-
-
-def _add_engine(command: Parser) -> None:
-    group = command.add_argument_group("engine")
-    _add_hearing(group)
-    group.add_argument("--force-speaker", action="store_true", help="guess who talks where it is not known yet")
-    every = "at most one batch of revisions in S seconds of audio (default: 1)"
-    group.add_argument("--revisions-every", type=_not_negative, default=1.0, metavar="S", help=every)
-    reach = "revise no turn that ended more than S seconds ago (default: any turn)"
-    group.add_argument("--revision-reach", type=_not_negative, default=float("inf"), metavar="S", help=reach)
-    group.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
-    group.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
-    group.add_argument("--stitcher", metavar="PATH", help="constants as turnstream tune writes them")
-
-
-def _add_hearing(group: argparse._ArgumentGroup) -> None:
-    latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
-    group.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
-    group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
-    group.add_argument("--activity", action="store_true", help="tell every 0.1 s whether anyone speaks, and overlap")
-
-
-def _add_tune(command: Parser) -> None:
-    command.add_argument("paths", nargs="+", metavar="PATH", help="recordings with an .rttm beside each, or folders")
-    command.add_argument("--out", metavar="PATH", help="write the constants found, for --stitcher")
-    command.add_argument(
-        "--trials", type=_count, default=60, metavar="N", help="sets of constants to try (default: 60)"
-    )
-    latency = "the latency tuned for, beside the final result (default: 1)"
-    command.add_argument("--latency", type=_latency, default=1.0, metavar="S", help=latency)
-    held_out = "share of the recordings that is only reported on (default: 0.4)"
-    command.add_argument("--held-out", type=_share, default=0.4, metavar="SHARE", help=held_out)
-    command.add_argument("--seed", type=_whole, default=0, metavar="N", help="of the split and the search (default: 0)")
-    command.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
-    command.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
-
-
-def _add_results(command: Parser) -> None:
-    group = command.add_argument_group("results")
-    group.add_argument("--rttm", metavar="PATH", help="write the final turns; one file each in a folder")
-    group.add_argument("--live-rttm", metavar="PATH", help="write the turns as they were committed, unrevised")
-    group.add_argument("--json", action="store_true", help="every event as one JSON line on stdout, and nothing else")
-
-
-def _latency(text: str) -> float:
-    value = _number(text)
-    if not MIN_LATENCY_S <= value <= MAX_LATENCY_S:
-        raise argparse.ArgumentTypeError(f"latency must be {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} s, got {text}")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = _number(text)
-    if not value >= 0:
-        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
-    return value
-
-
-def _time(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
-    return value
-
-
-def _save(text: str) -> tuple[int, str]:
-    tag, _, name = text.partition("=")
-    speaker = speaker_number(tag)
-    if speaker is None or not name:
-        raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
-    try:
-        return speaker, check_name(name)
-    except TurnstreamError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
-    return value
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return int(text)
-
-
-def _channel(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a channel number from 1, got {text}")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text}") from None
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _show_warning(message: Warning | str, *where: object, **more: object) -> None:

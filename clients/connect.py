@@ -2,109 +2,96 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-from turnstream.errors import TurnstreamError
-from turnstream.events import Event
+from turnstream.events import Event, Final
 
-from .outputs import Outputs, Stdout, warn
+from .access_token import read_token
+from .options import ConnectOptions
+from .outputs import Outputs, warn
 from .remote.connection import websocket_url
-from .remote.session import RemoteSession
-from .run import Outcome, Steps, choose_display, conclude, follow
-from .sources.devices import choose_device
-from .sources.file import AudioFile
-from .sources.microphone import Microphone
-from .steps import ctrl_c_stops, engine_channel, microphone_steps, quiet_libraries, recording_steps
-from .terminal.screen import Status
+from .remote.session import RemoteAudio, RemoteSession
+from .run import choose_display, conclude, run, standard_output
+from .sources.source import MicrophoneSource, RecordingSource, Source, Step
+from .terminal.screen import RunStatus
 
 
-def connect(args: Namespace) -> int:
-    """Diarizes on the server that `args.url` names. Raises TurnstreamError."""
-    websocket_url(args.url)  # before a microphone is opened
-    return _microphone(args) if args.mic else _recording(args)
+class RemoteStream:
+    """A session on a server, with what the server reports about itself in the status of the run."""
+
+    def __init__(self, session: RemoteSession, live: bool):
+        self._session, self._live = session, live
+
+    @property
+    def audio(self) -> RemoteAudio:
+        """What went in."""
+        return self._session.audio
+
+    @property
+    def position_s(self) -> float:
+        """Seconds of audio given."""
+        return self._session.position_s
+
+    def steps(self, source: Source) -> Iterator[Step]:
+        """What becomes known, up to the final result. Raises TurnstreamError."""
+        status = RunStatus(0.0)
+        for events, status in source.steps(self._session):
+            yield events, self._seen(status)
+        for events in self._session.rest():
+            yield events, self._seen(status)
+
+    def flush(self) -> list[Event]:
+        """The audio is over; what became known by its rest, as far as the server could report it."""
+        return self._session.flush()
+
+    def close(self) -> Final:
+        """The final result; where the session was lost, what was known then."""
+        return self._session.close()
+
+    def live_rttm(self, recording: str) -> str:
+        """The turns as they were first committed."""
+        return self._session.live_rttm(recording)
+
+    def _seen(self, status: RunStatus) -> RunStatus:
+        """A recording that is not `live` stands where the server is."""
+        reported, trouble = self._session.status, self._session.trouble
+        position_s = status.position_s if self._live else reported.processed_s if reported else 0.0
+        backlog_s = max(status.backlog_s, reported.backlog_s) if reported else status.backlog_s
+        notice = f"{trouble}, trying again" if trouble else status.notice
+        return replace(status, position_s=position_s, backlog_s=backlog_s, notice=notice)
 
 
-def _recording(args: Namespace) -> int:
-    path, stdout = Path(args.file), Stdout(sys.stdout)
-    with AudioFile(path) as recording:
-        channel = engine_channel(args.channel, recording.channels, str(path))
-        outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, [path])
-        with _session(args, recording.rate_hz, recording.channels, channel) as session:
-            display = choose_display(args, args.realtime, stdout, path.name, recording.duration_s)
-            outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))
-            steps = recording_steps(session, recording, args.realtime)
-            outcome = follow(session, _watched(steps, session, args.realtime), display, outputs, path)
-    return _conclude(outcome, session, path.name, args, stdout)
-
-
-def _microphone(args: Namespace) -> int:
-    source, stdout = Path(args.record or "microphone"), Stdout(sys.stdout)
-    outputs = Outputs(stdout, args.json, args.rttm, args.live_rttm, [source])
-    device = choose_device(args.device)
-    channels, record = args.channel or 1, Path(args.record) if args.record else None
-    channel = engine_channel(args.channel, device.channels, device.name)
-    with (
-        _session(args, device.rate_hz, channels, channel) as session,
-        quiet_libraries(),
-        Microphone(device.number, channels, record) as microphone,
-        ctrl_c_stops(microphone),
-    ):
-        outputs.begin(source, device=device.name, latency_s=args.latency)
-        display = choose_display(args, True, stdout, device.name, args.seconds)
-        steps = microphone_steps(session, microphone, args.seconds)
-        outcome = follow(session, _watched(steps, session, live=True), display, outputs, source)
-    return _conclude(outcome, session, device.name, args, stdout)
-
-
-def _session(args: Namespace, rate_hz: int, channels: int, channel: int | None) -> RemoteSession:
-    return RemoteSession(
-        args.url,
-        sample_rate_hz=rate_hz,
-        channels=channels,
-        channel=channel,
-        latency_s=args.latency,
-        activity=args.activity,
-        known=args.known,
-        token=_token(args.token_file),
-    )
-
-
-def _watched(steps: Steps, session: RemoteSession, live: bool) -> Iterator[tuple[list[Event], Status]]:
-    """The steps with what the server says of itself, to the final result."""
-    status = Status(0.0)
-    for events, status in steps:
-        yield events, _seen(status, session, live)
-    for events in session.rest():
-        yield events, _seen(status, session, live)
-
-
-def _seen(status: Status, session: RemoteSession, live: bool) -> Status:
-    """A recording that is not `live` stands where the server is."""
-    told = session.status
-    position_s = status.position_s if live else told.processed_s if told else 0.0
-    backlog_s = max(status.backlog_s, told.backlog_s) if told else status.backlog_s
-    notice = f"{session.trouble}, trying again" if session.trouble else status.notice
-    return replace(status, position_s=position_s, backlog_s=backlog_s, notice=notice)
-
-
-def _conclude(outcome: Outcome, session: RemoteSession, title: str, args: Namespace, stdout: Stdout) -> int:
-    """The table, what the server had to say about the audio, and why it ended the session, if it did."""
+def connect(options: ConnectOptions) -> int:
+    """Diarizes on the server that `options.url` names. Raises TurnstreamError."""
+    websocket_url(options.url)  # before a microphone is opened
+    source = _source(options)
+    stdout = standard_output()
+    outputs = Outputs(stdout, options.outputs, [source.path])
+    with _session(options, source) as session, source:
+        outputs.begin(source.path, latency=options.latency_s, **source.facts)
+        display = choose_display(source, options.outputs, options.latency_s, stdout)
+        outcome = run(source, RemoteStream(session, source.live), outputs, display)
     if session.status and session.status.warning:
-        warn(f"{title}: {session.status.warning}")
-    conclude(outcome, title, args, stdout)
+        warn(f"{source.title}: {session.status.warning}")
+    conclude(outcome, source, options.outputs, stdout, timed=False)
     return 0
 
 
-def _token(path: str | None) -> str | None:
-    if path is None:
-        return os.environ.get("TURNSTREAM_TOKEN") or None
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise TurnstreamError(f"cannot read the token in {path}: {reason}") from None
+def _source(options: ConnectOptions) -> Source:
+    if options.file is None:
+        return MicrophoneSource(options.microphone, options.channel)
+    return RecordingSource(options.file, options.channel, options.realtime)
+
+
+def _session(options: ConnectOptions, source: Source) -> RemoteSession:
+    return RemoteSession(
+        options.url,
+        sample_rate_hz=source.rate_hz,
+        channels=source.channels,
+        channel=source.channel,
+        latency_s=options.latency_s,
+        activity=options.activity,
+        known=options.known,
+        token=read_token(options.token_file),
+    )

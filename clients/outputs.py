@@ -13,6 +13,8 @@ from typing import Any, TextIO
 from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final, to_json
 
+from .options import OutputOptions
+
 
 def complain(message: str, code: int = 1) -> int:
     """One sentence on stderr; the exit code, for the caller to return."""
@@ -99,20 +101,19 @@ class RttmOutput:
 class Outputs:
     """All results of one run of the command that do not go to the screen."""
 
-    def __init__(
-        self, stdout: Stdout, json_lines: bool, rttm: str | None, live_rttm: str | None, recordings: Sequence[Path]
-    ) -> None:
+    def __init__(self, stdout: Stdout, options: OutputOptions, recordings: Sequence[Path]) -> None:
+        rttm, live_rttm = options.rttm, options.live_rttm
         if rttm is not None or live_rttm is not None:
             _check_names(recordings)
         if rttm is not None and live_rttm is not None and Path(rttm).resolve() == Path(live_rttm).resolve():
             raise TurnstreamError(f"--rttm and --live-rttm are both {rttm}: expected two paths")
-        self._stdout = stdout if json_lines else None
+        self._stdout = stdout if options.json else None
         self._rttm = RttmOutput(rttm, recordings) if rttm is not None else None
         self._live_rttm = RttmOutput(live_rttm, recordings) if live_rttm is not None else None
 
     def begin(self, recording: Path, **facts: Any) -> None:
         """A recording starts: with JSON lines, one line that names it."""
-        self._line(json.dumps({"event": "recording", "path": str(recording), **facts}, separators=(",", ":")))
+        self._line(json.dumps({"type": "recording", "path": str(recording), **facts}, separators=(",", ":")))
 
     def events(self, events: Iterable[Event]) -> None:
         """What became known: with JSON lines, one line an event."""
@@ -128,7 +129,7 @@ class Outputs:
         """The final result."""
         self.events([final])
         if self._rttm:
-            self._rttm.write(recording, final.rttm(recording.stem))
+            self._rttm.write(recording, final.to_rttm(recording.stem))
 
     @property
     def unread(self) -> bool:

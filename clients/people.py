@@ -1,69 +1,40 @@
-"""Enrolling voices, the store of known people, and the names that a run gives and keeps."""
+"""The store of known people, and the names that a run gives and keeps."""
 
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from turnstream.errors import EnrollmentError, PeopleError, TurnstreamError
+from turnstream.errors import PeopleError, TurnstreamError
 from turnstream.events import Event
-from turnstream.people.enrollment import sole_voice
-from turnstream.people.naming import NamingConfig, check_name, log_odds
 from turnstream.people.person import Person
 from turnstream.people.store import PeopleStore
-from turnstream.stitching.profile import Profile, mean_profile
 
+from .options import NameOptions, PeopleOptions
 from .outputs import warn
-from .run import engine
-from .sources.file import AudioFile, Floats
 
 if TYPE_CHECKING:
-    from turnstream.diarizer import Diarizer, Session
+    from turnstream.diarizer import Session
 
 NAME_COLUMNS = 24
 
 
-def enroll(args: Namespace) -> int:
-    """Learn a voice from recordings of one person, and keep it."""
-    store, name = PeopleStore(args.people), check_name(args.name)
-    paths = [Path(path) for path in args.paths]
-    if (args.begin is not None or args.end is not None) and len(paths) > 1:
-        raise TurnstreamError(f"--from and --to are for one recording: expected 1, got {len(paths)}")
-    for path in paths:  # before the weights are fetched
-        with AudioFile(path) as recording:
-            _bounds(recording, args.begin, args.end)
-    with engine(args) as diarizer:
-        voices: list[Profile] = []
-        for path in paths:
-            voice = _voice(diarizer, path, args)
-            if voices and float(log_odds([voice], [mean_profile(voices)], NamingConfig())[0, 0]) < 0:
-                raise EnrollmentError(f"{path} does not sound like {paths[0]}: expected recordings of one person")
-            voices.append(voice)
-        person = store.save(name, mean_profile(voices), diarizer.voice_model, replace_old=args.replace)
-    print(f"{person.name}: known by {person.clean_s:.1f} s of clean speech")
-    return 0
-
-
-def people(args: Namespace) -> int:
+def people(options: PeopleOptions) -> int:
     """List, rename, delete, export or import the people of the store."""
-    store = PeopleStore(args.people)
-    match args.action, args.names:
-        case "list", []:
+    store = PeopleStore(options.people)
+    match options.action, options.names:
+        case "list", ():
             _list(store)
-        case "rename", [old, new]:
+        case "rename", (old, new):
             print(f"{store.get(old).name} is now {store.rename(old, new).name}")
-        case "delete", [_, *_]:
-            for person in [store.get(name) for name in args.names]:
+        case "delete", (_, *_):
+            for person in [store.get(name) for name in options.names]:
                 print(f"deleted {store.delete(person.name).name}")
         case "export", names:
-            _export(store.export(names), args.to)
-        case "import", [_, *_]:
-            for path in args.names:
+            _export(store.export(list(names)), options.to)
+        case "import", (_, *_):
+            for path in options.names:
                 for person in store.add(_read(path), path):
                     print(f"imported {person.name}")
         case action, names:
@@ -78,12 +49,12 @@ class Names:
     Raises TurnstreamError, before anything is loaded, for people who are not there and options that cannot be.
     """
 
-    def __init__(self, args: Namespace, recordings: int = 1):
-        self._store = PeopleStore(args.people)
-        self._asked: list[str] = args.known or []
-        self._people = [] if args.known is None else self._wanted()
-        self._saves: list[tuple[int, str]] = args.save or []
-        self._replace = args.replace
+    def __init__(self, options: NameOptions, recordings: int = 1):
+        self._store = PeopleStore(options.people)
+        self._asked = options.known or ()
+        self._people = [] if options.known is None else self._wanted()
+        self._saves = options.save
+        self._replace = options.replace
         self._error: TurnstreamError | None = None
         if self._saves and recordings > 1:
             raise TurnstreamError(f"--save names speakers of one recording: expected 1, got {recordings}")
@@ -113,8 +84,7 @@ class Names:
 
     def keep(self, session: Session, voice_model: str) -> None:
         """Save the voices of the speakers that were named."""
-        named = {speaker for speaker, _, _ in session.names}
-        for speaker, name in [save for save in self._saves if save[0] in named]:
+        for speaker, name in [save for save in self._saves if save[0] in session.names]:
             try:
                 self._store.save(name, session.profile(speaker), voice_model, replace_old=self._replace)
             except TurnstreamError as error:
@@ -134,43 +104,6 @@ class Names:
         if not found:
             raise PeopleError(f"nobody is enrolled in {self._store.folder}: see turnstream enroll --help")
         return found
-
-
-def _voice(diarizer: Diarizer, path: Path, args: Namespace) -> Profile:
-    """The voice of the one person in a recording; raises EnrollmentError, which names it."""
-    with AudioFile(path) as recording:
-        channel = None if args.channel is None else args.channel - 1
-        session = diarizer.session(sample_rate_hz=recording.rate_hz, channels=recording.channels, channel=channel)
-        with Console(stderr=True).status(f"listening to {path.name}"):
-            for block in _stretch(recording, args.begin, args.end):
-                session.feed(block)
-            try:
-                return sole_voice(session)
-            except EnrollmentError as error:
-                raise EnrollmentError(f"{path}: {error}") from None
-
-
-def _bounds(recording: AudioFile, begin_s: float | None, end_s: float | None) -> tuple[int, int]:
-    """The samples from `begin_s` to `end_s`. Raises TurnstreamError where there are none."""
-    start = round((begin_s or 0.0) * recording.rate_hz)
-    end = recording.total_samples if end_s is None else min(round(end_s * recording.rate_hz), recording.total_samples)
-    if start >= end:
-        shown = f"{start / recording.rate_hz:g} to {end / recording.rate_hz:g} s of {recording.duration_s:.1f} s"
-        raise TurnstreamError(f"{recording.path}: expected --from before --to and before the end, got {shown}")
-    return start, end
-
-
-def _stretch(recording: AudioFile, begin_s: float | None, end_s: float | None) -> Iterator[Floats]:
-    """The blocks of a recording from `begin_s` to `end_s`."""
-    start, end = _bounds(recording, begin_s, end_s)
-    at = 0
-    for block in recording.blocks():
-        piece = block[max(0, start - at) : max(0, end - at)]
-        if len(piece):
-            yield piece
-        at += len(block)
-        if at >= end:
-            return
 
 
 def _list(store: PeopleStore) -> None:

@@ -5,52 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
-from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 from turnstream.diarizer import Diarizer
-from turnstream.server.config import ServerConfig, ServerError
 from turnstream.server.server import Server, model_names
 
-PAGE = Path(__file__).parent / "web"
+from .options import ServeOptions
+
 SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model threads need it often and shortly
 
 
-def config_of(args: Namespace) -> ServerConfig:
-    """The server's configuration from the options. Raises ServerError."""
-    config = ServerConfig(
-        host=args.host,
-        port=args.port,
-        token=_token(args.token_file),
-        open_to_all=args.no_token,
-        origins=tuple(args.origin),
-        tls_certificate=Path(args.tls_cert) if args.tls_cert else None,
-        tls_key=Path(args.tls_key) if args.tls_key else None,
-        people=Path(args.people) if args.people else None,
-        page=PAGE,
-        root=args.root,
-        max_sessions=args.sessions,
-        max_sessions_per_address=args.sessions_per_address,
-        max_message_bytes=args.message_bytes,
-        handshake_s=args.handshake,
-        idle_s=args.idle,
-        session_s=args.session,
-        resume_s=args.resume,
-        shutdown_s=args.shutdown,
-    )
-    config.tls()  # a wrong certificate is said now
-    return config
-
-
-def serve_until_stopped(diarizer: Diarizer, config: ServerConfig, args: Namespace) -> int:
+def serve_until_stopped(diarizer: Diarizer, options: ServeOptions) -> int:
     """Listens until SIGINT or SIGTERM; 0 once every session has its final result. Raises ServerError."""
     sys.setswitchinterval(SWITCH_S)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
-    server = Server(diarizer, config, model_names(_file(args.segmentation), _file(args.embedding)))
+    weights = options.weights
+    server = Server(diarizer, options.config, model_names(_file(weights.segmentation), _file(weights.embedding)))
     asyncio.run(_serve(server))
     return 0
 
@@ -61,7 +34,7 @@ async def _serve(server: Server) -> None:
         async with server.listening() as port:
             scheme = "wss" if config.tls_certificate else "ws"
             host = f"[{config.host}]" if ":" in config.host else config.host
-            found = "as told" if config.max_sessions else "measured"
+            found = "as configured" if config.max_sessions else "measured"
             print(
                 f"listening on {scheme}://{host}:{port}/v1, room for {server.capacity} sessions ({found})", flush=True
             )
@@ -85,17 +58,6 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-def _token(path: str | None) -> str | None:
-    if path is None:
-        return os.environ.get("TURNSTREAM_TOKEN") or None
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise ServerError(
-            f"cannot read the token in {path}: {getattr(error, 'strerror', None) or 'not text'}"
-        ) from None
 
 
 def _file(path: str | None) -> str | None:

@@ -1,14 +1,15 @@
 """The engine: `Diarizer` holds the models and their threads, `Session` is one stream of audio.
 
 The main path, top to bottom in this file:
-samples -> audio -> ring -> windows -> segmentation -> embedding when needed -> stitcher -> timeline -> events
+samples -> audio -> ring -> windows -> segmentation -> embedding if needed -> stitcher -> timeline -> publisher
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -19,18 +20,20 @@ from numpy.typing import NDArray
 from .audio.input import AudioInput, Chunk
 from .audio.ring import RingBuffer
 from .errors import EnrollmentError, TurnstreamError
-from .events import Event, Final, Speaker
+from .events import EndReason, Event, Final, speaker_number
 from .labels import Labels
-from .models.activity import ActivityModels, ActivityPath, silence
+from .models.activity import ActivityModels, ActivityPath, ActivityRecord, silence
 from .models.batcher import Batcher, ModelClient
 from .models.embedding import FbankStream
 from .models.segmentation import activity
 from .people.enrollment import sole_voice
 from .people.naming import Known, Naming
 from .people.person import Person, weights_id
+from .publisher import Publisher
 from .stitching.config import StitcherConfig
 from .stitching.profile import Profile
 from .stitching.stitcher import CROP_REACH_FRAMES, Stitcher
+from .timeline.records import FinalRecord, Record, SpeakerRecord
 from .timeline.timeline import Timeline
 from .weights.store import embedding_weights, segmentation_weights
 from .windows import (
@@ -44,6 +47,8 @@ from .windows import (
 )
 
 F32 = NDArray[np.float32]
+Records = list[Record | ActivityRecord]
+Chunks = Iterable[Chunk] | AsyncIterable[Chunk]
 
 
 class Diarizer:
@@ -76,10 +81,10 @@ class Diarizer:
         """A new stream; many can be open at once, in as many threads.
 
         What the numbers mean: `AudioInput`, `Timeline`, `StitcherConfig`. Speakers who sound like somebody in `known`
-        get his name. Raises TurnstreamError for a number out of range and for a person enrolled with another embedding
-        model.
+        get their name. Raises TurnstreamError for a number out of range and for a person enrolled with another
+        embedding model.
 
-        activity: tell as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
+        activity: report as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
         onsets of speech within 0.3 s; and compute no window in which nobody speaks.
 
         models: a client of `self.models`, where the stream's requests are not always live.
@@ -156,7 +161,8 @@ class Session:
         self._state = models.initial_state()
         self._end_sample: int | None = None  # length of the stream, once it has ended
         self._named_frame = 0  # newest frame decided
-        self._final: Final | None = None
+        self._final: FinalRecord | None = None
+        self._publisher = Publisher()
 
     def feed(self, samples: Chunk) -> list[Event]:
         """Takes audio of any length and gives what became known by it.
@@ -165,70 +171,72 @@ class Session:
         Raises AudioError for anything else; audio already received is kept and the session goes on.
         """
         self._check_open()
-        return self._take(self.audio.feed(samples))
+        return self._publisher.publish(self._take(self.audio.feed(samples)))
 
     def gap(self, samples: int) -> list[Event]:
         """`samples` of the input were lost (a dropped callback): silence of the same length keeps the time true."""
         self._check_open()
-        return self._take(self.audio.gap(samples))
+        return self._publisher.publish(self._take(self.audio.gap(samples)))
 
     def flush(self) -> list[Event]:
         """Ends the audio: what becomes known by the last samples. Empty when the audio has ended before."""
-        if self._end_sample is not None:
-            return []
-        events = self._take(self.audio.flush())
-        self._end_sample = end = self._ring.end
-        while self._schedule.frames_end < end:  # silence follows, until the frames of a window cover every sample
-            events += self._take(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
-        while self._activity and self._activity.behind(self._horizon(end)):
-            events += self._take(np.zeros(self._activity.next_end - self._ring.end, np.float32))
-        return events
+        return [] if self._end_sample is not None else self._publisher.publish(self._finish_audio())
 
-    def close(self) -> Final:
-        """The final result, over every sample received. Calling it again gives the same result."""
+    def close(self, reason: EndReason = "stop") -> Final:
+        """The final result, over every sample received. Calling it again gives the same, with the names of now."""
         if self._final is None:
             self.flush()
             labels = self._stitcher.finish()
             end_frame = self._horizon(labels.end_frame)
-            final = self.timeline.finish(labels, end_frame)
-            for old, into in self.timeline.heirs.items():
+            self._final = self.timeline.finish(labels, end_frame)
+            for old, into in self.timeline.successors.items():
                 self._naming.merge(old, into, end_frame)
-            self._naming.finish(self.voices, end_frame)
-            self._final = replace(final, names=self.names)
-        return self._final
+            self._naming.finish(self._numbered_voices(), end_frame)
+        return self._publisher.final(self._final, self._naming.names, self.position_s, reason)
 
-    def name(self, speaker: int, name: str | None) -> list[Event]:
-        """The user says who a speaker is (None: nobody known): the events of that. Nothing overrules it afterwards.
+    async def stream(self, chunks: Chunks) -> AsyncIterator[Event]:
+        """Every event of `chunks` (an iterable, asynchronous or not), the Final last; the event loop is not blocked.
 
-        Another speaker who had the name loses it. After `close()` the final result has the name too. Raises
-        TurnstreamError for a speaker this stream does not have and for a name that cannot be used.
+        The engine computes in a thread, and an iterable that is not asynchronous waits for its audio in one; a chunk is
+        taken when the one before it is done.
         """
-        self._check_speaker(speaker)
-        events = self._naming.tell(speaker, name, self._named_frame)
-        if self._final is not None:
-            self._final = replace(self._final, names=self.names)
-        return list(events)
+        async for chunk in _each(chunks):
+            for event in await asyncio.to_thread(self.feed, chunk):
+                yield event
+        for event in await asyncio.to_thread(self.flush):
+            yield event
+        yield await asyncio.to_thread(self.close)
 
-    def profile(self, speaker: int) -> Profile:
+    def name(self, speaker: str, name: str | None) -> list[Event]:
+        """The user says who `speaker` (such as "S1") is, None for nobody known; returns the events of that.
+
+        No later evidence overrules it. Another speaker who had the name loses it. After `close()` the final result has
+        the name too. Raises TurnstreamError for a speaker this stream does not have and for a name that cannot be used.
+        """
+        return self._publisher.publish(self._naming.choose(self._number(speaker), name, self._named_frame))
+
+    def profile(self, speaker: str) -> Profile:
         """The voice of a speaker of this stream as it is known now.
 
-        Raises TurnstreamError for a speaker this stream does not have, and where he has said too little.
+        Raises TurnstreamError for a speaker this stream does not have, and for one who has said too little.
         """
-        self._check_speaker(speaker)
-        if (voice := self.voices.get(speaker)) is None:
-            raise EnrollmentError(f"expected clean speech of S{speaker}, got none that is long enough for a voice")
+        if (voice := self._numbered_voices().get(self._number(speaker))) is None:
+            raise EnrollmentError(f"expected clean speech of {speaker}, got none that is long enough for a voice")
         return voice
 
     @property
-    def names(self) -> tuple[tuple[int, str, float], ...]:
-        """(speaker, name, confidence) of the speakers who have a name now, by number."""
-        return self._naming.names
+    def names(self) -> dict[str, str]:
+        """The names of the speakers who have one now: {"S1": "Anna"}."""
+        return {f"S{speaker}": name for speaker, (name, _) in self._naming.names.items()}
 
     @property
-    def voices(self) -> dict[int, Profile]:
-        """The voices of all speakers who have said enough to have one, by number."""
-        numbers = self.timeline.numbers
-        return {numbers[own]: voice for own, voice in self._stitcher.profiles().items() if own in numbers}
+    def voices(self) -> dict[str, Profile]:
+        """The voices of all speakers who have said enough to have one: {"S1": ...}."""
+        return {f"S{speaker}": voice for speaker, voice in self._numbered_voices().items()}
+
+    def live_rttm(self, recording: str) -> str:
+        """RTTM of everything committed so far, as it was first committed: what a listener learned in time."""
+        return self.timeline.live_rttm(recording)
 
     @property
     def position_s(self) -> float:
@@ -246,11 +254,17 @@ class Session:
         window_end = self._schedule.next_end
         return min(window_end, self._activity.next_end) if self._activity else window_end
 
-    def _check_speaker(self, speaker: int) -> None:
+    def _numbered_voices(self) -> dict[int, Profile]:
+        numbers = self.timeline.numbers
+        return {numbers[own]: voice for own, voice in self._stitcher.profiles().items() if own in numbers}
+
+    def _number(self, speaker: str) -> int:
         numbers = sorted({*self.timeline.speakers, *self.timeline.numbers.values()})
-        if speaker not in numbers:
+        number = speaker_number(speaker)
+        if number is None or number not in numbers:
             found = f"one of {', '.join(f'S{n}' for n in numbers)}" if numbers else "a stream that has speakers"
-            raise TurnstreamError(f"expected {found}, got S{speaker}")
+            raise TurnstreamError(f"expected {found}, got {speaker}")
+        return number
 
     def _horizon(self, end_frame: int) -> int:
         """`end_frame`, but not before the stream, nor so late that a turn could outlast the audio."""
@@ -262,42 +276,51 @@ class Session:
         if self._end_sample is not None:
             raise TurnstreamError(f"the stream ended at {self.position_s:.3f} s: open a new session for more audio")
 
-    def _take(self, samples: F32) -> list[Event]:
-        events: list[Event] = []
+    def _finish_audio(self) -> Records:
+        records = self._take(self.audio.flush())
+        self._end_sample = end = self._ring.end
+        while self._schedule.frames_end < end:  # silence follows, until the frames of a window cover every sample
+            records += self._take(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
+        while self._activity and self._activity.behind(self._horizon(end)):
+            records += self._take(np.zeros(self._activity.next_end - self._ring.end, np.float32))
+        return records
+
+    def _take(self, samples: F32) -> Records:
+        records: Records = []
         while len(samples):
             piece, samples = np.split(samples, [self._next_end - self._ring.end])
             self._append(piece)
             if self._activity and self._ring.end == self._activity.next_end:
-                events += self._listen(self._activity)
+                records += self._listen(self._activity)
             if self._ring.end == self._schedule.next_end:
                 start = self._schedule.take()
                 if self._activity is None or self._activity.gate.lets_through(start):
-                    events += self._window(start)
-        return events
+                    records += self._window(start)
+        return records
 
-    def _listen(self, path: ActivityPath) -> list[Event]:
+    def _listen(self, path: ActivityPath) -> Records:
         """What the activity path hears in the newest chunk, an onset, and the window that waited for it."""
         known = self._horizon(path.next_end // FRAME_SAMPLES)
-        events: list[Event] = list(path.hear(self._ring, known))
+        records: Records = list(path.hear(self._ring, known))
         onset = path.onset(self.timeline.horizon_frame)
         if onset and self._live and self._end_sample is None:  # at the end no window would come to take it over
-            events += self.timeline.onset(*onset)
+            records += self.timeline.onset(*onset)
         if (verdict := path.gate.decided()) is not None:
             start, speech = verdict
-            events += self._window(start) if speech else self._skip(start)
-        return events
+            records += self._window(start) if speech else self._skip(start)
+        return records
 
-    def _skip(self, start_sample: int) -> list[Event]:
+    def _skip(self, start_sample: int) -> Records:
         """Nobody speaks in this window: its labels are known without it."""
         end_frame = start_sample // FRAME_SAMPLES + WINDOW_FRAMES
         self._drop(end_frame)
-        return self._tell(silence(start_sample), end_frame) if self._live else []
+        return self._update(silence(start_sample), end_frame) if self._live else []
 
     def _append(self, samples: F32) -> None:
         self._ring.append(samples)
         self._fbank.append(samples)
 
-    def _window(self, start_sample: int) -> list[Event]:
+    def _window(self, start_sample: int) -> Records:
         window = self._ring.read(start_sample, start_sample + WINDOW_SAMPLES)
         first_frame = start_sample // FRAME_SAMPLES
         end_frame = first_frame + WINDOW_FRAMES
@@ -309,22 +332,32 @@ class Session:
         vectors = self._models.embed([self._fbank.rows_of_frames(crop) for crop in crops])
         self._drop(end_frame)
         if self._live:
-            return self._tell(self._stitcher.assign(vectors), end_frame)
+            return self._update(self._stitcher.assign(vectors), end_frame)
         self._stitcher.remember(vectors)
         return []
 
-    def _tell(self, labels: Labels, end_frame: int) -> list[Event]:
-        """The events of the newest window's labels."""
+    def _update(self, labels: Labels, end_frame: int) -> Records:
+        """The records of the newest window's labels."""
         self._named_frame = self._horizon(end_frame)
-        events = self.timeline.update(labels, self._named_frame)
-        for event in [event for event in events if isinstance(event, Speaker)]:
-            if event.into is not None:
-                events += self._naming.merge(event.id, event.into, self._named_frame)
+        records: Records = [*self.timeline.update(labels, self._named_frame)]
+        for record in [record for record in records if isinstance(record, SpeakerRecord)]:
+            if record.into is not None:
+                records += self._naming.merge(record.id, record.into, self._named_frame)
         if self._naming.listens:
-            events += self._naming.update(self.voices, self._named_frame)
-        return events
+            records += self._naming.update(self._numbered_voices(), self._named_frame)
+        return records
 
     def _drop(self, end_frame: int) -> None:
         """Forget what lies before anything that a window or an embedding can still ask for."""
         self._ring.drop_before(self._schedule.next_start)
         self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
+
+
+async def _each(chunks: Chunks) -> AsyncIterator[Chunk]:
+    if isinstance(chunks, AsyncIterable):
+        async for chunk in chunks:
+            yield chunk
+    else:
+        iterator = iter(chunks)
+        while taken := await asyncio.to_thread(list, itertools.islice(iterator, 1)):
+            yield taken[0]

@@ -42,14 +42,24 @@ def _receptive_field() -> int:
 FRAME_SAMPLES = _frame_step()  # 270: 16.875 ms
 RECEPTIVE_FIELD_SAMPLES = _receptive_field()  # 991
 WINDOW_FRAMES = frame_count(WINDOW_SAMPLES)  # 589
-# A frame is told at the middle of its receptive field: 0.6 points of DER less than at its left edge.
+# A frame is reported at the middle of its receptive field: 0.6 points of DER less than at its left edge.
 FRAME_OFFSET_SAMPLES = (RECEPTIVE_FIELD_SAMPLES - FRAME_SAMPLES) // 2  # 360: 22.5 ms
 HOP_FRAMES = 30
 HOP_SAMPLES = HOP_FRAMES * FRAME_SAMPLES  # 8,100: a multiple of the frame step and of the sinc stride
 
 
+def frame_seconds(frame: int) -> float:
+    """Time at which `frame` begins, in seconds from the start of the stream, to the millisecond."""
+    return round((FRAME_SAMPLES * frame + FRAME_OFFSET_SAMPLES) / SAMPLE_RATE_HZ, 3) if frame > 0 else 0.0
+
+
+def frame_at(time_s: float) -> int:
+    """The frame that begins nearest to this time: the inverse of `frame_seconds`."""
+    return max(0, round((time_s * SAMPLE_RATE_HZ - FRAME_OFFSET_SAMPLES) / FRAME_SAMPLES))
+
+
 class WindowSchedule:
-    """Which windows of a stream are due: starts are multiples of the hop, the past before the stream is silence.
+    """Which windows of a stream are due: starts are multiples of the hop, what lies before the stream is silence.
 
     The first window is the earliest one that ends after sample 0, so the first labels need 0.4 s of audio, not 10 s.
     """

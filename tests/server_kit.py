@@ -15,12 +15,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from turnstream.diarizer import Diarizer
-from turnstream.events import Event, Revision, Turn
-from turnstream.protocol.messages import Final, ServerMessage, Start, Started, decode_server, encode
-from turnstream.protocol.messages import Revision as WireRevision
-from turnstream.protocol.messages import Turn as WireTurn
+from turnstream.events import Event, Final, Revision, Turn
+from turnstream.protocol.messages import ServerMessage, Start, Started, decode_server, encode
 from turnstream.server.config import ServerConfig
-from turnstream.server.messages import Teller
 from turnstream.server.server import Server
 
 QUICK = ServerConfig(port=0, max_sessions=24, handshake_s=5.0, resume_s=5.0, status_s=0.2, shutdown_s=20.0)
@@ -40,7 +37,7 @@ class Listener:
 
     messages: list[ServerMessage] = field(default_factory=list)
     seq: int = 0
-    table: dict[str, WireTurn] = field(default_factory=dict)
+    table: dict[str, Turn] = field(default_factory=dict)
 
     def hear(self, text: str | bytes) -> ServerMessage:
         seq, message = decode_server(text)
@@ -63,13 +60,13 @@ class Listener:
         return self.last(Started)
 
 
-def follow(message: ServerMessage, table: dict[str, WireTurn]) -> None:
+def follow(message: ServerMessage, table: dict[str, Turn]) -> None:
     match message:
-        case WireTurn(state="retracted"):
+        case Turn(state="retracted"):
             table.pop(message.id, None)
-        case WireTurn():
+        case Turn():
             table[message.id] = message
-        case WireRevision():
+        case Revision():
             for number in message.turns:
                 if number in table:
                     table[number] = replace(table[number], speaker=message.new)
@@ -123,7 +120,7 @@ def pcm(samples: np.ndarray, encoding: str, rate_hz: int = 16_000, channels: int
     return values.tobytes()
 
 
-def file_run(diarizer: Diarizer, audio: bytes, start: Start) -> tuple[tuple[WireTurn, ...], dict[str, WireTurn]]:
+def file_run(diarizer: Diarizer, audio: bytes, start: Start) -> tuple[tuple[Turn, ...], dict[str, Turn]]:
     """The engine by itself on the same bytes: its final turns, and the table of a listener to its events."""
     session = diarizer.session(
         sample_rate_hz=start.sample_rate_hz,
@@ -132,10 +129,8 @@ def file_run(diarizer: Diarizer, audio: bytes, start: Start) -> tuple[tuple[Wire
         latency_s=start.latency_s,
     )
     events: list[Event] = [*session.feed(audio), *session.flush()]
-    teller, table = Teller(provisional=True), dict[str, WireTurn]()
-    for message in teller.tell(events):
-        follow(message, table)
+    table: dict[str, Turn] = {}
+    for event in events:
+        follow(event, table)
     assert any(isinstance(event, Turn | Revision) for event in events)
-    final = session.close()
-    turns = tuple(teller._turn(turn, turn.end_frame, "final") for turn in final.turns)
-    return turns, table
+    return session.close().turns, table

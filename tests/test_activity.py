@@ -19,13 +19,22 @@ from turnstream.audio.input import AudioInput
 from turnstream.diarizer import Diarizer, Models, Session
 from turnstream.events import Activity, Event, Turn, to_json
 from turnstream.labels import Labels
-from turnstream.models.activity import AHEAD_FRAMES, FIRST_SAMPLES, ActivityPath, silence
+from turnstream.models.activity import AHEAD_FRAMES, FIRST_SAMPLES, ActivityPath, ActivityRecord, silence
 from turnstream.models.segmentation import PyanNet
 from turnstream.offline import diarize
+from turnstream.publisher import Publisher
 from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.records import TurnRecord
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording, segmentation_weights
-from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
+from turnstream.windows import (
+    FRAME_OFFSET_SAMPLES,
+    FRAME_SAMPLES,
+    HOP_SAMPLES,
+    WINDOW_FRAMES,
+    WINDOW_SAMPLES,
+    frame_at,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +103,15 @@ def activities(events: list[Event]) -> list[Activity]:
     return [event for event in events if isinstance(event, Activity)]
 
 
+def frames_of(event: Activity) -> tuple[int, int]:
+    return frame_at(event.start_s), frame_at(event.end_s)
+
+
+def spoken_frames(events: list[Activity]) -> np.ndarray:
+    """Whether anyone talks, for every frame that the events cover."""
+    return np.concatenate([np.full(end - start, e.speech) for e in events for start, end in [frames_of(e)]])
+
+
 @EXAMPLES
 @given(sizes=SIZES, latency_s=st.sampled_from([0.5, 1.0, 5.0]))
 def test_chunks_change_no_event(models: Hearing, paused: np.ndarray, sizes: list[int], latency_s: float) -> None:
@@ -120,10 +138,10 @@ def test_without_activity_nothing_is_heard_or_told(models: Hearing, paused: np.n
 @pytest.mark.parametrize("samples", [0, 300, 5_041, 8_100, 100_000, 161_234])
 def test_activity_covers_the_stream_once(models: Hearing, demo: np.ndarray, samples: int) -> None:
     told = activities(run(open_session(models), [demo[100_000 : 100_000 + samples]]))
-    ends = [0, *(event.end_frame for event in told)]
-    assert [event.start_frame for event in told] == ends[:-1]
-    assert all(event.end_frame > event.start_frame for event in told)
-    assert ends[-1] == max(0, (samples - FRAME_OFFSET_SAMPLES) // FRAME_SAMPLES)
+    ends_s = [0.0, *(event.end_s for event in told)]
+    assert [event.start_s for event in told] == ends_s[:-1]
+    assert all(event.end_s > event.start_s for event in told)
+    assert frame_at(ends_s[-1]) == max(0, (samples - FRAME_OFFSET_SAMPLES) // FRAME_SAMPLES)
     assert not any(event.overlap and not event.speech for event in told)
 
 
@@ -133,13 +151,13 @@ def test_activity_is_told_within_0_3_s(models: Hearing, demo: np.ndarray) -> Non
         begins = FRAME_SAMPLES * told_frame + FRAME_OFFSET_SAMPLES
         assert 10 * number - begins <= 0.3 * 16_000
         for event in activities(session.feed(chunk)):
-            told_frame = event.end_frame
+            told_frame = frame_at(event.end_s)
 
 
 def test_speech_is_told_where_the_windows_say_it(models: Hearing, demo: np.ndarray) -> None:
     talk = demo[80_000:320_000]
     told = activities(run(open_session(models), [talk]))
-    speech = np.concatenate([np.full(e.end_frame - e.start_frame, e.speech) for e in told])
+    speech = spoken_frames(told)
     final = open_session(models, activity=False)
     final.feed(talk)
     truth = np.zeros(len(speech), bool)
@@ -149,16 +167,16 @@ def test_speech_is_told_where_the_windows_say_it(models: Hearing, demo: np.ndarr
 
 
 def test_an_onset_is_told_at_once_and_taken_over(models: Hearing, demo: np.ndarray) -> None:
-    session, turns = open_session(models), dict[int, Turn]()
-    first: dict[int, int] = {}  # turn -> samples heard when it was first told
+    session, turns = open_session(models), dict[str, Turn]()
+    first: dict[str, int] = {}  # turn -> samples heard when it was first told
     for number, chunk in enumerate(cut(demo[:160_000], [100])):
         for event in session.feed(chunk):
             if isinstance(event, Turn):
                 first.setdefault(event.id, 100 * (number + 1))
                 turns.setdefault(event.id, event)
-    newest = {turn.id: turn for turn in session.timeline.turns}
-    onset = next(turns[i] for i in sorted(newest))
-    assert (onset.speaker, onset.state, onset.committed_frame) == (None, "provisional", onset.start_frame)
+    newest = {f"T{turn.id}": turn for turn in session.timeline.turns}
+    onset = turns[next(iter(newest))]
+    assert (onset.speaker, onset.state, onset.committed_s) == (None, "provisional", onset.start_s)
     assert abs(first[onset.id] / 16_000 - FIRST_SPEECH_S) <= 0.3
     assert newest[onset.id].speaker == 1
     late, later = open_session(models, activity=False), 0
@@ -173,7 +191,7 @@ def test_windows_with_speech_are_computed_and_no_others(models: Hearing, paused:
     models.starts.clear()
     told = activities(run(open_session(models), [paused]))
     computed = set(models.starts)
-    speech = np.concatenate([np.full(e.end_frame - e.start_frame, e.speech) for e in told])
+    speech = spoken_frames(told)
     first = -(WINDOW_SAMPLES - 1) // HOP_SAMPLES * HOP_SAMPLES + HOP_SAMPLES
     due = range(first, len(paused) - WINDOW_SAMPLES + HOP_SAMPLES, HOP_SAMPLES)
     for start in due:
@@ -218,7 +236,7 @@ def test_final_with_windows_left_out_is_offline_with_them_left_out(models: Heari
 @pytest.mark.parametrize("latency_s", [0.5, 5.0])
 def test_time_goes_on_in_silence(models: Hearing, paused: np.ndarray, latency_s: float) -> None:
     """Turns are committed at the latency, and the horizon stays within a hop and 0.3 s of the audio."""
-    session, turns = open_session(models, latency_s=latency_s), dict[int, Turn]()
+    session, turns = open_session(models, latency_s=latency_s), dict[str, Turn]()
     for position, chunk in enumerate(cut(paused, [1_000]), 1):
         for event in session.feed(chunk):
             if isinstance(event, Turn):
@@ -250,10 +268,10 @@ def spoken(first_frame: int, end_frame: int, start: int, end: int, speaker: int 
 def test_the_windows_take_an_onset_over_under_its_id() -> None:
     timeline = Timeline(1.0)
     timeline.update(silence(-129 * FRAME_SAMPLES), 460)
-    assert timeline.onset(475, 481) == [Turn(1, None, 475, 481, 475, "provisional")]
+    assert timeline.onset(475, 481) == [TurnRecord(1, None, 475, 481, 475, "provisional")]
     assert timeline.onset(482, 490) == []  # a turn is there
-    events = timeline.update(spoken(0, 490, 470, 490), 490)
-    assert [(e.id, e.speaker, e.start_frame, e.end_frame) for e in events if isinstance(e, Turn)] == [(1, 1, 470, 490)]
+    turns = [record for record in timeline.update(spoken(0, 490, 470, 490), 490) if isinstance(record, TurnRecord)]
+    assert [(turn.id, turn.speaker, turn.start_frame, turn.end_frame) for turn in turns] == [(1, 1, 470, 490)]
 
 
 def test_the_windows_retract_an_onset_that_was_none() -> None:
@@ -268,7 +286,7 @@ def test_an_onset_begins_where_nothing_is_committed() -> None:
     timeline = Timeline(0.5)
     timeline.update(silence(-129 * FRAME_SAMPLES), 460)
     (onset,) = timeline.onset(400, 466)
-    assert isinstance(onset, Turn)
+    assert isinstance(onset, TurnRecord)
     assert onset.start_frame == onset.committed_frame == timeline.committed_frame == 430
     assert timeline.onset(300, 430) == []
 
@@ -284,5 +302,5 @@ def test_cells_fade_from_chunk_to_chunk(models: Hearing, demo: np.ndarray) -> No
 
 
 def test_activity_as_json() -> None:
-    line = to_json(Activity(0, 60, True, False))
-    assert line == '{"event":"activity","start_s":0.0,"end_s":1.035,"speech":true,"overlap":false}'
+    (event,) = Publisher().publish([ActivityRecord(0, 60, True, False)])
+    assert to_json(event) == '{"type":"activity","start":0.0,"end":1.035,"speech":true,"overlap":false}'

@@ -12,14 +12,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import soundfile
 
-from turnstream.clients.cli import parser
+from turnstream.clients.arguments import parser
+from turnstream.clients.cli import options_of
+from turnstream.clients.engine import EngineStream
+from turnstream.clients.options import EngineOptions
 from turnstream.clients.outputs import RttmOutput
-from turnstream.clients.run import open_session
 from turnstream.rttm import RttmSegment, parse_rttm
 from turnstream.stitching.config import StitcherConfig
 from turnstream.weights.store import demo_recording
@@ -99,22 +102,22 @@ def committed(lines: list[dict[str, Any]]) -> Iterator[tuple[float, float, str]]
     done: dict[str, float] = {}
     turns: dict[str, dict[str, Any]] = {}
     for line in lines:
-        if line["event"] == "turn" and line["state"] == "retracted":
+        if line["type"] == "turn" and line["state"] == "retracted":
             turns.pop(line["id"])
-        elif line["event"] == "turn":
+        elif line["type"] == "turn":
             turns[line["id"]] = line
-            if line["committed_s"] > line["start_s"]:
-                yield done.get(line["id"], line["start_s"]), line["committed_s"], line["speaker"] or "unknown"
-                done[line["id"]] = line["committed_s"]
-        elif line["event"] == "revision":
+            if line["committed"] > line["start"]:
+                yield done.get(line["id"], line["start"]), line["committed"], line["speaker"] or "unknown"
+                done[line["id"]] = line["committed"]
+        elif line["type"] == "revision":
             for turn in line["turns"]:
                 turns[turn]["speaker"] = line["new"]
     for turn in turns.values():
-        yield done.get(turn["id"], turn["start_s"]), turn["end_s"], turn["speaker"] or "unknown"
+        yield done.get(turn["id"], turn["start"]), turn["end"], turn["speaker"] or "unknown"
 
 
 def test_stdout_is_json_lines_from_the_recording_to_the_final(results: Results):
-    kinds = [line["event"] for line in results.lines]
+    kinds = [line["type"] for line in results.lines]
     assert kinds[0] == "recording"
     assert kinds[-1] == "final"
     assert set(kinds[1:-1]) <= {"turn", "speaker", "revision"}
@@ -125,10 +128,10 @@ def test_stdout_is_json_lines_from_the_recording_to_the_final(results: Results):
 def test_activity_is_told_when_asked_for(results: Results, short: Path):
     process = turnstream("file", short, "--activity", "--json")
     told = [json.loads(line) for line in process.stdout.splitlines()]
-    activity = [line for line in told if line["event"] == "activity"]
-    assert [line["start_s"] for line in activity] == [0.0, *(line["end_s"] for line in activity[:-1])]
+    activity = [line for line in told if line["type"] == "activity"]
+    assert [line["start"] for line in activity] == [0.0, *(line["end"] for line in activity[:-1])]
     assert {line["speech"] for line in activity} == {True, False}
-    assert not any(line["event"] == "activity" for line in results.lines)
+    assert not any(line["type"] == "activity" for line in results.lines)
 
 
 def test_two_people_are_found(results: Results):
@@ -138,14 +141,14 @@ def test_two_people_are_found(results: Results):
 
 
 def test_final_rttm_is_the_final_event(results: Results):
-    turns = [(turn["start_s"], turn["end_s"], turn["speaker"] or "unknown") for turn in results.lines[-1]["turns"]]
+    turns = [(turn["start"], turn["end"], turn["speaker"] or "unknown") for turn in results.lines[-1]["turns"]]
     assert [*results.final] == ["talk"]
     written = [(ms(s.start_s), ms(s.end_s), s.speaker) for s in results.final["talk"]]
     assert written == sorted((ms(start_s), ms(end_s), speaker) for start_s, end_s, speaker in turns)
 
 
 def test_live_rttm_is_what_was_committed_when_it_was(results: Results):
-    length_s = results.lines[0]["duration_s"]
+    length_s = results.lines[0]["duration"]
     live = intervals(((s.start_s, s.end_s, s.speaker) for s in results.live["talk"]), length_s)
     assert live == intervals(committed(results.lines[:-1]), length_s)
     assert len(live) >= 5
@@ -161,7 +164,8 @@ def test_options_of_the_engine_reach_the_session(tmp_path: Path):
 
     line = "file x.wav --revisions-every 2 --revision-reach 30 --force-speaker --activity --latency 3 --stitcher"
     args = parser().parse_args([*line.split(), str(tmp_path / "constants.json")])
-    open_session(cast(Any, Engine()), args, 8_000, 2, 1, [])
+    source = SimpleNamespace(rate_hz=8_000, channels=2, channel=1)
+    EngineStream.open(cast(Any, Engine()), options_of(EngineOptions, args), cast(Any, source), [], cast(Any, None))
     assert asked == {
         "sample_rate_hz": 8_000,
         "channels": 2,
@@ -206,7 +210,7 @@ def test_reader_that_leaves_early_does_no_harm(folder: Path, short: Path):
     process = subprocess.run(
         ["bash", "-c", script, COMMAND, short, rttm], capture_output=True, text=True, env=ENVIRONMENT, timeout=LIMIT_S
     )
-    assert json.loads(process.stdout)["event"] == "recording"
+    assert json.loads(process.stdout)["type"] == "recording"
     assert (process.returncode, process.stderr) == (0, "")
     assert parse_rttm(rttm.read_text())["short"]
 
@@ -228,7 +232,7 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_was_committed(folder: Path, short: P
     assert process.stdout is not None
     for line in process.stdout:
         event = json.loads(line)
-        if event["event"] == "turn" and event["committed_s"] > event["start_s"]:
+        if event["type"] == "turn" and event["committed"] > event["start"]:
             break
     process.send_signal(signal.SIGINT)
     _, complaint = process.communicate(timeout=LIMIT_S)

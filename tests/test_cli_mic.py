@@ -115,7 +115,7 @@ def heard(pulse: PulseServer, talk: Path, folder: Path) -> Heard:
 
 
 def turns_of(line: dict[str, Any]) -> list[dict[str, Any]]:
-    assert line["event"] == "final"
+    assert line["type"] == "final"
     return line["turns"]  # type: ignore[no-any-return]
 
 
@@ -126,7 +126,7 @@ def delay_samples(audio: np.ndarray, part: np.ndarray) -> int:
 
 def test_ctrl_c_ends_with_the_final_result(heard: Heard):
     assert heard.code == 0, heard.complaint
-    assert heard.lines[-1]["event"] == "final"
+    assert heard.lines[-1]["type"] == "final"
     assert "Traceback" not in heard.complaint
 
 
@@ -142,16 +142,16 @@ def test_as_many_turns_as_in_the_file(heard: Heard, talk: Path, folder: Path):
     assert long_turns(in_file) >= 5
     assert long_turns(by_microphone) >= long_turns(in_file)
     shared = sum(overlap_s(a, b) for a in in_file for b in by_microphone)
-    assert shared > 0.9 * sum(turn["end_s"] - turn["start_s"] for turn in in_file)
+    assert shared > 0.9 * sum(turn["end"] - turn["start"] for turn in in_file)
 
 
 def long_turns(turns: list[dict[str, Any]]) -> int:
     """Turns of half a second or more: the capture resamples twice, which moves the edges of the shortest by a frame."""
-    return sum(turn["end_s"] - turn["start_s"] >= 0.5 for turn in turns)
+    return sum(turn["end"] - turn["start"] >= 0.5 for turn in turns)
 
 
 def overlap_s(first: dict[str, Any], second: dict[str, Any]) -> float:
-    return max(0.0, min(first["end_s"], second["end_s"]) - max(first["start_s"], second["start_s"]))
+    return max(0.0, min(first["end"], second["end"]) - max(first["start"], second["start"]))
 
 
 def test_turns_come_while_people_talk(heard: Heard):

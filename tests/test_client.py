@@ -22,8 +22,8 @@ from turnstream.clients.remote.inbox import Inbox
 from turnstream.clients.remote.send_buffer import SendBuffer
 from turnstream.diarizer import Diarizer
 from turnstream.errors import TurnstreamError
-from turnstream.protocol.messages import Final, Speaker, Start, Started, Status, Turn
-from turnstream.protocol.messages import Turn as WireTurn
+from turnstream.events import Final, Speaker, Turn
+from turnstream.protocol.messages import Start, Started, Status
 from turnstream.weights.store import demo_recording
 
 pytestmark = pytest.mark.slow
@@ -137,8 +137,8 @@ async def _talk(client: Client, audio: bytes, sizes: random.Random) -> tuple[Fin
     return await client.finish(), await hearing
 
 
-def _table(events: list[Event]) -> dict[str, WireTurn]:
-    table: dict[str, WireTurn] = {}
+def _table(events: list[Event]) -> dict[str, Turn]:
+    table: dict[str, Turn] = {}
     for event in events:
         follow(event, table)
     return table

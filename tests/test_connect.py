@@ -19,11 +19,9 @@ from pulse import PulseServer, pulse_server
 from served import COMMAND, Served, served
 
 from turnstream.clients.cli import main
-from turnstream.clients.remote.told import LiveTurns, engine_events
-from turnstream.events import Event, Revision, Speaker, Turn, frame_seconds, turns_rttm
-from turnstream.protocol import messages as protocol
+from turnstream.clients.remote.live_turns import LiveTurns
+from turnstream.events import Revision, Talk, Turn
 from turnstream.rttm import parse_rttm
-from turnstream.server.messages import Teller
 from turnstream.weights.store import demo_recording, models_where
 
 pytestmark = pytest.mark.slow
@@ -69,9 +67,10 @@ def test_a_recording_gives_what_it_gives_without_a_server(server: Served, talk: 
         lines[name], final[name], live[name] = run.stdout.splitlines(), *(path.read_text() for path in paths)
     assert final["there"] == final["here"]
     assert len(parse_rttm(final["here"])["talk"]) >= 4
+    finals = [json.loads(lines[name].pop()) | {"statistics": None} for name in ("there", "here")]
+    assert finals[0] == finals[1]
     rest = iter(lines["here"])
     assert all(line in rest for line in lines["there"]), "a line that the engine did not say, or out of order"
-    assert lines["there"][-1] == lines["here"][-1]
     settled = [[line for line in lines[name] if '"provisional"' not in line] for name in ("there", "here")]
     assert settled[0] == settled[1]
     assert stretches(live["there"]) == stretches(live["here"])
@@ -109,15 +108,15 @@ def test_the_microphone_until_ctrl_c(server: Served, pulse: PulseServer, talk: P
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None
     lines = [json.loads(process.stdout.readline())]
-    assert lines[0]["event"] == "recording", lines
+    assert lines[0]["type"] == "recording", lines
     pulse.play(talk).wait(LIMIT_S)
     process.send_signal(signal.SIGINT)
     rest, complaint = process.communicate(timeout=LIMIT_S)
     lines += [json.loads(line) for line in rest.splitlines()]
     assert process.returncode == 0, complaint
-    assert lines[-1]["event"] == "final"
-    assert {"turn", "speaker"} <= {line["event"] for line in lines}
-    end_s = max(turn["end_s"] for turn in lines[-1]["turns"])
+    assert lines[-1]["type"] == "final"
+    assert {"turn", "speaker"} <= {line["type"] for line in lines}
+    end_s = max(turn["end"] for turn in lines[-1]["turns"])
     assert end_s <= soundfile.info(record).duration + 0.01
 
 
@@ -160,7 +159,7 @@ def test_a_token_from_the_environment_or_a_file_and_a_server_that_stops(
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as playing:
             assert playing.stdout is not None
             for line in map(json.loads, playing.stdout):
-                if line["event"] == "turn" and line["committed_s"] > line["start_s"]:
+                if line["type"] == "turn" and line["committed"] > line["start"]:
                     break
             guarded.process.terminate()
             rest, complaint = playing.communicate(timeout=LIMIT_S)
@@ -168,32 +167,28 @@ def test_a_token_from_the_environment_or_a_file_and_a_server_that_stops(
     assert playing.returncode == 1
     assert "the server was stopped" in complaint
     final = json.loads(rest.splitlines()[-1])
-    assert (final["event"], len(final["turns"])) == (
+    assert (final["type"], len(final["turns"])) == (
         "final",
         len(parse_rttm((folder / "half.rttm").read_text())["talk"]),
     )
-    assert final["turns"][-1]["end_s"] < 6.5, "the recording was heard to its end"
+    assert final["turns"][-1]["end"] < 6.5, "the recording was heard to its end"
 
 
-def _turn(end: int, committed: int, speaker: int = 1) -> Turn:
-    return Turn(1, speaker, 1, end, committed, "provisional")
+def _turn(end_s: float, committed_s: float, speaker: str = "S1") -> Turn:
+    return Turn("T1", speaker, None, 1.0, end_s, committed_s, "provisional")
 
 
 def test_live_turns_are_pieces_as_they_were_first_committed() -> None:
     live = LiveTurns()
-    retracted = Turn(2, 1, 50, 60, 50, "retracted")
-    revision = Revision((1, 7), 1, 2, "reassigned", 100)
-    live.apply([_turn(60, 1), replace(retracted, state="provisional"), _turn(100, 60), retracted, revision])
-    live.apply([_turn(150, 100, 2), _turn(180, 120, 2)])
-    live.end(frame_seconds(140))
-    assert live.live_rttm("x") == turns_rttm("x", [(1, 60, 1), (60, 140, 2)])
-    assert live.final().talk_frames == ((2, 179),)
-
-
-def test_events_of_the_engine_survive_the_wire() -> None:
-    """Frames become milliseconds and frames again."""
-    events: list[Event] = [Revision((3, 4), None, 4, "named", 12_345)]
-    for frame in [0, 1, 2, 59, 1_000, 12_345, 1_700_000]:
-        events += [Speaker(3, frame), Turn(7, 3, frame, frame + 5, frame + 2, "provisional")]
-    told = [protocol.Status(1, 1, 0, 0, 0, 0, None), *Teller(provisional=True).tell(events)]
-    assert engine_events(told) == events
+    retracted = Turn("T2", "S1", None, 1.5, 1.6, 1.5, "retracted")
+    revision = Revision(("T1", "T7"), "S1", "S2", "reassigned", 2.5)
+    live.apply([_turn(1.6, 1.0), replace(retracted, state="provisional"), _turn(2.0, 1.6), retracted, revision])
+    live.apply([_turn(3.0, 2.0, "S2"), _turn(4.0, 2.5, "S2")])
+    live.end(3.5)
+    assert [(s.start_s, s.end_s, s.speaker) for s in parse_rttm(live.live_rttm("x"))["x"]] == [
+        (1.0, 1.6, "S1"),
+        (1.6, 3.5, "S2"),
+    ]
+    final = live.final(3.5)
+    assert (final.duration_s, final.speakers) == (3.5, (Talk("S2", None, None, 3.0),))
+    assert [turn.id for turn in final.turns] == ["T1"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from turnstream.clients.cli import parser
+from turnstream.clients.arguments import parser
 
 PAGES = [
     *(
@@ -17,8 +17,10 @@ PAGES = [
         for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "THIRD_PARTY_LICENSES.md")
     ),
     *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "clients" / "README.md",
+    ROOT / "examples" / "README.md",
 ]
-FOLDERS = ("stream", "kernels", "clients", "benchmarks", "tests", "docs", ".ci", ".github")
+FOLDERS = ("stream", "kernels", "clients", "benchmarks", "tests", "docs", "examples", ".ci", ".github")
 BLOCK = re.compile(r"^```.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -18,8 +18,8 @@ from benchmarks.drifts.pulses import drift as drift_of
 from benchmarks.drifts.streams import BEFORE_HOPS, PERIOD_FRAMES, Source, different_frames, hear, lay, shuffled
 from tests.tone_speakers import ToneModels, conversation, write_recording
 from turnstream.clients.evaluation.recordings import Recording, Turns
-from turnstream.events import Final, Turn
 from turnstream.rttm import RttmSegment
+from turnstream.timeline.records import FinalRecord, TurnRecord
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, HOP_FRAMES
 
 pytestmark = pytest.mark.slow
@@ -97,8 +97,8 @@ def test_places_of_a_stream() -> None:
 
 
 def test_results_are_compared_whatever_their_numbers() -> None:
-    def final(*said: tuple[int, int, int]) -> Final:
-        return Final(tuple(Turn(n, who, s, e, e, "final") for n, (s, e, who) in enumerate(said)), ())
+    def final(*said: tuple[int, int, int]) -> FinalRecord:
+        return FinalRecord(tuple(TurnRecord(n, who, s, e, e, "final") for n, (s, e, who) in enumerate(said)), ())
 
     one = final((0, 10, 1), (5, 20, 2))
     assert different_frames(one, final((0, 10, 7), (5, 20, 3)), 30) == 0
@@ -145,7 +145,9 @@ def test_a_clock_that_runs_away_is_seen() -> None:
     true = begins(50, PERIOD_S * 16_000)
     told = ((true - FRAME_OFFSET_SAMPLES) // FRAME_SAMPLES).tolist()
     late = [t + n // 40 for n, t in enumerate(told)]
-    right, wrong = ([Turn(n, 1, t, t + 60, t + 60, "final") for n, t in enumerate(frames)] for frames in (told, late))
+    right, wrong = (
+        [TurnRecord(n, 1, t, t + 60, t + 60, "final") for n, t in enumerate(frames)] for frames in (told, late)
+    )
     assert drift_of(offsets(right, true)) == (0, 0)
     assert drift_of(offsets(wrong, true)) == (2 * FRAME_SAMPLES, 2 * FRAME_SAMPLES)
     with pytest.raises(ValueError, match="each of 100 pulses, got 99"):

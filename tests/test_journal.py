@@ -9,20 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_kit import follow
 
-from turnstream.protocol.messages import (
-    Activity,
-    Config,
-    Error,
-    Limits,
-    Model,
-    Revision,
-    ServerMessage,
-    Speaker,
-    Started,
-    Status,
-    Turn,
-)
-from turnstream.server.outbox import MAX_ACTIVITY, MAX_RETRACTED, Journal
+from turnstream.events import Activity, Revision, Speaker, Turn
+from turnstream.protocol.messages import Config, Error, Limits, Model, ServerMessage, Started, Status
+from turnstream.server.journal import MAX_ACTIVITY, MAX_RETRACTED, Journal
 
 CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, True, ())
 STARTED = Started(1, "abc", True, 0, CONFIG, Model("", "", "", 0.5), Limits(1, 1.0, 1.0, 1.0))
@@ -89,7 +78,7 @@ class Client:
     def note(self, message: ServerMessage) -> None:
         follow(message, self.table)
         if isinstance(message, Speaker):
-            self.speakers.add((message.speaker, message.state))
+            self.speakers.add((message.id, message.state))
         if isinstance(message, Revision):
             self.revisions += (message,)
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnstream.errors import TurnstreamError
-from turnstream.events import Speaker
 from turnstream.people.naming import Known, Naming, NamingConfig, check_name, confidences, name_key
 from turnstream.stitching.clustering import unit
 from turnstream.stitching.config import frames
 from turnstream.stitching.profile import Profile, mean_profile
+from turnstream.timeline.records import SpeakerRecord
 
 CONFIG = NamingConfig()
 HOP, STEPS = frames(0.5), 60
@@ -36,23 +36,22 @@ def known(rng: np.random.Generator, count: int = 3) -> list[Known]:
 
 
 class Listener:
-    """Applies the events as the rules say, and holds them to the rules at every one of them."""
+    """Applies the records as the rules say, and holds them to the rules at every one of them."""
 
     def __init__(self) -> None:
-        self.names: dict[int, tuple[str, float]] = {}
-        self.changed: dict[int, int] = {}
+        self.names: dict[int, tuple[str, float | None]] = {}
 
-    def hear(self, events: list[Speaker]) -> None:
-        for event in events:
-            assert event.state == "named"
-            before = self.names.pop(event.id, None)
-            if event.name is not None and event.confidence is not None:
-                assert 0 < event.confidence <= 1
-                self.names[event.id] = (event.name, event.confidence)
+    def hear(self, records: list[SpeakerRecord]) -> None:
+        for record in records:
+            assert record.state == "named"
+            before = self.names.pop(record.id, None)
+            if record.name is not None:
+                assert record.confidence is None or 0 < record.confidence <= 1
+                self.names[record.id] = (record.name, record.confidence)
                 held = [name_key(name) for name, _ in self.names.values()]
                 assert len(held) == len(set(held)), "two speakers have one name"
             else:
-                assert event.confidence is None
+                assert record.confidence is None
                 assert before is not None, "a name taken back that was not there"
 
 
@@ -71,10 +70,11 @@ def test_no_two_speakers_have_one_name_and_changes_are_rare(seed: int):
             like = people[int(rng.integers(3))].profile.vector
             live[speaker + 1] = voice(rng, float(rng.uniform(0.2, 40)), like, float(rng.uniform(0.2, 0.95)))
         frame = step * HOP
-        events = naming.update(live, frame)
-        listener.hear(events)
-        assert listener.names == {speaker: (name, c) for speaker, name, c in naming.names}
-        for speaker in {event.id for event in events}:
+        records = naming.update(live, frame)
+        assert all(record.name is None or record.confidence is not None for record in records)  # nobody said so
+        listener.hear(records)
+        assert sorted(listener.names.items()) == [*naming.names.items()]
+        for speaker in {record.id for record in records}:
             changes.setdefault(speaker, []).append(frame)
     gaps = [gap for times in changes.values() for gap in np.diff(times)]
     assert min(gaps, default=10**6) >= frames(CONFIG.change_s)
@@ -86,10 +86,10 @@ def test_a_known_voice_is_named_and_a_stranger_is_not():
     people = known(rng)
     naming = Naming(people)
     live = {1: voice(rng), 2: voice(rng, of=people[1].profile.vector), 3: voice(rng)}
-    (event,) = naming.update(live, 100)
-    assert (event.id, event.at_frame, event.name) == (2, 100, "Ben")
-    assert event.confidence is not None
-    assert event.confidence >= CONFIG.give
+    (record,) = naming.update(live, 100)
+    assert (record.id, record.at_frame, record.name) == (2, 100, "Ben")
+    assert record.confidence is not None
+    assert record.confidence >= CONFIG.give
     assert naming.update(live, 100 + HOP) == []
 
 
@@ -111,8 +111,8 @@ def test_a_name_moves_to_whom_it_fits_better_by_way_of_nobody():
     assert listener.names[1][0] == "Anna"
     later = {1: voice(rng, 20, anna, 0.3), 2: voice(rng, 20, anna, 0.9)}
     assert naming.update(later, HOP) == []  # not so soon
-    events = naming.update(later, frames(CONFIG.change_s) + 1)
-    assert [(event.id, event.name) for event in events] == [(1, None), (2, "Anna")]
+    records = naming.update(later, frames(CONFIG.change_s) + 1)
+    assert [(record.id, record.name) for record in records] == [(1, None), (2, "Anna")]
 
 
 def test_a_name_is_kept_on_weaker_evidence_than_it_was_given():
@@ -128,7 +128,7 @@ def test_a_name_is_kept_on_weaker_evidence_than_it_was_given():
     naming = Naming(people[:1])
     naming.update({1: voice(rng, 20, anna.vector, 0.9)}, 0)
     naming.update({1: weak}, 10 * frames(CONFIG.change_s))
-    assert [name for _, name, _ in naming.names] == ["Anna"]
+    assert [name for name, _ in naming.names.values()] == ["Anna"]
 
 
 def test_a_speaker_who_is_heard_of_no_more_keeps_the_name_until_another_has_it():
@@ -145,14 +145,14 @@ def test_what_the_user_says_is_not_overruled():
     people = known(rng)
     anna, naming, listener = people[0].profile.vector, Naming(people), Listener()
     listener.hear(naming.update({1: voice(rng, 20, anna), 2: voice(rng)}, 0))
-    events = naming.tell(2, " anna ", 10)
-    listener.hear(events)
-    assert [(e.id, e.name, e.confidence) for e in events] == [(1, None, None), (2, "anna", 1.0)]
-    listener.hear(naming.tell(1, None, 20)) if 1 in listener.names else naming.tell(1, None, 20)
+    records = naming.choose(2, " anna ", 10)
+    listener.hear(records)
+    assert [(e.id, e.name, e.confidence) for e in records] == [(1, None, None), (2, "anna", None)]
+    listener.hear(naming.choose(1, None, 20)) if 1 in listener.names else naming.choose(1, None, 20)
     live = {1: voice(rng, 30, anna), 2: voice(rng, 30, people[1].profile.vector)}
     assert naming.update(live, 10_000) == []
     naming.finish(live, 20_000)
-    assert naming.names == ((2, "anna", 1.0),)
+    assert naming.names == {2: ("anna", None)}
 
 
 def test_final_names_do_not_depend_on_the_live_ones():
@@ -164,7 +164,7 @@ def test_final_names_do_not_depend_on_the_live_ones():
     for naming in (straight, wandering):
         naming.finish(final, 10)
     assert straight.names == wandering.names
-    assert [name for _, name, _ in straight.names] == list(NAMES)
+    assert [name for name, _ in straight.names.values()] == list(NAMES)
 
 
 def test_confidence_is_a_probability_that_grows_with_likeness():
@@ -237,10 +237,10 @@ def test_one_name_in_different_spellings():
 
 def test_a_name_by_the_user_goes_where_the_speaker_was_merged() -> None:
     naming = Naming()
-    naming.tell(1, "Anna", 0)
+    naming.choose(1, "Anna", 0)
     assert [(e.id, e.name) for e in naming.merge(1, 3, 50)] == [(1, None), (3, "Anna")]
-    assert naming.names == ((3, "Anna", 1.0),)
-    naming.tell(2, "Ben", 60)
+    assert naming.names == {3: ("Anna", None)}
+    naming.choose(2, "Ben", 60)
     assert [(e.id, e.name) for e in naming.merge(2, 3, 70)] == [(2, None)]
-    assert naming.names == ((3, "Anna", 1.0),)
+    assert naming.names == {3: ("Anna", None)}
     assert naming.merge(4, 3, 80) == []

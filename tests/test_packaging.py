@@ -147,5 +147,5 @@ class TestInstalled:
     def test_a_recording_gives_turns(self, environment: Environment) -> None:
         lines = environment.run("turnstream", "file", demo_recording()[0], "--json").splitlines()
         final = json.loads(lines[-1])
-        assert final["event"] == "final"
+        assert final["type"] == "final"
         assert final["turns"]

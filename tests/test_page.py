@@ -21,7 +21,8 @@ from server_kit import Listener, talk
 from tcp_proxy import Proxy, proxy_to
 
 from turnstream.clients.terminal.screen import color
-from turnstream.protocol.messages import Final, Start, encode
+from turnstream.events import Final
+from turnstream.protocol.messages import Start, encode
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
 

@@ -236,10 +236,10 @@ class Stream:
     """A session that has ended with these voices."""
 
     def __init__(self, *clean_s: float):
-        self.voices = {number: voice(number, seconds) for number, seconds in enumerate(clean_s, 1)}
+        self.voices = {f"S{number}": voice(number, seconds) for number, seconds in enumerate(clean_s, 1)}
 
     def close(self) -> Final:
-        return Final((), ())
+        return Final("stop", 0.0, (), ())
 
 
 def test_one_person_is_learned_several_are_refused():

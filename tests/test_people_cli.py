@@ -44,8 +44,8 @@ def saved(folder: Path, demo: Path) -> tuple[Path, list[dict[str, Any]], str]:
 
 def test_a_speaker_named_afterwards_is_named_everywhere_and_saved(saved: tuple[Path, list[dict[str, Any]], str]):
     store, lines, rttm = saved
-    named = [line for line in lines if line["event"] == "speaker" and line["state"] == "named"]
-    assert [(line["speaker"], line["name"], line["confidence"]) for line in named] == [("S1", "Anna Maria", 1.0)]
+    named = [line for line in lines if line["type"] == "speaker" and line["state"] == "named"]
+    assert [(line["speaker"], line["name"], line["confidence"]) for line in named] == [("S1", "Anna Maria", None)]
     assert lines.index(named[0]) == len(lines) - 2
     told = {entry["speaker"]: entry["name"] for entry in lines[-1]["speakers"]}
     assert told["S1"] == "Anna Maria"
@@ -60,7 +60,7 @@ def test_the_saved_speaker_is_named_and_the_stranger_is_not(demo: Path, saved: t
     process = turnstream("file", demo, "--known", "--json", "--people", saved[0])
     assert process.returncode == 0, process.stderr
     lines = [json.loads(line) for line in process.stdout.splitlines()]
-    named = [line for line in lines if line["event"] == "speaker" and line["state"] == "named"]
+    named = [line for line in lines if line["type"] == "speaker" and line["state"] == "named"]
     assert {(line["speaker"], line["name"]) for line in named} == {("S1", "Anna Maria")}
     assert all(0.9 <= line["confidence"] <= 0.99 for line in named)
     final = {entry["speaker"]: (entry["name"], entry["confidence"]) for entry in lines[-1]["speakers"]}

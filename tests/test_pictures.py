@@ -102,11 +102,11 @@ def test_a_speaker_has_one_colour_in_all_groups() -> None:
 
 
 def test_revisions_name_the_stretches_they_rename() -> None:
-    first, longer = (Turn(7, 1, 0, end, 0, "provisional") for end in (100, 160_000 // 270))
-    told = [(1.0, first), (2.0, longer), (2.5, Revision((7,), 1, None, "evidence", 200))]  # type: ignore[list-item]
+    first, longer = (Turn("T7", "S1", None, 0.0, end_s, 0.0, "provisional") for end_s in (1.71, 10.013))
+    told = [(1.0, first), (2.0, longer), (2.5, Revision(("T7",), "S1", None, "reassigned", 2.4))]
     (found,) = revisions(told)
     assert (found["at_s"], found["old"], found["new"]) == (2.5, "S1", "?")
-    assert found["spans"] == [[0.0, pytest.approx(10.0, abs=0.05)]]
+    assert found["spans"] == [[0.0, 10.013]]
 
 
 def test_turns_are_cut_at_the_end_of_what_was_played() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from turnstream.events import Final, Turn
 from turnstream.protocol.messages import (
     CLIENT_TYPES,
     SERVER_TYPES,
@@ -21,14 +22,13 @@ from turnstream.protocol.messages import (
     Error,
     Start,
     Stop,
-    Turn,
     Unknown,
     decode_client,
     decode_server,
     encode,
     start_of_query,
 )
-from turnstream.protocol.wire import ProtocolError, fields_of, wire_name
+from turnstream.wire import ProtocolError, fields_of, wire_fields
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 WORDS: dict[str, list[str]] = {
@@ -63,17 +63,19 @@ def values_of(kind: type, key: str, hint: Any) -> st.SearchStrategy[Any]:
     if hint is float:
         low, high = {"latency": (0.5, 5), "confidence": (0, 1)}.get(key, (0, 1e9))
         return st.floats(low, high)
+    words = WORDS.get(key) or WORDS.get(f"{kind.__name__}.{key}")
+    if typing.get_origin(hint) is typing.Literal:
+        assert set(args) == set(words or ())
+        return st.sampled_from(args)
     if hint is str:
-        words = WORDS.get(key) or WORDS.get(f"{kind.__name__}.{key}")
         return st.sampled_from(words) if words else TEXTS.get(key, st.text(max_size=100))
     return messages(hint)
 
 
 def messages(kind: type) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(kind)
-    return st.builds(
-        kind, **{entry.name: values_of(kind, wire_name(entry), hints[entry.name]) for entry in fields(kind)}
-    )
+    entries = wire_fields(kind).items()
+    return st.builds(kind, **{entry.name: values_of(kind, key, hints[entry.name]) for key, entry in entries})
 
 
 CLIENT = st.one_of(*map(messages, CLIENT_TYPES.values()))
@@ -177,10 +179,21 @@ def test_a_message_that_was_cut_or_changed_is_refused_or_another_message(message
 @given(message=SERVER, data=st.data())
 def test_a_field_that_is_missing_is_named(message: Any, data: st.DataObject) -> None:
     values = json.loads(encode(message))
-    gone = data.draw(st.sampled_from(sorted(set(values) - {"type"})))
+    spare = {"rttm", "statistics"} if isinstance(message, Final) else set()
+    gone = data.draw(st.sampled_from(sorted(set(values) - spare - {"type"})))
     del values[gone]
     with pytest.raises(ProtocolError, match=f"expected a field {gone}, got none"):
         decode_server(json.dumps(values))
+
+
+@given(message=messages(Final))
+def test_a_final_is_whole_without_its_statistics_and_rttm(message: Final) -> None:
+    """The engine has no statistics, and the RTTM only says once more what the turns say."""
+    values = json.loads(encode(message))
+    assert values["rttm"] == message.to_rttm()
+    assert decode_server(json.dumps({**values, "rttm": "anything"})) == (None, message)
+    del values["rttm"], values["statistics"]
+    assert decode_server(json.dumps(values)) == (None, replace(message, statistics=None))
 
 
 @given(message=SERVER)
@@ -244,8 +257,8 @@ def test_the_page_names_every_message_field_and_close_code() -> None:
     page = PAGE.read_text()
     for name, kind in (CLIENT_TYPES | SERVER_TYPES).items():
         assert f"`{name}`" in page
-        for entry in fields(kind):
-            assert f"`{wire_name(entry)}`" in page, (name, wire_name(entry))
+        for key in wire_fields(kind):
+            assert f"`{key}`" in page, (name, key)
     for code in CloseCode:
         assert f"| {code.value} |" in page
 

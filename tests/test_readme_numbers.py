@@ -16,7 +16,7 @@ from benchmarks.results import FOLDER, Figure, Result, read_all
 def filler(tmp_path: Path) -> Filler:
     figures = {"hop.whole.p50": Figure(26.71, "ms", "time"), "labels.0.5s.first": Figure(0.3, "s", "error")}
     Result("latency", "python -m benchmarks.latency", figures, seed=3).write(tmp_path)
-    return Filler(read_all(tmp_path), tmp_path)
+    return Filler(read_all(tmp_path))
 
 
 def test_figures_and_facts_are_filled_in(filler: Filler) -> None:

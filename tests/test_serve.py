@@ -33,7 +33,7 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     try:
         assert process.stdout
         line = process.stdout.readline()
-        found = re.fullmatch(r"listening on (ws://\S+/v1), room for \d+ sessions \((measured|as told)\)\n", line)
+        found = re.fullmatch(r"listening on (ws://\S+/v1), room for \d+ sessions \((measured|as configured)\)\n", line)
         assert found, line + (process.stderr.read() if process.stderr and process.poll() is not None else "")
         yield process, found[1]
     finally:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import random
 import time
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from server_kit import Listener, closed_with, file_run, hear_out, pcm, serving, talk
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from turnstream.diarizer import Diarizer
-from turnstream.protocol.messages import Revision, Speaker, Start, Status, Turn, encode
+from turnstream.events import Revision, Speaker, Turn
+from turnstream.protocol.messages import Start, Status, encode
+from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
 
 pytestmark = pytest.mark.slow
@@ -218,7 +223,7 @@ def test_a_named_speaker_has_the_name_from_then_on(diarizer: Diarizer, speech: n
 
     asyncio.run(client())
     named = next(m for m in listener.messages if isinstance(m, Speaker) and m.state == "named")
-    assert (named.speaker, named.name, named.confidence) == ("S1", "Anna Ödegård", None)
+    assert (named.id, named.name, named.confidence) == ("S1", "Anna Ödegård", None)
     after = [m for m in listener.messages[listener.messages.index(named) :] if isinstance(m, Turn)]
     assert {turn.name for turn in after if turn.speaker == "S1"} == {"Anna Ödegård"}
     assert {(t.speaker, t.name) for t in listener.final.speakers} >= {("S1", "Anna Ödegård")}
@@ -235,6 +240,24 @@ def test_the_first_message_may_be_audio_a_start_a_query_or_the_end(diarizer: Dia
             assert (code, last["type"], last["turns"]) == (1000, "final", [])
 
     asyncio.run(client())
+
+
+def test_the_rttm_of_the_result_names_the_session(diarizer: Diarizer, speech: np.ndarray) -> None:
+    async def client() -> tuple[str, dict[str, Any]]:
+        async with serving(diarizer) as (_, url), connect(url, max_size=None) as socket:
+            await socket.send(pcm(speech[:64_000], "pcm_s16le"))
+            await socket.send(b"")
+            session, last = json.loads(await socket.recv())["session"], ""
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    last = str(await socket.recv())
+        return session, json.loads(last)
+
+    session, last = asyncio.run(client())
+    assert last["turns"]
+    segments = parse_rttm(last["rttm"])[session]
+    told = sorted((turn["start"], turn["end"], turn["speaker"]) for turn in last["turns"])
+    assert [(segment.start_s, segment.end_s, segment.speaker) for segment in segments] == told
 
 
 def test_status_says_what_was_received_and_that_it_is_silent(diarizer: Diarizer) -> None:

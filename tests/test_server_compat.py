@@ -17,10 +17,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from turnstream.diarizer import Diarizer
-from turnstream.protocol.messages import Revision, Start, Turn
+from turnstream.events import Revision, Turn
+from turnstream.protocol.messages import Start
 from turnstream.rttm import parse_rttm
 from turnstream.server.dialects import Diart, Pyannote
-from turnstream.server.messages import Teller
 from turnstream.weights.store import demo_recording
 
 pytestmark = pytest.mark.slow
@@ -77,9 +77,8 @@ def test_a_client_of_pyannotes_live_api(diarizer: Diarizer, speech: np.ndarray) 
 def test_a_client_of_diart(diarizer: Diarizer, speech: np.ndarray) -> None:
     """Base64 text of half a second of float32 in each frame; it hangs up when its file is over."""
     session = diarizer.session(encoding="pcm_f32le")
-    messages = Teller(provisional=True).tell(session.feed(pcm(speech, "pcm_f32le")))
-    dialect = Diart()
-    expected = talk_of([line for message in messages for line in dialect.say(message, 1)])
+    events, dialect = session.feed(pcm(speech, "pcm_f32le")), Diart()
+    expected = talk_of([line for event in events for line in dialect.say(event, 1)])
     lines: list[str] = []
 
     async def client() -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.test_diarizer import SIZES, Remembering, cut
 from turnstream.audio.input import AudioInput
 from turnstream.diarizer import Diarizer, Session
 from turnstream.errors import EnrollmentError, PeopleError, TurnstreamError
-from turnstream.events import Final, Speaker, to_json
+from turnstream.events import Event, Final, Speaker, Turn
 from turnstream.people.naming import Known, Naming
 from turnstream.people.person import Person
 from turnstream.rttm import parse_rttm
@@ -50,10 +50,20 @@ def open_session(models: Remembering, known: list[Known]) -> Session:
     return Session(models, AudioInput(), Stitcher(), Timeline(1.0), Naming(known))
 
 
-def run(session: Session, chunks: list[np.ndarray]) -> tuple[list[str], Final]:
-    lines = [to_json(event) for chunk in chunks for event in session.feed(chunk)]
-    lines += [to_json(event) for event in session.flush()]
-    return [*lines, to_json(session.close())], session.close()
+def run(session: Session, chunks: list[np.ndarray]) -> tuple[list[Event], Final]:
+    """The events before the end, and the final result."""
+    events = [event for chunk in chunks for event in session.feed(chunk)]
+    return [*events, *session.flush()], session.close()
+
+
+def named(turns: tuple[Turn, ...], names: dict[str | None, str]) -> tuple[Turn, ...]:
+    """The same turns with these names, and with no others."""
+    return tuple(replace(turn, name=names.get(turn.speaker)) for turn in turns)
+
+
+def names_of(final: Final) -> list[tuple[str | None, str, float | None]]:
+    """Speaker, name and confidence of those who have a name."""
+    return [(talk.speaker, talk.name, talk.confidence) for talk in final.speakers if talk.name is not None]
 
 
 @pytest.fixture(scope="module")
@@ -61,63 +71,92 @@ def known(models: Remembering, speech: np.ndarray) -> list[Known]:
     """Both speakers, as they are known at the end of the same recording."""
     session = open_session(models, [])
     run(session, [speech])
-    return [Known(name, session.profile(speaker)) for speaker, name in ((1, "Anna"), (2, "Ben B"))]
+    return [Known(name, session.profile(speaker)) for speaker, name in (("S1", "Anna"), ("S2", "Ben B"))]
 
 
 def test_known_speakers_are_named_in_events_and_in_the_end(
     models: Remembering, speech: np.ndarray, known: list[Known]
 ) -> None:
-    lines, final = run(open_session(models, known), [speech])
-    assert [(speaker, name) for speaker, name, _ in final.names] == [(1, "Anna"), (2, "Ben B")]
-    events = [json.loads(line) for line in lines[:-1]]
-    speakers = [event for event in events if event["event"] == "speaker"]
-    assert {event["name"] for event in speakers} == {None, "Anna", "Ben B"}
+    session = open_session(models, known)
+    events, final = run(session, [speech])
+    assert [(speaker, name) for speaker, name, _ in names_of(final)] == [("S1", "Anna"), ("S2", "Ben B")]
+    assert all(confidence is not None for _, _, confidence in names_of(final))
+    assert session.names == {"S1": "Anna", "S2": "Ben B"}
+    speakers = [event for event in events if isinstance(event, Speaker)]
+    assert {event.name for event in speakers} == {None, "Anna", "Ben B"}
     for number, event in enumerate(speakers):
-        if event["state"] == "named":  # never before he appeared
-            assert any((e["speaker"], e["state"]) == (event["speaker"], "appeared") for e in speakers[:number])
-    assert {segment.speaker for segment in parse_rttm(final.rttm("x"))["x"]} == {"Anna", "Ben_B"}
+        if event.state == "named":  # never before they appeared
+            assert any((e.id, e.state) == (event.id, "appeared") for e in speakers[:number])
+    assert final.turns == named(final.turns, {"S1": "Anna", "S2": "Ben B"})
+    assert {segment.speaker for segment in parse_rttm(final.to_rttm("x"))["x"]} == {"Anna", "Ben_B"}
 
 
 @EXAMPLES
 @given(sizes=SIZES)
 def test_chunks_change_no_name(models: Remembering, speech: np.ndarray, known: list[Known], sizes: list[int]) -> None:
-    whole, _ = run(open_session(models, known), [speech])
-    assert sum('"named"' in line for line in whole) >= 2
-    assert run(open_session(models, known), cut(speech, sizes))[0] == whole
+    whole = run(open_session(models, known), [speech])
+    assert sum(isinstance(event, Speaker) and event.state == "named" for event in whole[0]) >= 2
+    assert run(open_session(models, known), cut(speech, sizes)) == whole
+
+
+def test_turns_have_the_name_that_their_speaker_has_by_then(
+    models: Remembering, speech: np.ndarray, known: list[Known]
+) -> None:
+    names: dict[str | None, str | None] = {}
+    events, _ = run(open_session(models, known), [speech])
+    for event in events:
+        if isinstance(event, Speaker) and event.state == "named":
+            names[event.id] = event.name
+        if isinstance(event, Turn):
+            assert event.name == names.get(event.speaker)
+    assert {event.name for event in events if isinstance(event, Turn)} == {None, "Anna", "Ben B"}
 
 
 def test_names_change_nothing_else(models: Remembering, speech: np.ndarray, known: list[Known]) -> None:
-    with_names, _ = run(open_session(models, known), [speech])
-    without, _ = run(open_session(models, []), [speech])
-    assert [line for line in with_names[:-1] if '"named"' not in line] == without[:-1]
+    with_names, final = run(open_session(models, known), [speech])
+    without, plain = run(open_session(models, []), [speech])
+    left = [event for event in with_names if not (isinstance(event, Speaker) and event.state == "named")]
+    assert [replace(event, name=None) if isinstance(event, Turn) else event for event in left] == without
+    talk = tuple(replace(talk, name=None, confidence=None) for talk in final.speakers)
+    assert replace(final, turns=named(final.turns, {}), speakers=talk) == plain
 
 
 def test_a_name_by_the_user_is_one_event_and_reaches_the_final(models: Remembering, speech: np.ndarray) -> None:
     session, plain = open_session(models, []), open_session(models, [])
     half = len(speech) // 2
     before, plain_before = session.feed(speech[:half]), plain.feed(speech[:half])
-    (event,) = session.name(1, "Anna")
-    assert (event.id, event.state, event.name, event.confidence) == (1, "named", "Anna", 1.0)  # type: ignore[union-attr]
+    (event,) = session.name("S1", "Anna")
+    assert isinstance(event, Speaker)
+    assert (event.id, event.state, event.name, event.confidence) == ("S1", "named", "Anna", None)
     assert before == plain_before
-    assert session.feed(speech[half:]) == plain.feed(speech[half:])
-    final, expected = session.close(), plain.close()
-    assert (final.turns, final.names, expected.names) == (expected.turns, ((1, "Anna", 1.0),), ())
-    assert [e.name for e in session.name(2, "anna") if isinstance(e, Speaker)] == [None, "anna"]
-    assert session.close().names == ((2, "anna", 1.0),)
-    assert session.close() is session.close()
+    after = [*plain.feed(speech[half:]), *plain.flush()]
+    turns = [event for event in after if isinstance(event, Turn)]
+    assert {turn.speaker for turn in turns} >= {"S1", "S2"}
+    expected = [named((event,), {"S1": "Anna"})[0] if isinstance(event, Turn) else event for event in after]
+    assert [*session.feed(speech[half:]), *session.flush()] == expected
+    final, unnamed = session.close(), plain.close()
+    assert (final.turns, names_of(final)) == (named(unnamed.turns, {"S1": "Anna"}), [("S1", "Anna", None)])
+    assert (unnamed.turns, names_of(unnamed)) == (named(unnamed.turns, {}), [])
+    assert [e.name for e in session.name("s2", "anna") if isinstance(e, Speaker)] == [None, "anna"]
+    again = session.close()
+    assert (again.turns, names_of(again)) == (named(unnamed.turns, {"S2": "anna"}), [("S2", "anna", None)])
+    assert session.close() == again
 
 
 def test_speakers_who_are_not_there_and_names_that_cannot_be(models: Remembering, speech: np.ndarray) -> None:
     session = open_session(models, [])
     with pytest.raises(TurnstreamError, match="expected a stream that has speakers, got S1"):
-        session.name(1, "Anna")
+        session.name("S1", "Anna")
     session.feed(speech)
-    for ask in (lambda: session.name(9, "Anna"), lambda: session.profile(9)):
+    for ask in (lambda: session.name("S9", "Anna"), lambda: session.profile("S9")):
         with pytest.raises(TurnstreamError, match=r"expected one of S1, S2(, S3)?, got S9"):
             ask()
     with pytest.raises(TurnstreamError, match="expected a name that turnstream does not use"):
-        session.name(1, "S2")
-    assert session.names == ()
+        session.name("S1", "S2")
+    with pytest.raises(TurnstreamError, match=r"expected one of S1, S2(, S3)?, got Anna"):
+        session.name("Anna", "Ben")
+    assert session.names == {}
+    np.testing.assert_array_equal(session.profile("s1").vector, session.voices["S1"].vector)
 
 
 def test_enrolling_needs_one_person(diarizer: Diarizer, speech: np.ndarray, known: list[Known]) -> None:
@@ -133,6 +172,6 @@ def test_enrolling_needs_one_person(diarizer: Diarizer, speech: np.ndarray, know
 
 def test_a_person_of_another_model_is_refused(diarizer: Diarizer, known: list[Known]) -> None:
     own = Person("Anna", diarizer.voice_model, (known[0].profile,), ("",))
-    assert diarizer.session(known=[own]).names == ()
+    assert diarizer.session(known=[own]).names == {}
     with pytest.raises(PeopleError, match="Anna was enrolled with another embedding model"):
         diarizer.session(known=[Person("Anna", "b" * 64, (Profile(known[0].profile.vector, 5.0),), ("",))])

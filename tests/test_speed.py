@@ -17,8 +17,7 @@ from benchmarks.serve import MASK_BYTES, frame_bytes, window_end_s
 from benchmarks.speed import algorithm, cold, microphone
 from benchmarks.speed.server import Row, memory_per_stream_mib, row_figures, wire_figures
 from benchmarks.speed.stages import Stopwatch, audio_ms
-from turnstream.events import frame_seconds
-from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WindowSchedule
+from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WindowSchedule, frame_seconds
 
 
 @given(st.integers(0, 5000), st.integers(0, 300))
@@ -155,8 +154,8 @@ def test_the_lag_counts_from_the_windows_last_sample() -> None:
     while schedule.next_end < 9 * SAMPLE_RATE_HZ:
         end_s, start = schedule.next_end / SAMPLE_RATE_HZ, schedule.take()
         told_s = frame_seconds(start // FRAME_SAMPLES + WINDOW_FRAMES)
-        line = {"event": "turn", "end_s": told_s, "state": "provisional"}
-        lines += [(begun_s + end_s - before_s + late_s, line), (begun_s + end_s, line), (0.0, {"event": "speaker"})]
+        line = {"type": "turn", "end": told_s, "state": "provisional"}
+        lines += [(begun_s + end_s - before_s + late_s, line), (begun_s + end_s, line), (0.0, {"type": "speaker"})]
     lags = microphone.lags_ms(microphone.Heard(lines, written_s, playout_ms, np.zeros(0, np.float32)), before_s)
     assert len(lags) == 12  # windows of 3.4 to 9 s
     assert all(1e3 * late_s <= lag <= 1e3 * (late_s + microphone.WRITE_S) + 1 for lag in lags)

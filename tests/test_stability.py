@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from benchmarks.accuracy.stability import Listener, Stability, labels_of, summary
 from tests.test_timeline import label_streams
-from turnstream.events import Revision, Turn
 from turnstream.labels import Labels
 from turnstream.rttm import parse_rttm
+from turnstream.timeline.records import RevisionRecord, TurnRecord
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
@@ -63,12 +63,17 @@ def _labels_of_rttm(text: str, end: int) -> np.ndarray:
 
 def test_the_end_settles_what_it_changes() -> None:
     listener = Listener(100)
-    listener.hear([Turn(1, 1, 10, 30, 30, "committed"), Turn(2, 1, 50, 60, 60, "committed")], 60, 2.0)
-    listener.hear([Revision((1,), 1, 2, "reassigned", 90)], 90, 3.0)
+    listener.hear([TurnRecord(1, 1, 10, 30, 30, "committed"), TurnRecord(2, 1, 50, 60, 60, "committed")], 60, 2.0)
+    listener.hear([RevisionRecord((1,), 1, 2, "reassigned", 90)], 90, 3.0)
     assert listener.revised_s == pytest.approx(20 * FRAME_SAMPLES / SAMPLE_RATE_HZ)
     assert set(listener.changed_s[10:30]) == {3.0}
     listener.end(
-        [Turn(1, 2, 10, 30, 30, "final"), Turn(2, 3, 50, 60, 60, "final"), Turn(3, 1, 80, 85, 85, "final")], 9.0
+        [
+            TurnRecord(1, 2, 10, 30, 30, "final"),
+            TurnRecord(2, 3, 50, 60, 60, "final"),
+            TurnRecord(3, 1, 80, 85, 85, "final"),
+        ],
+        9.0,
     )
     assert set(listener.changed_s[10:30]) == {3.0}
     assert set(listener.changed_s[50:60]) == {9.0}

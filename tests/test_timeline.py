@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,53 +11,53 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnstream.errors import TurnstreamError
-from turnstream.events import Event, Final, Revision, Speaker, Turn, frame_seconds, to_json
 from turnstream.labels import Change, Labels, runs_of, smooth_runs
+from turnstream.timeline.records import FinalRecord, Record, RevisionRecord, SpeakerRecord, TurnRecord
 from turnstream.timeline.timeline import Timeline
 
 HOP, REACH = 30, 200
 
 
 class Listener:
-    """The whole of a client: one table of turns, changed by nothing but events."""
+    """The whole of a client: one table of turns, changed by nothing but records."""
 
     def __init__(self) -> None:
-        self.turns: dict[int, Turn] = {}
+        self.turns: dict[int, TurnRecord] = {}
         self.speakers: list[int] = []
         self.merged: set[int] = set()
         self.ids_ever: set[int] = set()
         self.retracted: set[int] = set()
 
-    def hear(self, event: Event) -> None:
-        match event:
-            case Turn(state="retracted"):
-                assert event.id in self.turns
-                assert event.committed_frame == event.start_frame
-                del self.turns[event.id]
-                self.retracted.add(event.id)
-            case Turn():
-                assert event.id not in self.retracted
-                assert event.id in self.turns or event.id not in self.ids_ever
-                assert event.speaker is None or event.speaker in self.speakers
-                assert event.speaker not in self.merged
-                self.ids_ever.add(event.id)
-                self.turns[event.id] = event
-            case Revision():
-                assert event.new not in self.merged
-                for turn_id in event.turns:
-                    assert self.turns[turn_id].speaker == event.old
+    def hear(self, record: Record | FinalRecord) -> None:
+        match record:
+            case TurnRecord(state="retracted"):
+                assert record.id in self.turns
+                assert record.committed_frame == record.start_frame
+                del self.turns[record.id]
+                self.retracted.add(record.id)
+            case TurnRecord():
+                assert record.id not in self.retracted
+                assert record.id in self.turns or record.id not in self.ids_ever
+                assert record.speaker is None or record.speaker in self.speakers
+                assert record.speaker not in self.merged
+                self.ids_ever.add(record.id)
+                self.turns[record.id] = record
+            case RevisionRecord():
+                assert record.new not in self.merged
+                for turn_id in record.turns:
+                    assert self.turns[turn_id].speaker == record.old
                     assert self.turns[turn_id].committed_frame > self.turns[turn_id].start_frame
-                    self.turns[turn_id] = replace(self.turns[turn_id], speaker=event.new)
-            case Speaker(state="merged"):
-                assert event.into in self.speakers
-                assert event.id not in {turn.speaker for turn in self.turns.values()}
-                self.merged.add(event.id)
-            case Speaker():
-                assert event.id == len(self.speakers) + 1 or event.id in self.merged
-                self.merged.discard(event.id)
-                self.speakers += [event.id] if event.id > len(self.speakers) else []
-            case Final():
-                self.turns = {turn.id: turn for turn in event.turns}
+                    self.turns[turn_id] = replace(self.turns[turn_id], speaker=record.new)
+            case SpeakerRecord(state="merged"):
+                assert record.into in self.speakers
+                assert record.id not in {turn.speaker for turn in self.turns.values()}
+                self.merged.add(record.id)
+            case SpeakerRecord():
+                assert record.id == len(self.speakers) + 1 or record.id in self.merged
+                self.merged.discard(record.id)
+                self.speakers += [record.id] if record.id > len(self.speakers) else []
+            case FinalRecord():
+                self.turns = {turn.id: turn for turn in record.turns}
 
     def committed(self) -> dict[int, tuple[int, int, int | None]]:
         return {
@@ -99,8 +98,8 @@ def label_streams(draw: st.DrawFn) -> list[tuple[Labels, int]]:
 def test_listener_always_holds_the_engines_state(stream: list[tuple[Labels, int]], latency_s: float, interval_s: float):
     timeline, listener = Timeline(latency_s, revision_interval_s=interval_s), Listener()
     for labels, horizon in stream:
-        for event in timeline.update(labels, horizon):
-            listener.hear(event)
+        for record in timeline.update(labels, horizon):
+            listener.hear(record)
         assert tuple(listener.turns[i] for i in sorted(listener.turns)) == timeline.turns
         assert tuple(listener.speakers) == timeline.speakers
         assert timeline.committed_frame == max(0, horizon - timeline.latency_frames)
@@ -115,9 +114,9 @@ def test_revisions_reach_no_further_than_allowed(stream: list[tuple[Labels, int]
     timeline = Timeline(0.5, revision_interval_s=0.0, revision_reach_s=reach_s)
     for labels, horizon in stream:
         before = {turn.id: turn for turn in timeline.turns}
-        for event in timeline.update(labels, horizon):
-            if isinstance(event, Revision):
-                assert all(before[i].end_frame >= horizon - reach_s * 16000 / 270 - 1 for i in event.turns)
+        for record in timeline.update(labels, horizon):
+            if isinstance(record, RevisionRecord):
+                assert all(before[i].end_frame >= horizon - reach_s * 16000 / 270 - 1 for i in record.turns)
 
 
 @pytest.mark.slow
@@ -127,18 +126,18 @@ def test_committed_parts_change_only_by_a_revision(stream: list[tuple[Labels, in
     timeline, listener = Timeline(latency_s), Listener()
     committed_frame, last_batch = 0, None
     for labels, horizon in stream:
-        for event in timeline.update(labels, horizon):
+        for record in timeline.update(labels, horizon):
             before = listener.committed()
-            listener.hear(event)
+            listener.hear(record)
             after = listener.committed()
             for turn_id, (start, end, speaker) in before.items():
                 now = after[turn_id]
                 assert now[0] == start
                 assert now[1] >= end
-                assert now[2] == speaker or isinstance(event, Revision)
+                assert now[2] == speaker or isinstance(record, RevisionRecord)
             for turn_id in after.keys() - before.keys():
                 assert after[turn_id][0] >= committed_frame  # nothing new is put into the committed past
-            if isinstance(event, Revision):
+            if isinstance(record, RevisionRecord):
                 assert last_batch is None or horizon == last_batch or horizon - last_batch >= 16000 / 270
                 last_batch = horizon
         committed_frame = timeline.committed_frame
@@ -150,7 +149,7 @@ def test_one_speakers_turns_do_not_overlap_unless_revised(stream: list[tuple[Lab
     timeline = Timeline(0.5)
     revised = False
     for labels, horizon in stream:
-        revised |= any(isinstance(event, Revision) for event in timeline.update(labels, horizon))
+        revised |= any(isinstance(record, RevisionRecord) for record in timeline.update(labels, horizon))
         spans = sorted((turn.speaker or 0, turn.start_frame, turn.end_frame) for turn in timeline.turns)
         for a, b in itertools.pairwise(spans):
             assert revised or a[0] != b[0] or a[2] <= b[1]
@@ -158,11 +157,11 @@ def test_one_speakers_turns_do_not_overlap_unless_revised(stream: list[tuple[Lab
 
 @settings(max_examples=50, deadline=None)
 @given(label_streams())
-def test_same_labels_give_byte_identical_events(stream: list[tuple[Labels, int]]):
+def test_same_labels_give_identical_records(stream: list[tuple[Labels, int]]):
     def run() -> list[str]:
         timeline = Timeline(1.0)
-        lines = [to_json(event) for labels, horizon in stream for event in timeline.update(labels, horizon)]
-        return [*lines, to_json(timeline.finish(stream[-1][0])), timeline.live_rttm("a")]
+        lines = [repr(record) for labels, horizon in stream for record in timeline.update(labels, horizon)]
+        return [*lines, repr(timeline.finish(stream[-1][0])), timeline.live_rttm("a")]
 
     assert run() == run()
 
@@ -177,9 +176,9 @@ def labels_of(*columns: list[tuple[int, int]], frames: int, first: int = 0, name
 
 def test_a_turn_grows_and_is_committed_up_to_the_latency():
     timeline = Timeline(0.5)
-    events = [e for n in range(1, 8) for e in timeline.update(labels_of([(20, 140)], frames=30 * n), 30 * n)]
-    assert events[0] == Speaker(1, 30)
-    turns = [event for event in events if isinstance(event, Turn)]
+    records = [e for n in range(1, 8) for e in timeline.update(labels_of([(20, 140)], frames=30 * n), 30 * n)]
+    assert records[0] == SpeakerRecord(1, 30)
+    turns = [record for record in records if isinstance(record, TurnRecord)]
     assert {turn.id for turn in turns} == {1}
     assert [turn.end_frame for turn in turns] == [30, 60, 90, 120, 140, 140]
     assert [turn.committed_frame for turn in turns] == [20, 30, 60, 90, 120, 140]
@@ -189,22 +188,22 @@ def test_a_turn_grows_and_is_committed_up_to_the_latency():
 def test_a_provisional_turn_changes_its_speaker_under_the_same_id():
     timeline = Timeline(1.0)
     timeline.update(labels_of([(20, 60)], frames=60), 60)
-    events = timeline.update(labels_of([], [(22, 70)], frames=70), 70)
-    assert events == [Speaker(2, 70), Turn(1, 2, 22, 70, 22, "provisional")]
+    records = timeline.update(labels_of([], [(22, 70)], frames=70), 70)
+    assert records == [SpeakerRecord(2, 70), TurnRecord(1, 2, 22, 70, 22, "provisional")]
 
 
 def test_a_provisional_turn_that_vanishes_is_retracted():
     timeline = Timeline(1.0)
     timeline.update(labels_of([(20, 60)], frames=60), 60)
-    assert timeline.update(labels_of([], frames=70), 70) == [Turn(1, 1, 20, 60, 20, "retracted")]
+    assert timeline.update(labels_of([], frames=70), 70) == [TurnRecord(1, 1, 20, 60, 20, "retracted")]
     assert timeline.turns == ()
 
 
 def test_a_clear_majority_revises_a_committed_turn():
     timeline = Timeline(0.5)
     timeline.update(labels_of([(0, 60)], [(100, 130)], frames=200), 200)
-    events = timeline.update(labels_of([(40, 60)], [(0, 40), (100, 130)], frames=230), 230)
-    assert Revision((1,), 1, 2, "reassigned", 230) in events
+    records = timeline.update(labels_of([(40, 60)], [(0, 40), (100, 130)], frames=230), 230)
+    assert RevisionRecord((1,), 1, 2, "reassigned", 230) in records
     assert [turn.speaker for turn in timeline.turns] == [2, 2]
     assert "SPEAKER x 1 0.000 1.035 <NA> <NA> S1" in timeline.live_rttm("x")
 
@@ -220,15 +219,18 @@ def test_less_than_a_clear_majority_does_not(rest: list[tuple[int, int]]):
 def test_a_speaker_who_starts_again_after_a_pause_has_a_new_turn():
     timeline = Timeline(0.5)
     timeline.update(labels_of([(0, 100)], frames=100), 100)
-    events = timeline.update(labels_of([(0, 70), (90, 110)], frames=110), 110)
-    assert [(e.id, e.start_frame, e.end_frame) for e in events if isinstance(e, Turn)] == [(1, 0, 70), (2, 90, 110)]
+    records = timeline.update(labels_of([(0, 70), (90, 110)], frames=110), 110)
+    assert [(e.id, e.start_frame, e.end_frame) for e in records if isinstance(e, TurnRecord)] == [
+        (1, 0, 70),
+        (2, 90, 110),
+    ]
 
 
 def test_a_turn_can_get_a_name_but_not_lose_it():
     timeline = Timeline(0.5)
     timeline.update(labels_of([(0, 60)], frames=200, names=(None,)), 200)
-    events = timeline.update(labels_of([(0, 60)], frames=230), 230)
-    assert events == [Speaker(1, 230), Revision((1,), None, 1, "named", 230)]
+    records = timeline.update(labels_of([(0, 60)], frames=230), 230)
+    assert records == [SpeakerRecord(1, 230), RevisionRecord((1,), None, 1, "named", 230)]
     assert timeline.update(labels_of([(0, 60)], frames=330, names=(None,)), 330) == []
 
 
@@ -237,8 +239,8 @@ def test_an_old_change_revises_turns_out_of_reach():
     timeline.update(labels_of([(0, 60)], [(100, 130)], frames=200), 200)
     timeline.update(labels_of([], [], frames=800), 800)
     change = Change(0, 60, 10, 11, "merged")
-    events = timeline.update(labels_of([], [], first=700, frames=200, changes=[change]), 900)
-    assert events[0] == Revision((1,), 1, 2, "merged", 900)
+    records = timeline.update(labels_of([], [], first=700, frames=200, changes=[change]), 900)
+    assert records[0] == RevisionRecord((1,), 1, 2, "merged", 900)
 
 
 def test_a_speaker_left_without_turns_is_told_as_merged_and_may_come_back():
@@ -246,11 +248,11 @@ def test_a_speaker_left_without_turns_is_told_as_merged_and_may_come_back():
     timeline.update(labels_of([(0, 60)], [(100, 130), (300, 340)], frames=400), 400)
     timeline.update(labels_of([], [], frames=800), 800)
     change = Change(0, 60, 10, 11, "merged")
-    events = timeline.update(labels_of([], [], first=700, frames=200, changes=[change]), 900)
-    assert events == [Revision((1,), 1, 2, "merged", 900), Speaker(1, 900, "merged", into=2)]
+    records = timeline.update(labels_of([], [], first=700, frames=200, changes=[change]), 900)
+    assert records == [RevisionRecord((1,), 1, 2, "merged", 900), SpeakerRecord(1, 900, "merged", into=2)]
     back = Change(300, 340, 11, 10, "split")
-    events = timeline.update(labels_of([], [], first=800, frames=200, changes=[back]), 1000)
-    assert events == [Speaker(1, 1000), Revision((3,), 2, 1, "split", 1000)]
+    records = timeline.update(labels_of([], [], first=800, frames=200, changes=[back]), 1000)
+    assert records == [SpeakerRecord(1, 1000), RevisionRecord((3,), 2, 1, "split", 1000)]
 
 
 def test_revisions_wait_for_their_interval():
@@ -262,7 +264,7 @@ def test_revisions_wait_for_their_interval():
         timeline.update(labels_of([], [*first, *second], frames=270, names=(10, 12)), 270),
         timeline.update(labels_of([], [*first, *second], frames=360, names=(10, 12)), 360),
     ]
-    assert [[e.turns for e in batch if isinstance(e, Revision)] for batch in batches] == [[(1,)], [], [(2,)]]
+    assert [[e.turns for e in batch if isinstance(e, RevisionRecord)] for batch in batches] == [[(1,)], [], [(2,)]]
 
 
 def test_final_keeps_live_numbers_and_ids():
@@ -276,32 +278,19 @@ def test_final_keeps_live_numbers_and_ids():
         (3, 1, 300, 380),
     ]
     assert final.talk_frames == ((1, 140), (2, 150))
-    assert final.rttm("x").count("SPEAKER x 1 ") == 3
+    assert timeline.rttm("x").count("SPEAKER x 1 ") == 3
 
 
-def test_who_has_no_final_turn_has_an_heir():
+def test_who_has_no_final_turn_has_a_successor():
     timeline = Timeline(0.5)
     timeline.update(labels_of([(0, 60)], [(100, 250)], [(300, 330)], frames=450), 450)
     timeline.finish(labels_of([(0, 60)], [(100, 250), (300, 330)], frames=450))
-    assert timeline.heirs == {3: 2}
+    assert timeline.successors == {3: 2}
 
 
 def test_short_gaps_are_closed_and_short_turns_left_out():
     assert smooth_runs(runs_of(np.array([1, 0, 1, 0, 0, 0, 1], bool)), 2, 2) == [(0, 3)]
     assert runs_of(np.zeros(3, bool)) == []
-
-
-def test_json_has_seconds_and_names():
-    line = json.loads(to_json(Turn(3, None, 10, 20, 10, "provisional")))
-    start_s = (2700 + 360) / 16000
-    assert line["start_s"] == round(start_s, 3)
-    assert line["end_s"] == frame_seconds(20)
-    assert (line["event"], line["id"], line["speaker"], line["state"]) == ("turn", "T3", None, "provisional")
-    speaker = {"event": "speaker", "speaker": "S2", "state": "appeared", "name": None, "confidence": None, "at_s": 0.0}
-    assert json.loads(to_json(Speaker(2, 0))) == speaker
-    named = {**speaker, "state": "named", "name": "Zoë", "confidence": 0.93}
-    assert json.loads(to_json(Speaker(2, 0, "named", "Zoë", 0.93))) == named
-    assert json.loads(to_json(Speaker(2, 0, "merged", into=1))) == {**speaker, "state": "merged", "into": "S1"}
 
 
 def test_a_reach_below_nothing_is_refused():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import json
-from argparse import Namespace
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from turnstream.clients.cli import main
 from turnstream.clients.evaluation import tune as tuning
 from turnstream.clients.evaluation.recordings import Recording, read_reference
 from turnstream.clients.evaluation.scoring import Errors
-from turnstream.clients.evaluation.tune import SEARCHED, Accuracy, labelled, search_range, split, tune
+from turnstream.clients.evaluation.tune import SEARCHED, Accuracy, annotated, search_range, split, tune
+from turnstream.clients.options import TuneOptions
 from turnstream.errors import TurnstreamError
 from turnstream.stitching.config import StitcherConfig
 from turnstream.stitching.config_file import limits
@@ -44,10 +44,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def arguments(*paths: Path, **changes: Any) -> Namespace:
-    """Of the command."""
-    values = {"trials": 4, "latency": 1.0, "held_out": 0.4, "seed": 0, "segmentation": None, "embedding": None}
-    return Namespace(**{**values, "paths": [str(path) for path in paths], "out": None, **changes})
+def arguments(*paths: Path, **changes: Any) -> TuneOptions:
+    """Of the command, with few trials."""
+    return TuneOptions(**{"trials": 4, "paths": tuple(map(str, paths)), **changes})
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -168,7 +167,7 @@ def test_wrong_options_are_refused(options: list[str], said: str, capsys: pytest
 
 def test_too_few_recordings_and_references_that_are_none(folder: Path) -> None:
     with pytest.raises(TurnstreamError, match=r"at least 2 recordings with an \.rttm beside each, got 1"):
-        labelled([folder / "a.wav"])
+        annotated([folder / "a.wav"])
     with pytest.raises(TurnstreamError, match=r"expected a reference beside the recording in .*nowhere\.rttm"):
         read_reference(folder / "nowhere.rttm")
     (folder / "a.rttm").write_text("SPEAKER a 1 zero 1 <NA> <NA> s <NA> <NA>\n")

@@ -45,8 +45,8 @@ def run(recording: Recording, latencies_s: list[float], config: StitcherConfig) 
         told = {latency: timeline.update(labels, horizon) for latency, timeline in timelines.items()}
         outcome.stitch_s.append(time.perf_counter() - embedded + seen - started)
         heard_s = min(recording.duration_s, (first_frame * FRAME_SAMPLES + WINDOW_SAMPLES) / SAMPLE_RATE_HZ)
-        for latency, events in told.items():
-            outcome.listeners[latency].hear(events, horizon, heard_s)
+        for latency, records in told.items():
+            outcome.listeners[latency].hear(records, horizon, heard_s)
     recording.keep()
     final_labels = stitcher.finish()
     for latency, timeline in timelines.items():
@@ -54,7 +54,7 @@ def run(recording: Recording, latencies_s: list[float], config: StitcherConfig) 
         final = timeline.finish(final_labels, recording.end_frame)
         outcome.turns[f"live {latency:g} s"] = turns_of(timeline.live_rttm("x"))
         outcome.turns["first"] = outcome.listeners[latency].first_turns()
-        outcome.turns["final"] = turns_of(final.rttm("x"))
+        outcome.turns["final"] = turns_of(timeline.rttm("x"))
         outcome.listeners[latency].end(final.turns, recording.duration_s)
         outcome.speakers = len([speaker for speaker, _ in final.talk_frames if speaker is not None])
     return outcome

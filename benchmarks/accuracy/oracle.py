@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnstream.clients.evaluation.recordings import Recording, Turns
-from turnstream.events import frame_seconds
 from turnstream.labels import Labels, runs_of, smooth_runs
 from turnstream.rttm import RttmSegment
 from turnstream.stitching.aggregation import Aggregator, Said, edge_trust
@@ -15,7 +14,7 @@ from turnstream.stitching.clustering import best_pairs, centroids
 from turnstream.stitching.config import StitcherConfig
 from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import DROP_FRAMES, FILL_FRAMES, Timeline
-from turnstream.windows import WINDOW_FRAMES
+from turnstream.windows import WINDOW_FRAMES, frame_seconds
 
 Bools = NDArray[np.bool_]
 

@@ -1,4 +1,4 @@
-"""How steady labels are, as a listener sees it who keeps a table of turns and applies the events in order.
+"""How steady labels are, as a listener sees it who keeps a table of turns and applies the records in order.
 
 The definitions, with formulas, are in benchmarks/README.md.
 """
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnstream.clients.evaluation.recordings import Recording, Turns
-from turnstream.events import Event, Revision, Turn, frame_seconds
 from turnstream.labels import runs_of
 from turnstream.rttm import RttmSegment
-from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.timeline.records import Record, RevisionRecord, TurnRecord
+from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, frame_seconds
 
 MOST_SPEAKERS = 62  # bits of a label; one more stands for somebody unknown, and all further speakers share the last
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ
@@ -23,14 +23,14 @@ Labels = NDArray[np.int64]  # the speakers of a frame, a bit each
 
 
 class Listener:
-    """Follows the events of one timeline over `end_frame` frames.
+    """Follows the records of one timeline over `end_frame` frames.
 
     Shapes: `now`, `committed`, `first`: (frames,) int64, a bit for each speaker; `first_s`, `changed_s`: (frames,)
     seconds of audio heard when a frame was first said to hold speech, and when its label last changed (nan: never).
     """
 
     def __init__(self, end_frame: int):
-        self._turns: dict[int, Turn] = {}
+        self._turns: dict[int, TurnRecord] = {}
         self._count = np.zeros((end_frame, 4), np.int16)  # turns that cover a frame, by speaker
         self._horizon = 0
         self.now = np.zeros(end_frame, np.int64)
@@ -41,11 +41,11 @@ class Listener:
         self.changed_s = np.full(end_frame, np.nan)
         self.revised_s = 0.0
 
-    def hear(self, events: Sequence[Event], horizon_frame: int, heard_s: float) -> None:
+    def hear(self, records: Sequence[Record], horizon_frame: int, heard_s: float) -> None:
         """What was told when `heard_s` seconds of audio had come, reaching up to `horizon_frame`."""
-        before = {i: self._turns.get(i) for event in events for i in _ids(event)}
-        for event in events:
-            self._apply(event)
+        before = {i: self._turns.get(i) for record in records for i in _ids(record)}
+        for record in records:
+            self._apply(record)
         after = {i: self._turns.get(i) for i in before}
         for turn in before.values():
             self._cover(turn, -1)
@@ -59,7 +59,7 @@ class Listener:
         self.first[self._horizon : horizon_frame] = self.now[self._horizon : horizon_frame]
         self._horizon = max(self._horizon, horizon_frame)
 
-    def end(self, turns: Iterable[Turn], duration_s: float) -> None:
+    def end(self, turns: Iterable[TurnRecord], duration_s: float) -> None:
         """The final result: what is still open is committed with it, and labels that it changes were not settled."""
         for turn in self._turns.values():
             self._commit(turn, replace(turn, committed_frame=max(turn.committed_frame, turn.end_frame)))
@@ -77,19 +77,19 @@ class Listener:
             for start, end in runs_of((self.first >> bit & 1).astype(bool))
         ]
 
-    def _apply(self, event: Event) -> None:
-        if isinstance(event, Turn):
-            if event.state == "retracted":
-                self._turns.pop(event.id, None)
+    def _apply(self, record: Record) -> None:
+        if isinstance(record, TurnRecord):
+            if record.state == "retracted":
+                self._turns.pop(record.id, None)
             else:
-                self._turns[event.id] = event
-        elif isinstance(event, Revision):
-            for i in event.turns:
+                self._turns[record.id] = record
+        elif isinstance(record, RevisionRecord):
+            for i in record.turns:
                 turn = self._turns[i]
                 self.revised_s += (turn.committed_frame - turn.start_frame) * FRAME_S
-                self._turns[i] = replace(turn, speaker=event.new)
+                self._turns[i] = replace(turn, speaker=record.new)
 
-    def _cover(self, turn: Turn | None, times: int) -> None:
+    def _cover(self, turn: TurnRecord | None, times: int) -> None:
         if turn is not None:
             bit = _bit(turn.speaker)
             if bit >= self._count.shape[1]:
@@ -103,7 +103,7 @@ class Listener:
         self.first_s[place][(label != 0) & np.isnan(self.first_s[place])] = heard_s
         self.now[place] = label
 
-    def _commit(self, before: Turn | None, turn: Turn | None) -> None:
+    def _commit(self, before: TurnRecord | None, turn: TurnRecord | None) -> None:
         """The part of a turn that is committed now and was not before, as it is committed."""
         if turn is not None:
             fresh = before is None or before.committed_frame == before.start_frame
@@ -157,7 +157,7 @@ def summary(parts: Sequence[Stability]) -> dict[str, float]:
     }
 
 
-def labels_of(turns: Iterable[Turn], end_frame: int) -> Labels:
+def labels_of(turns: Iterable[TurnRecord], end_frame: int) -> Labels:
     """The speakers of every frame, a bit each."""
     labels = np.zeros(end_frame, np.int64)
     for turn in turns:
@@ -177,5 +177,10 @@ def _packed(active: NDArray[np.bool_]) -> Labels:
     return active.astype(np.int64) @ (1 << np.arange(active.shape[1], dtype=np.int64))
 
 
-def _ids(event: Event) -> tuple[int, ...]:
-    return (event.id,) if isinstance(event, Turn) else event.turns if isinstance(event, Revision) else ()
+def _ids(record: Record) -> tuple[int, ...]:
+    match record:
+        case TurnRecord():
+            return (record.id,)
+        case RevisionRecord():
+            return record.turns
+    return ()

@@ -17,8 +17,8 @@ from benchmarks.results import Better, Figure
 from turnstream.audio.input import AudioInput, resampled_length
 from turnstream.clients.sources.microphone import Recorder
 from turnstream.diarizer import Session
-from turnstream.events import Turn
 from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.records import TurnRecord
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
@@ -53,7 +53,7 @@ def rate(rate_hz: int, periods: int) -> tuple[int, int]:
 
 
 class Listening:
-    """A session on pulses, and how far behind its audio it decides; `feed` all, then `turns`."""
+    """A session on pulses, and how far behind its audio it decides; `feed` all, then `committed` and `final`."""
 
     def __init__(self, rate_hz: int):
         self.session = Session(PulseModels(), AudioInput(rate_hz), Stitcher(), Timeline(1.0))
@@ -68,7 +68,8 @@ class Listening:
             self.behind.append(received - timeline.horizon_frame * FRAME_SAMPLES - FRAME_OFFSET_SAMPLES)
         self.session.flush()
         self.committed = self.session.timeline.turns
-        self.final = self.session.close().turns
+        self.session.close()
+        self.final = self.session.timeline.turns
 
     def behind_most(self) -> tuple[int, int]:
         """In the first and in the last quarter of the stream."""
@@ -83,7 +84,7 @@ def engine(rate_hz: int, periods: int, sizes: Sequence[int]) -> Listening:
     return heard
 
 
-def times(turns: Sequence[Turn]) -> list[tuple[int, int]]:
+def times(turns: Sequence[TurnRecord]) -> list[tuple[int, int]]:
     """Where they begin and end, in frames."""
     return [(turn.start_frame, turn.end_frame) for turn in turns]
 

@@ -109,8 +109,8 @@ def from_audio(source: Source, models: LazyModels) -> int:
     live = Session(models.get(), AudioInput(), Stitcher(), Timeline(1.0))
     for chunk in chunks:
         live.feed(chunk)
-    final = live.close().rttm("x")
-    if _unnumbered(final) != _unnumbered(offline.diarize(models.get(), AudioInput(), chunks).rttm("x")):
+    final = live.close().to_rttm("x")
+    if _unnumbered(final) != _unnumbered(offline.diarize(models.get(), AudioInput(), chunks).to_rttm("x")):
         raise SystemExit(f"drift decisions: {source.recording.name}: expected final = offline, they differ")
     reference = turns_of(final)
     kept = mapped(reference, hear(lay([source]), [1.0], offline=False).final)

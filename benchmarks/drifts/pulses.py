@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from turnstream.events import Turn
 from turnstream.models.segmentation import POWERSET
+from turnstream.timeline.records import TurnRecord
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES
 
 PERIOD_S = 16.2
@@ -95,7 +95,7 @@ class Onsets:
         self.samples += len(sound)
 
 
-def offsets(turns: Sequence[Turn], begins: Ints) -> Ints:
+def offsets(turns: Sequence[TurnRecord], begins: Ints) -> Ints:
     """Samples from where each pulse begins to where its turn was told to begin.
 
     Raises ValueError where there is not one turn for each pulse.

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from benchmarks.long_stream import PERIOD_SAMPLES
 from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns, read_samples, turns_of, write_array
-from turnstream.events import Final
 from turnstream.models.segmentation import activity
 from turnstream.rttm import RttmSegment
 from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.records import FinalRecord
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WINDOW_SAMPLES
 
@@ -155,15 +155,16 @@ def hear(stream: Stream, latencies_s: Sequence[float], offline: bool = True) -> 
     labels = stitcher.finish()
     finals = [timeline.finish(labels, stream.end_frame) for timeline in timelines.values()]
     told.live = {latency: turns_of(timeline.live_rttm("x")) for latency, timeline in timelines.items()}
-    told.final = turns_of(finals[0].rttm("x"))
+    told.final = turns_of(timelines[latencies_s[0]].rttm("x"))
     if offline:
-        alone = Timeline().finish(silent.finish(), stream.end_frame)
+        alone = Timeline()
+        expected = alone.finish(silent.finish(), stream.end_frame)
         told.offline = turns_of(alone.rttm("x"))
-        told.different_frames = max(different_frames(final, alone, stream.end_frame) for final in finals)
+        told.different_frames = max(different_frames(final, expected, stream.end_frame) for final in finals)
     return told
 
 
-def different_frames(one: Final, other: Final, end_frame: int) -> int:
+def different_frames(one: FinalRecord, other: FinalRecord, end_frame: int) -> int:
     """Frames in which two results do not have the same people talk, whatever their numbers."""
     frames = [_frames_of(final, end_frame) for final in (one, other)]
     first_said = [sorted(said, key=lambda n: (n is None, int(said[n].argmax()), said[n].tobytes())) for said in frames]
@@ -175,7 +176,7 @@ def different_frames(one: Final, other: Final, end_frame: int) -> int:
     return int(apart.sum())
 
 
-def _frames_of(final: Final, end_frame: int) -> dict[int | None, Bools]:
+def _frames_of(final: FinalRecord, end_frame: int) -> dict[int | None, Bools]:
     said: dict[int | None, Bools] = {}
     for turn in final.turns:
         said.setdefault(turn.speaker, np.zeros(end_frame, bool))[turn.start_frame : turn.end_frame] = True

@@ -62,7 +62,7 @@ class Turnstream:
             session.feed(step)
             seconds.append(time.perf_counter() - began)
         session.close()
-        return Timed(seconds, _plain(turns_of(session.timeline.live_rttm("x"))))
+        return Timed(seconds, _plain(turns_of(session.live_rttm("x"))))
 
     def file(self, audio: str) -> Timed:
         """A whole recording live, as fast as it goes, as `turnstream file` does it: its final turns."""
@@ -71,13 +71,13 @@ class Turnstream:
         for block in _steps(samples, 1.0):
             session.feed(block)
         final = session.close()
-        return Timed([time.perf_counter() - began], _plain(turns_of(final.rttm("x"))))
+        return Timed([time.perf_counter() - began], _plain(turns_of(final.to_rttm("x"))))
 
     def offline(self, audio: str) -> Timed:
         """A whole recording by `turnstream.offline`."""
         samples, began = read_audio(audio), time.perf_counter()
         final = diarize(self._diarizer.models, AudioInput(), [samples])
-        return Timed([time.perf_counter() - began], _plain(turns_of(final.rttm("x"))))
+        return Timed([time.perf_counter() - began], _plain(turns_of(final.to_rttm("x"))))
 
     def command(self, recording: str) -> Timed:
         """`turnstream file RECORDING` in this process, loading included."""

@@ -76,7 +76,7 @@ def start_command(recording: Path) -> float:
     begun_s = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
-        told_s = next((time.monotonic() - begun_s for line in process.stdout if '"event":"turn"' in line), None)
+        told_s = next((time.monotonic() - begun_s for line in process.stdout if '"type":"turn"' in line), None)
         process.kill()
     assert told_s is not None, f"expected a turn of `turnstream file {recording}`, got none"
     return told_s

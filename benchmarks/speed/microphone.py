@@ -96,7 +96,7 @@ def listen(samples: Samples) -> Heard:
                 process.kill()
                 reader.join()
         heard, rate_hz = soundfile.read(recording, dtype="float32")
-    assert lines[-1][1]["event"] == "final", f"expected a final result, got {lines[-1][1]}"
+    assert lines[-1][1]["type"] == "final", f"expected a final result, got {lines[-1][1]}"
     assert lines[-1][1]["turns"], "expected turns in what the microphone heard, got none"
     return Heard(lines, written_s, playout_ms, soxr.resample(heard, rate_hz, SAMPLE_RATE_HZ))
 
@@ -205,7 +205,7 @@ def lags_ms(heard: Heard, at_s: float) -> list[float]:
     seen: set[float] = set()
     lags = []
     for arrived_s, line in heard.lines:
-        end_s = window_end_s(line["end_s"], line["state"]) if line["event"] == "turn" else None
+        end_s = window_end_s(line["end"], line["state"]) if line["type"] == "turn" else None
         if end_s is None or end_s in seen:
             continue
         seen.add(end_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from turnstream.diarizer import Session
 from turnstream.events import Event
 from turnstream.models.batcher import Batcher
 from turnstream.protocol.messages import encode
-from turnstream.server.messages import Teller
+from turnstream.server.client_view import ClientView
 from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, WindowSchedule
@@ -78,12 +79,12 @@ def measure(models: Batcher, samples: Samples) -> Hops:
     """
     _check(models, samples[: 2 * WINDOW_SAMPLES])
     clock, session = _watched(models)
-    tell = clock.timed("wire", _teller())
+    encode_all = clock.timed("wire", _encoder())
     ms: dict[str, list[float]] = {stage: [] for stage in (*STAGES, "rest", "whole")}
     whole_s, due = 0.0, WindowSchedule()
     for start, data in _chunks(samples):
         begun_s = time.perf_counter()
-        tell(session.feed(data))
+        encode_all(session.feed(data))
         whole_s += time.perf_counter() - begun_s
         if start + _chunk_samples(SAMPLE_RATE_HZ) >= due.next_end:
             seconds = clock.take()
@@ -108,13 +109,14 @@ def _watched(models: Batcher) -> tuple[Stopwatch, Session]:
     clock.watch("timeline", timeline, "update")
     session = Session(model_client, audio, stitcher, timeline)
     clock.watch("embedding", session._fbank, "append", "rows_of_frames", "drop_before")
+    clock.watch("wire", session._publisher, "publish")
     return clock, session
 
 
-def _teller() -> Callable[[Sequence[Event]], list[str]]:
+def _encoder() -> Callable[[Sequence[Event]], list[str]]:
     """Events -> the texts of a session's websocket."""
-    teller, count = Teller(provisional=True), iter(range(1, 1 << 62))
-    return lambda events: [encode(message, next(count)) for message in teller.tell(events)]
+    view, count = ClientView(provisional=True), itertools.count(1)
+    return lambda events: [encode(event, next(count)) for event in view.select(events)]
 
 
 def _check(models: Batcher, samples: Samples) -> None:

@@ -47,7 +47,7 @@ class LazyModels:
 
 
 class Recording:
-    """A recording with its reference beside it (`.rttm`; `.uem` where only a part is labelled).
+    """A recording with its reference beside it (`.rttm`; `.uem` where only a part is annotated).
 
     `folder` holds what the models said. TurnstreamError where audio or reference cannot be used.
     """
@@ -163,7 +163,7 @@ def read_reference(path: Path) -> Turns:
 
 
 def read_extent(path: Path, duration_s: float) -> tuple[float, float]:
-    """The labelled part in seconds: of the UEM file where there is one, else the whole recording."""
+    """The annotated part in seconds: of the UEM file where there is one, else the whole recording."""
     if not path.exists():
         return 0.0, duration_s
     try:

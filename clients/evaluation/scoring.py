@@ -44,12 +44,12 @@ class Errors:
 
 
 def score(recording: Recording, turns: Turns, collars_s: Sequence[float] = COLLARS_S) -> tuple[Errors, ...]:
-    """Errors of `turns` in the labelled part of a recording, one for each collar (on either side of a boundary).
+    """Errors of `turns` in the annotated part of a recording, one for each collar (on either side of a boundary).
 
     Raises TurnstreamError where pyannote.metrics is not installed.
     """
     try:
-        from pyannote.core import Annotation, Segment, Timeline  # type: ignore[import-untyped]
+        from pyannote.core import Annotation, Segment, Timeline
         from pyannote.metrics.diarization import DiarizationErrorRate
     except ImportError:
         raise TurnstreamError(MISSING) from None

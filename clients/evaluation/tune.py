@@ -1,4 +1,4 @@
-"""`turnstream tune`: the stitcher's constants searched on a user's own labelled recordings, and what that is worth.
+"""`turnstream tune`: the stitcher's constants searched on a user's own annotated recordings, and what that is worth.
 
 The recordings are parted first: constants are searched on the one part, by Optuna's TPE from a fixed seed, and the
 other part, which the search never sees, says whether they are better or only fit what they were searched on. The
@@ -12,7 +12,6 @@ import hashlib
 import json
 import random
 import time
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,9 +23,11 @@ from turnstream.errors import TurnstreamError
 from turnstream.stitching.config import StitcherConfig
 from turnstream.stitching.config_file import limits
 from turnstream.stitching.stitcher import Stitcher
+from turnstream.timeline.records import rttm_of
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.cache import cache_dir
 
+from ..options import TuneOptions
 from ..outputs import warn
 from .recordings import LazyModels, Recording, Turns, turns_of
 from .scoring import Errors, pooled, score
@@ -74,24 +75,24 @@ class Parts:
     shared: list[str]
 
 
-def tune(args: Namespace) -> int:
+def tune(options: TuneOptions) -> int:
     """The command: split, search, report, write."""
     optuna = _optuna()
-    if args.out and not Path(args.out).parent.is_dir():  # before the search, which takes minutes
-        raise TurnstreamError(f"cannot write {args.out}: there is no folder {Path(args.out).parent}")
-    recordings = _recordings(args)
-    parts = split(recordings, args.held_out, args.seed)
+    if options.out and not Path(options.out).parent.is_dir():  # before the search, which takes minutes
+        raise TurnstreamError(f"cannot write {options.out}: there is no folder {Path(options.out).parent}")
+    recordings = _recordings(options)
+    parts = split(recordings, options.held_out, options.seed)
     _announce(parts)
     default = StitcherConfig()
-    found = search(optuna, parts.tuning, default, args)
+    found = search(optuna, parts.tuning, default, options)
     table = [
-        (name, [accuracy(part, config, args.latency) for config in (default, found)])
+        (name, [accuracy(part, config, options.latency_s) for config in (default, found)])
         for name, part in (("tuning", parts.tuning), ("held-out", parts.held_out))
     ]
-    _print_table(table, parts, args.latency)
+    _print_table(table, parts, options.latency_s)
     _judge(found != default, table[0][1], table[1][1])
-    if args.out:
-        write(Path(args.out), found)
+    if options.out:
+        write(Path(options.out), found)
     return 0
 
 
@@ -105,10 +106,10 @@ def _optuna() -> Any:
     return optuna
 
 
-def _recordings(args: Namespace) -> list[Recording]:
-    paths = labelled([Path(path) for path in args.paths])
-    models = LazyModels(args.segmentation, args.embedding)
-    folder = cache_dir() / "tune" / _models_key(args.segmentation, args.embedding)
+def _recordings(options: TuneOptions) -> list[Recording]:
+    paths = annotated([Path(path) for path in options.paths])
+    models = LazyModels(options.segmentation, options.embedding)
+    folder = cache_dir() / "tune" / _models_key(options.segmentation, options.embedding)
     return [Recording(path, folder, models) for path in paths]
 
 
@@ -121,7 +122,7 @@ def _models_key(*paths: str | None) -> str:
     return hashlib.sha256(b"|".join(hashlib.sha256(part).digest() for part in said)).hexdigest()[:16]
 
 
-def labelled(paths: Sequence[Path]) -> list[Path]:
+def annotated(paths: Sequence[Path]) -> list[Path]:
     """Recordings, folders as the recordings in them that have an RTTM file. Raises TurnstreamError for too few."""
     found: list[Path] = []
     for path in paths:
@@ -168,16 +169,18 @@ def _names(recordings: Sequence[Recording]) -> set[str]:
     return {name for recording in recordings for name in recording.speakers}
 
 
-def search(optuna: Any, recordings: Sequence[Recording], default: StitcherConfig, args: Namespace) -> StitcherConfig:
-    """The best of `args.trials` sets of constants; the defaults are the first of them."""
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=args.seed))
+def search(
+    optuna: Any, recordings: Sequence[Recording], default: StitcherConfig, options: TuneOptions
+) -> StitcherConfig:
+    """The best of `options.trials` sets of constants; the defaults are the first of them."""
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=options.seed))
     study.enqueue_trial({name: getattr(default, name) for name in SEARCHED})
     best, began_s = float("inf"), time.monotonic()
 
     def trial_goal(trial: Any) -> float:
         nonlocal best
         values: dict[str, Any] = {name: trial.suggest_float(name, *search_range(name, default)) for name in SEARCHED}
-        goal = accuracy(recordings, replace(default, **values), args.latency).goal
+        goal = accuracy(recordings, replace(default, **values), options.latency_s).goal
         if goal < best:
             best = goal
             print(
@@ -186,7 +189,7 @@ def search(optuna: Any, recordings: Sequence[Recording], default: StitcherConfig
             )
         return goal
 
-    study.optimize(trial_goal, n_trials=args.trials)
+    study.optimize(trial_goal, n_trials=options.trials)
     if study.best_value >= study.trials[0].value:
         return default
     best_values: dict[str, Any] = study.best_params
@@ -219,7 +222,7 @@ def diarized(recording: Recording, config: StitcherConfig, latency_s: float) -> 
         timeline.update(labels, max(0, first_frame + len(active)))
     recording.keep()
     final = timeline.finish(stitcher.finish(), recording.end_frame)
-    return turns_of(timeline.live_rttm("x")), turns_of(final.rttm("x"))
+    return turns_of(timeline.live_rttm("x")), turns_of(rttm_of("x", final.spans))
 
 
 def _announce(parts: Parts) -> None:
@@ -250,13 +253,13 @@ def _judge(better: bool, tuning: list[Accuracy], held_out: list[Accuracy]) -> No
         print("\nnothing better than the defaults was found")
         return
     gained, confirmed = (100 * (before.goal - after.goal) for before, after in (tuning, held_out))
-    told = f"the mean DER fell by {gained:.2f} points where it was searched"
+    gain = f"the mean DER fell by {gained:.2f} points where it was searched"
     if confirmed <= 0:
-        warn(f"{told}, but rose by {-confirmed:.2f} on the held-out recordings: keep the defaults")
+        warn(f"{gain}, but rose by {-confirmed:.2f} on the held-out recordings: keep the defaults")
     elif confirmed < gained / 2:
-        warn(f"{told}, but by only {confirmed:.2f} on the held-out recordings: more of them are needed to be sure")
+        warn(f"{gain}, but by only {confirmed:.2f} on the held-out recordings: more of them are needed to be sure")
     else:
-        print(f"\n{told} and by {confirmed:.2f} on the held-out recordings")
+        print(f"\n{gain} and by {confirmed:.2f} on the held-out recordings")
 
 
 def write(path: Path, config: StitcherConfig) -> None:

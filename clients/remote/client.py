@@ -1,4 +1,4 @@
-"""A client of the websocket server, for programs: audio goes in, events come out, lost connections are taken up again.
+"""A client of the websocket server, for programs: audio goes in, events come out, it reconnects automatically.
 
     async with Client("ws://127.0.0.1:8765", Start(sample_rate_hz=48_000)) as client:
         await client.send(audio)  # bytes in the encoding of Start, cut anywhere; as often as there are any
@@ -22,13 +22,12 @@ from typing import NoReturn
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from turnstream.events import Final, Speaker
 from turnstream.limits import SAMPLE_BYTES
 from turnstream.protocol.messages import (
     Error,
-    Final,
     Name,
     ServerMessage,
-    Speaker,
     Start,
     Started,
     Status,
@@ -37,9 +36,9 @@ from turnstream.protocol.messages import (
     decode_server,
     encode,
 )
-from turnstream.protocol.wire import ProtocolError
+from turnstream.wire import ProtocolError
 
-from .connection import ClientError, LostError, dial, websocket_url
+from .connection import ClientError, LostError, open_socket, websocket_url
 from .inbox import Event, Inbox
 from .send_buffer import SendBuffer
 
@@ -73,8 +72,8 @@ class Client:
         self._buffer_bytes = max(buffer_bytes, PIECE_BYTES)
         self._inbox = Inbox()
         self._speakers: set[str] = set()
-        self._names: dict[str, str | None] = {}  # told, not confirmed yet
-        self._untold: list[str] = []  # those of them that this connection has not carried yet
+        self._names: dict[str, str | None] = {}  # sent, not confirmed yet
+        self._unsent_names: list[str] = []  # those of them that this connection has not carried yet
         self._greeted = self._stopping = self._stop_due = False
         self._seq = 0
         self._error: ClientError | None = None
@@ -111,7 +110,7 @@ class Client:
             known = ", ".join(sorted(self._speakers)) or "none, for nobody has appeared"
             raise ClientError(f"expected a speaker of this session ({known}), got {speaker}")
         self._names[speaker] = name
-        self._untold.append(speaker)
+        self._unsent_names.append(speaker)
         await self._notify()
 
     async def finish(self) -> Final:
@@ -124,7 +123,7 @@ class Client:
         return self.final
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """What the server tells, up to the Final; where very much waits to be read, only the newest of each thing."""
+        """Everything up to the Final; where very much waits to be read, only the newest of each thing."""
         while True:
             await self._until(lambda: len(self._inbox) > 0)
             for event in self.waiting():
@@ -169,7 +168,7 @@ class Client:
         clock = asyncio.get_running_loop().time
         while self.final is None:
             try:
-                async with await dial(self.url, self._token) as socket:
+                async with await open_socket(self.url, self._token) as socket:
                     await self._converse(socket)
             except LostError as lost:
                 if self.started is None:
@@ -227,13 +226,13 @@ class Client:
         return replace(self.start, session=self.started.session, seq=self._seq, position=None)
 
     async def _send_all(self, socket: ClientConnection) -> NoReturn:
-        self._stop_due, self._untold = self._stopping, list(self._names)
+        self._stop_due, self._unsent_names = self._stopping, list(self._names)
         assert self.started is not None
         most = min(PIECE_BYTES, self.started.limits.message_bytes)
         while True:
-            await self._until(lambda: self._untold or self._buffer.unsent or self._stop_due)
-            if self._untold:
-                speaker = self._untold.pop(0)
+            await self._until(lambda: self._unsent_names or self._buffer.unsent or self._stop_due)
+            if self._unsent_names:
+                speaker = self._unsent_names.pop(0)
                 await socket.send(encode(Name(speaker, self._names.get(speaker))))
             elif piece := self._buffer.take(most):
                 await socket.send(piece)
@@ -255,9 +254,9 @@ class Client:
                 received_s = max(message.received_s - ROUNDED_S, 0)
                 self._buffer.acknowledge(int(received_s * self.start.sample_rate_hz))
             case Speaker():
-                self._speakers.add(message.speaker)
-                if message.name == self._names.get(message.speaker):
-                    self._names.pop(message.speaker, None)
+                self._speakers.add(message.id)
+                if message.name == self._names.get(message.id):
+                    self._names.pop(message.id, None)
             case Final():
                 self.final = message
         self._inbox.put(message)

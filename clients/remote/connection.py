@@ -47,7 +47,7 @@ def websocket_url(address: str) -> str:
     return parts._replace(path="/v1" if parts.path in ("", "/") else parts.path).geturl()
 
 
-async def dial(url: str, token: str | None) -> ClientConnection:
+async def open_socket(url: str, token: str | None) -> ClientConnection:
     """An open connection. Raises LostError where another try may help, else ClientError."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     protocols = [Subprotocol(SUBPROTOCOL)]

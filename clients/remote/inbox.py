@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from turnstream.protocol.messages import Activity, Final, Revision, Speaker, Started, Status, Turn
+from turnstream.events import Activity, Final, Revision, Speaker, Turn
+from turnstream.protocol.messages import Started, Status
 
 Event = Started | Speaker | Turn | Revision | Activity | Status | Final
 

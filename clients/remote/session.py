@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from turnstream.audio.input import AudioCounts
-from turnstream.events import Event, Final
+from turnstream.events import Activity, Event, Final, Revision, Speaker, Turn
 from turnstream.protocol import messages as protocol
 
 from ..sources.file import Floats
 from .client import Client
 from .connection import ClientError
-from .told import LiveTurns, engine_events, final_of
+from .live_turns import LiveTurns
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ ENDINGS = {
 
 @dataclass
 class RemoteAudio:
-    """What went in; of what the server repaired, its final result tells."""
+    """What went in; its final result says what the server repaired."""
 
     rate_hz: int
     counts: AudioCounts = field(default_factory=AudioCounts)
@@ -58,7 +58,7 @@ class RemoteSession:
         token: str | None = None,
     ) -> None:
         self.audio = RemoteAudio(sample_rate_hz)
-        self.timeline = LiveTurns()
+        self._live_turns = LiveTurns()
         self.status: protocol.Status | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="websocket", daemon=True)
@@ -100,7 +100,7 @@ class RemoteSession:
 
     @property
     def ended(self) -> str | None:
-        """Why the server takes no more audio, though it was not told so; None otherwise."""
+        """Why the server takes no more audio, though nobody asked it to stop; None otherwise."""
         final = self._client.final
         return None if final is None else ENDINGS.get(final.reason)
 
@@ -127,21 +127,26 @@ class RemoteSession:
             raise ClientError(self.ended)
 
     def flush(self) -> list[Event]:
-        """The audio has ended; what became known by its rest, as far as the server could tell."""
+        """The audio has ended; what became known by its rest, as far as the server could report it."""
         with contextlib.suppress(ClientError):
             self._ask(self._client.finish())
         events = self._take()
-        self.timeline.end(self.position_s)
+        self._live_turns.end(self.position_s)
         return events
 
     def close(self) -> Final:
         """The final result; where the session was lost, what was known then."""
-        told = self._client.final
-        if told is None:
-            return self.timeline.final()
-        repaired, clipped = told.statistics.repaired_values, told.statistics.clipped_values
-        self.audio.counts = replace(self.audio.counts, repaired_values=repaired, clipped_values=clipped)
-        return final_of(told)
+        final = self._client.final
+        if final is None:
+            return self._live_turns.final(self.position_s)
+        if (statistics := final.statistics) is not None:
+            repaired, clipped = statistics.repaired_values, statistics.clipped_values
+            self.audio.counts = replace(self.audio.counts, repaired_values=repaired, clipped_values=clipped)
+        return final
+
+    def live_rttm(self, recording: str) -> str:
+        """RTTM of everything committed so far, as it was first committed."""
+        return self._live_turns.live_rttm(recording)
 
     def _send(self, data: bytes) -> list[Event]:
         if self.ended:
@@ -150,10 +155,10 @@ class RemoteSession:
         return self._take()
 
     def _take(self) -> list[Event]:
-        told = self._ask(_waiting(self._client))
-        self.status = next((event for event in reversed(told) if isinstance(event, protocol.Status)), self.status)
-        events = engine_events(told)
-        self.timeline.apply(events)
+        messages = self._ask(_waiting(self._client))
+        self.status = next((m for m in reversed(messages) if isinstance(m, protocol.Status)), self.status)
+        events: list[Event] = [m for m in messages if isinstance(m, Turn | Revision | Speaker | Activity)]
+        self._live_turns.apply(events)
         return events
 
     def _count(self, samples: int) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from turnstream.events import Event, Revision, Speaker, Turn
 
-from .screen import Status, clock, render, span, speaker_tag
+from .screen import RunStatus, clock, render, span, speaker_tag
 from .transcript import Transcript
 
 REFRESH_S = 0.1
@@ -22,7 +22,7 @@ REFRESH_S = 0.1
 class Display(Protocol):
     """What a run shows its events to."""
 
-    def update(self, events: Sequence[Event], status: Status) -> None:
+    def update(self, events: Sequence[Event], status: RunStatus) -> None:
         """Show what these events changed."""
 
     def close(self) -> None:
@@ -32,7 +32,7 @@ class Display(Protocol):
 class NoDisplay:
     """Shows nothing: standard output belongs to the JSON lines."""
 
-    def update(self, events: Sequence[Event], status: Status) -> None:
+    def update(self, events: Sequence[Event], status: RunStatus) -> None:
         """Nothing to show."""
 
     def close(self) -> None:
@@ -45,9 +45,9 @@ class PlainDisplay:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.transcript = Transcript()
-        self._printed: set[int] = set()
+        self._printed: set[str] = set()
 
-    def update(self, events: Sequence[Event], status: Status) -> None:
+    def update(self, events: Sequence[Event], status: RunStatus) -> None:
         """Print the lines that these events make."""
         for event in events:
             self.transcript.apply([event])
@@ -60,12 +60,12 @@ class PlainDisplay:
                 self._line(f"{span(event)}  {self._tag(event.speaker)}")
             elif isinstance(event, Speaker) and event.state == "named":
                 sure = "" if event.confidence is None else f" (confidence {event.confidence:.2f})"
-                self._line(f"S{event.id} is {event.name or 'nobody known'}{sure}")
+                self._line(f"{event.id} is {event.name or 'nobody known'}{sure}")
 
     def close(self) -> None:
         """Nothing to put back."""
 
-    def _tag(self, speaker: int | None) -> str:
+    def _tag(self, speaker: str | None) -> str:
         return speaker_tag(speaker, self.transcript.names)
 
     def _line(self, text: str) -> None:
@@ -82,7 +82,7 @@ class LiveDisplay:
         self._live.start()
         self._drawn_s = float("-inf")
 
-    def update(self, events: Sequence[Event], status: Status) -> None:
+    def update(self, events: Sequence[Event], status: RunStatus) -> None:
         """Take the events; redraw unless that was done a moment ago."""
         self.transcript.apply(events)
         if time.monotonic() - self._drawn_s >= REFRESH_S:
@@ -113,7 +113,7 @@ class ProgressDisplay:
         self._task = self._progress.add_task(title, total=total_s, position=clock(0), end=clock(total_s), speed=0.0)
         self._progress.start()
 
-    def update(self, events: Sequence[Event], status: Status) -> None:
+    def update(self, events: Sequence[Event], status: RunStatus) -> None:
         """Move the bar."""
         speed = status.position_s / max(time.monotonic() - self._begun_s, 1e-3)
         self._progress.update(self._task, completed=status.position_s, position=clock(status.position_s), speed=speed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,8 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from turnstream.events import Activity, Turn, frame_seconds
-from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.events import Activity, Turn, speaker_number
 
 from .transcript import Cell, Row, Transcript
 
@@ -29,7 +29,7 @@ CELLS = {Cell.SILENT: "·", Cell.PROVISIONAL: "▒", Cell.COMMITTED: "▇"}
 
 
 @dataclass(frozen=True)
-class Status:
+class RunStatus:
     """Progress of a run: position, total length (None: open-ended), audio waiting to be processed, input level."""
 
     position_s: float
@@ -40,7 +40,7 @@ class Status:
 
 
 def render(
-    transcript: Transcript, status: Status, title: str, latency_s: float, width: int, height: int
+    transcript: Transcript, status: RunStatus, title: str, latency_s: float, width: int, height: int
 ) -> RenderableType:
     """The whole screen; never taller than `height` lines."""
     top: list[RenderableType] = [_header(title, status), _state_line(transcript, status, latency_s)]
@@ -50,19 +50,20 @@ def render(
     gap, foot = ([Text()], [Text(), _legend()]) if height >= ROOMY_LINES else ([], [])
     rest = height - len(top) - len(lanes) - 2 * len(gap) - len(foot)
     newest = transcript.newest(min(rest, MAX_TURNS))
-    turns = [_turn_line(row, _frames(status.position_s), transcript.names) for row in newest]
+    turns = [_turn_line(row, status.position_s, transcript.names) for row in newest]
     turns = turns or [Text(" no speech yet", style="dim")]
     return Group(*top, *gap, *lanes, *gap, *turns, *foot)
 
 
-def speaker_tag(speaker: int | None, names: Mapping[int, str] | None = None) -> str:
+def speaker_tag(speaker: str | None, names: Mapping[str, str] | None = None) -> str:
     """The speaker's name if they have one, else `S1`; `?` for speech whose speaker is not known yet."""
-    return "?" if speaker is None else (names or {}).get(speaker, f"S{speaker}")
+    return "?" if speaker is None else (names or {}).get(speaker, speaker)
 
 
-def color(speaker: int | None) -> str:
+def color(speaker: str | None) -> str:
     """The color of a speaker, stable for the whole stream."""
-    return "default" if speaker is None else PALETTE[(speaker - 1) % len(PALETTE)]
+    number = speaker_number(speaker or "")
+    return "default" if number is None else PALETTE[(number - 1) % len(PALETTE)]
 
 
 def clock(time_s: float) -> str:
@@ -76,11 +77,10 @@ def clock(time_s: float) -> str:
 
 def span(turn: Turn) -> str:
     """Start, end and length of a turn in aligned columns."""
-    start_s, end_s = frame_seconds(turn.start_frame), frame_seconds(turn.end_frame)
-    return f"{clock(start_s):>8} - {clock(end_s):<8}{end_s - start_s:6.1f} s"
+    return f"{clock(turn.start_s):>8} - {clock(turn.end_s):<8}{turn.end_s - turn.start_s:6.1f} s"
 
 
-def _header(title: str, status: Status) -> RenderableType:
+def _header(title: str, status: RunStatus) -> RenderableType:
     line = Table.grid(expand=True)
     line.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     line.add_column(no_wrap=True, justify="right")
@@ -89,7 +89,7 @@ def _header(title: str, status: Status) -> RenderableType:
     return line
 
 
-def _state_line(transcript: Transcript, status: Status, latency_s: float) -> Text:
+def _state_line(transcript: Transcript, status: RunStatus, latency_s: float) -> Text:
     parts = [
         f"latency {latency_s:g} s",
         f"{status.backlog_s:.1f} s behind" if status.backlog_s > BEHIND_S else "keeping up",
@@ -131,26 +131,27 @@ def _level(level_db: float, width: int) -> Text:
     return bar.append(f" {level_db:4.0f} dB" if level_db > QUIETEST_DB else "   silent", style="dim")
 
 
-def _lanes_shown(transcript: Transcript, most: int) -> list[int | None]:
+def _lanes_shown(transcript: Transcript, most: int) -> list[str | None]:
     newest = [row.turn.speaker for row in reversed(transcript.newest(LANE_TURNS))]
     active = list(dict.fromkeys([*newest, *reversed(transcript.talkers)]))[:most]
-    return sorted(active, key=lambda speaker: (speaker is None, speaker or 0))
+    return sorted(active, key=lambda speaker: (speaker is None, speaker_number(speaker or "")))
 
 
-def _lanes(transcript: Transcript, speakers: Sequence[int | None], status: Status, width: int) -> list[Text]:
+def _lanes(transcript: Transcript, speakers: Sequence[str | None], status: RunStatus, width: int) -> list[Text]:
     tags = {speaker: Text(speaker_tag(speaker, transcript.names)) for speaker in speakers}
     room = min(max([4, *(tag.cell_len for tag in tags.values())]), LONGEST_TAG)
     for tag in tags.values():
         tag.truncate(room, overflow="ellipsis", pad=True)
     columns = max(width - room - 14, 10)
     span_s = min(max(status.total_s or SPAN_S, SHORTEST_SPAN_S), SPAN_S)
-    step = max(_frames(span_s) // columns, 1)
-    now = -(-_frames(status.position_s) // step)
+    step_s = span_s / columns
+    now = math.ceil(status.position_s / step_s)
     first = max(now - columns, 0)  # lanes move by whole columns, so that they do not flicker
-    lines = [Text(" " * (room - 4), no_wrap=True).append_text(_ruler(first * step, (first + columns) * step, columns))]
+    start_s, end_s = first * step_s, (first + columns) * step_s
+    lines = [Text(" " * (room - 4), no_wrap=True).append_text(_ruler(start_s, end_s, columns))]
     for speaker in speakers:
         line = Text(f" {tags[speaker].plain} ", style=f"bold {color(speaker)}", no_wrap=True)
-        cells = transcript.lane(speaker, first * step, (first + columns) * step, columns)
+        cells = transcript.lane(speaker, start_s, end_s, columns)
         for cell, run in groupby(cells[: now - first]):
             style = {Cell.SILENT: "bright_black", Cell.PROVISIONAL: f"not bold {color(speaker)}"}.get(cell, "")
             line.append(CELLS[cell] * len(list(run)), style=style)
@@ -159,13 +160,8 @@ def _lanes(transcript: Transcript, speakers: Sequence[int | None], status: Statu
     return lines
 
 
-def _frames(time_s: float) -> int:
-    return int(time_s * SAMPLE_RATE_HZ / FRAME_SAMPLES)
-
-
-def _ruler(start_frame: int, end_frame: int, columns: int) -> Text:
+def _ruler(start_s: float, end_s: float, columns: int) -> Text:
     marks = [" "] * (columns + 8)
-    start_s, end_s = frame_seconds(start_frame), frame_seconds(end_frame)
     per_s = columns / (end_s - start_s)
     step_s = next((step for step in (10, 20) if step * per_s >= 8), 30)
     for mark_s in range(-(-int(start_s) // step_s) * step_s, int(end_s) + 1, step_s):
@@ -176,10 +172,10 @@ def _ruler(start_frame: int, end_frame: int, columns: int) -> Text:
     return Text(" " * 6 + "".join(marks).rstrip(), style="dim", no_wrap=True)
 
 
-def _turn_line(row: Row, now_frame: int, names: Mapping[int, str]) -> Text:
+def _turn_line(row: Row, now_s: float, names: Mapping[str, str]) -> Text:
     turn = row.turn
     done = turn.state in ("committed", "final")
-    started = turn.committed_frame > turn.start_frame
+    started = turn.committed_s > turn.start_s
     line = Text(no_wrap=True, overflow="ellipsis", style="" if started or done else "dim")
     line.append(" ● " if done else " ◐ " if started else " ○ ", style=color(turn.speaker))
     line.append(span(turn) + "  ")
@@ -188,7 +184,7 @@ def _turn_line(row: Row, now_frame: int, names: Mapping[int, str]) -> Text:
         style=f"{'bold ' if started or done else 'italic '}{color(turn.speaker)}",
     )
     if others := [speaker_tag(was, names) for was in dict.fromkeys(row.was) if was != turn.speaker]:
-        fresh = now_frame - row.revised_frame < _frames(FRESH_S)
+        fresh = now_s - row.revised_s < FRESH_S
         line.append("  ↺ was " + ", ".join(others), style="bold reverse" if fresh else "dim")
     return line
 

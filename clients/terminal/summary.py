@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rich.console import Console
 from rich.text import Text
 
-from turnstream.events import Final, Turn
-from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
+from turnstream.events import Final, Talk, Turn
 
 from .screen import clock, color, count, span, speaker_tag
 
@@ -19,7 +16,7 @@ def print_summary(
     console: Console, title: str, duration_s: float, final: Final, processing_s: float | None = None
 ) -> None:
     """Every turn, then who talked how much; `processing_s` where the run was to be as fast as possible."""
-    speakers = sum(speaker is not None for speaker, _ in final.talk_frames)
+    speakers = sum(talk.speaker is not None for talk in final.speakers)
     facts = [clock(duration_s), count(speakers, "speaker"), count(len(final.turns), "turn")]
     if processing_s is not None:
         facts.append(f"{processing_s:.1f} s to process, {duration_s / max(processing_s, 1e-3):.1f} times real time")
@@ -27,29 +24,32 @@ def print_summary(
     if not final.turns:
         _line(console, Text("no speech was found"))
         return
-    names = {speaker: name for speaker, name, _ in final.names}
     _line(console, Text(f"\n{'start':>8}   {'end':<8} length  speaker", style="dim"))
-    for turn in sorted(final.turns, key=lambda turn: (turn.start_frame, turn.end_frame)):
-        _line(console, _turn(turn, names))
+    for turn in sorted(final.turns, key=lambda turn: (turn.start_s, turn.end_s)):
+        _line(console, _turn(turn))
     _talk_times(console, final, duration_s)
 
 
-def _turn(turn: Turn, names: Mapping[int, str]) -> Text:
-    return Text(span(turn) + "  ").append(speaker_tag(turn.speaker, names), style=f"bold {color(turn.speaker)}")
+def _turn(turn: Turn) -> Text:
+    return Text(span(turn) + "  ").append(turn.name or speaker_tag(turn.speaker), style=f"bold {color(turn.speaker)}")
 
 
 def _talk_times(console: Console, final: Final, duration_s: float) -> None:
     """Shares are of the recording: with overlap they may add up to more than 100 %."""
     _line(console, Text("\nspeaker  talk time  of recording", style="dim"))
-    for speaker, frames in final.talk_frames:
-        talk_s = frames * FRAME_SAMPLES / SAMPLE_RATE_HZ
-        share = min(talk_s / duration_s, 1.0) if duration_s else 0.0
-        line = Text(f"{speaker_tag(speaker):<7}", style=f"bold {color(speaker)}")
-        line.append(f"{talk_s:9.1f} s  {share:5.0%} ", style="not bold default")
+    for talk in final.speakers:
+        share = min(talk.talk_s / duration_s, 1.0) if duration_s else 0.0
+        line = Text(f"{speaker_tag(talk.speaker):<7}", style=f"bold {color(talk.speaker)}")
+        line.append(f"{talk.talk_s:9.1f} s  {share:5.0%} ", style="not bold default")
         line.append("▇" * round(share * BAR_COLUMNS), style="not bold")
-        for _, name, confidence in [named for named in final.names if named[0] == speaker]:
-            line.append(f"  {name}", style="bold").append(f" (confidence {confidence:.2f})", style="not bold dim")
-        _line(console, line)
+        _line(console, line.append_text(_name(talk)))
+
+
+def _name(talk: Talk) -> Text:
+    if talk.name is None:
+        return Text()
+    sure = "" if talk.confidence is None else f" (confidence {talk.confidence:.2f})"
+    return Text(f"  {talk.name}", style="bold").append(sure, style="not bold dim")
 
 
 def _line(console: Console, text: Text) -> None:

@@ -8,8 +8,8 @@ from enum import IntEnum
 from itertools import islice
 
 from turnstream.events import Activity, Event, Final, Revision, Speaker, Turn
-from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
+TALK_S = 0.001  # less is what rounding leaves of talk that was taken away
 RECENT_TURNS = 300  # more than a minute of any talk: what a view of "now" has to look at
 
 
@@ -26,21 +26,21 @@ class Row:
     """A turn as a reader should see it; `was` lists the speakers it had before, oldest first."""
 
     turn: Turn
-    was: tuple[int | None, ...] = ()
-    revised_frame: int = 0
+    was: tuple[str | None, ...] = ()
+    revised_s: float = 0.0
 
 
 class Transcript:
     """Turns, speakers and revisions of one stream; the same events always give the same transcript."""
 
     def __init__(self) -> None:
-        self.rows: dict[int, Row] = {}
-        self.speakers: list[int] = []
-        self.names: dict[int, str] = {}  # of the speakers who have one now
+        self.rows: dict[str, Row] = {}
+        self.speakers: list[str] = []
+        self.names: dict[str, str] = {}  # of the speakers who have one now
         self.revisions = 0
         self.final: Final | None = None
         self.activity: Activity | None = None  # the newest; None where the session was not asked for it
-        self._talk_frames: dict[int | None, int] = {}
+        self._talk_s: dict[str | None, float] = {}
 
     def apply(self, events: Iterable[Event]) -> None:
         """Take the events in the order they came."""
@@ -57,33 +57,32 @@ class Transcript:
                     self.activity = event
                 case Final():
                     self.final = event
-                    self.names = {speaker: name for speaker, name, _ in event.names}
+                    self.names = {talk.speaker: talk.name for talk in event.speakers if talk.speaker and talk.name}
 
     @property
-    def talkers(self) -> list[int]:
+    def talkers(self) -> list[str]:
         """Speakers to whom speech belongs now, in order of appearance; revisions may leave one with none."""
-        return [speaker for speaker in self.speakers if self._talk_frames.get(speaker)]
+        return [speaker for speaker in self.speakers if self._talk_s.get(speaker, 0.0) > TALK_S]
 
-    def talk_s(self, speaker: int | None) -> float:
+    def talk_s(self, speaker: str | None) -> float:
         """Seconds this speaker has talked so far, provisional speech included."""
-        return self._talk_frames.get(speaker, 0) * FRAME_SAMPLES / SAMPLE_RATE_HZ
+        return self._talk_s.get(speaker, 0.0)
 
     def newest(self, count: int) -> list[Row]:
         """The last `count` turns by start, oldest first."""
-        rows = sorted(self._recent(), key=lambda row: (row.turn.start_frame, row.turn.id))
+        rows = sorted(self._recent(), key=lambda row: (row.turn.start_s, int(row.turn.id[1:])))
         return rows[-count:] if count > 0 else []
 
-    def lane(self, speaker: int | None, start_frame: int, end_frame: int, columns: int) -> list[Cell]:
-        """What `speaker` did from `start_frame` to `end_frame`, in `columns` equal cells; a short turn fills one."""
+    def lane(self, speaker: str | None, start_s: float, end_s: float, columns: int) -> list[Cell]:
+        """What `speaker` did from `start_s` to `end_s`, in `columns` equal cells; a short turn fills one."""
         cells = [Cell.SILENT] * columns
-        scale = columns / (end_frame - start_frame)
+        scale = columns / (end_s - start_s)
         for turn in (row.turn for row in self._recent() if row.turn.speaker == speaker):
             first, committed, last = (
-                round((frame - start_frame) * scale)
-                for frame in (turn.start_frame, turn.committed_frame, turn.end_frame)
+                round((time_s - start_s) * scale) for time_s in (turn.start_s, turn.committed_s, turn.end_s)
             )
             for column in range(max(first, 0), min(max(last, first + 1), columns)):
-                sure = column < committed or turn.committed_frame >= turn.end_frame
+                sure = column < committed or turn.committed_s >= turn.end_s
                 cells[column] = max(cells[column], Cell.COMMITTED if sure else Cell.PROVISIONAL)
         return cells
 
@@ -108,9 +107,9 @@ class Transcript:
             self._count(row.turn, -1)
             turn = replace(row.turn, speaker=revision.new)
             self._count(turn, 1)
-            self.rows[turn.id] = Row(turn, (*row.was, revision.old), revision.at_frame)
+            self.rows[turn.id] = Row(turn, (*row.was, revision.old), revision.at_s)
 
-    def _meet(self, speaker: int) -> None:
+    def _meet(self, speaker: str) -> None:
         if speaker not in self.speakers:
             self.speakers.append(speaker)
 
@@ -121,5 +120,4 @@ class Transcript:
                 self.names[event.id] = event.name
 
     def _count(self, turn: Turn, sign: int) -> None:
-        frames = self._talk_frames.get(turn.speaker, 0)
-        self._talk_frames[turn.speaker] = frames + sign * (turn.end_frame - turn.start_frame)
+        self._talk_s[turn.speaker] = self._talk_s.get(turn.speaker, 0.0) + sign * (turn.end_s - turn.start_s)

@@ -10,14 +10,13 @@ samples (0.21 to 0.29 s) after the start of the audio it stands for.
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..audio.ring import RingBuffer
-from ..events import Activity
 from ..labels import Bools, Labels
 from ..windows import FRAME_SAMPLES, RECEPTIVE_FIELD_SAMPLES, WINDOW_FRAMES
 from .segmentation import activity
@@ -29,6 +28,16 @@ FIRST_SAMPLES = (CHUNK_FRAMES + AHEAD_FRAMES - 1) * FRAME_SAMPLES + RECEPTIVE_FI
 ONSET_REACH_FRAMES = 6  # an onset that the windows have seen for longer (0.1 s) is reported by them
 
 F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityRecord:
+    """From `start_frame` to `end_frame` (exclusive) somebody spoke or nobody, and speech overlapped or not."""
+
+    start_frame: int
+    end_frame: int
+    speech: bool
+    overlap: bool
 
 
 class ActivityModels(Protocol):
@@ -62,8 +71,8 @@ class ActivityPath:
         """Whether audio or a held window before `end_frame` is still undecided."""
         return self.end_frame < end_frame or self.gate.held is not None
 
-    def hear(self, ring: RingBuffer, end_frame: int) -> list[Activity]:
-        """Process the chunk that was just completed; one event per stretch of frames with the same activity.
+    def hear(self, ring: RingBuffer, end_frame: int) -> list[ActivityRecord]:
+        """Process the chunk that was just completed; one record per stretch of frames with the same activity.
 
         Frames from `end_frame` on are not reported: they lie past the end of the audio.
         """
@@ -71,13 +80,13 @@ class ActivityPath:
         self._start_sample, self.next_end = self.next_end, self.next_end + CHUNK_SAMPLES
         talkers = activity(logp).sum(axis=1)  # (T,)
         talkers[max(0, end_frame - self.end_frame) :] = 0
-        events = self._events(talkers)
-        for event in events:
-            self._follow(event)
+        records = self._records(talkers)
+        for record in records:
+            self._follow(record)
         return [
-            replace(event, end_frame=min(event.end_frame, end_frame))
-            for event in events
-            if event.start_frame < end_frame
+            replace(record, end_frame=min(record.end_frame, end_frame))
+            for record in records
+            if record.start_frame < end_frame
         ]
 
     def onset(self, horizon_frame: int) -> tuple[int, int] | None:
@@ -91,21 +100,21 @@ class ActivityPath:
         self._run_reported = True
         return (start, self.end_frame) if start >= horizon_frame - ONSET_REACH_FRAMES else None
 
-    def _events(self, talkers: NDArray[np.int64]) -> list[Activity]:
+    def _records(self, talkers: NDArray[np.int64]) -> list[ActivityRecord]:
         edges = [0, *(np.flatnonzero(np.diff(talkers)) + 1).tolist(), len(talkers)]
         first, self.end_frame = self.end_frame, self.end_frame + len(talkers)
         return [
-            Activity(first + start, first + end, bool(talkers[start] > 0), bool(talkers[start] > 1))
+            ActivityRecord(first + start, first + end, bool(talkers[start] > 0), bool(talkers[start] > 1))
             for start, end in itertools.pairwise(edges)
         ]
 
-    def _follow(self, event: Activity) -> None:
-        if not event.speech:
+    def _follow(self, record: ActivityRecord) -> None:
+        if not record.speech:
             self._run_start = None
             return
-        self.speech_end_frame = event.end_frame
+        self.speech_end_frame = record.end_frame
         if self._run_start is None:
-            self._run_start, self._run_reported = event.start_frame, False
+            self._run_start, self._run_reported = record.start_frame, False
 
 
 class Gate:

@@ -16,8 +16,8 @@ class Stream(Protocol):
     """The part of a session that enrollment needs."""
 
     @property
-    def voices(self) -> dict[int, Profile]:
-        """Voices by speaker number."""
+    def voices(self) -> dict[str, Profile]:
+        """Voices by speaker, such as S1."""
 
     def close(self) -> Final:
         """End the stream."""
@@ -31,7 +31,8 @@ def sole_voice(stream: Stream) -> Profile:
     stream.close()
     voices = sorted(stream.voices.items(), key=lambda item: -item[1].clean_s)
     total_s = sum(voice.clean_s for _, voice in voices)
-    people = [f"S{n} for {voice.clean_s:.1f} s" for n, voice in voices if voice.clean_s >= OTHERS_SHARE * total_s]
+    talkers = [(speaker, voice.clean_s) for speaker, voice in voices if voice.clean_s >= OTHERS_SHARE * total_s]
+    people = [f"{speaker} for {clean_s:.1f} s" for speaker, clean_s in talkers]
     if len(people) > 1:
         raise EnrollmentError(
             f"expected one person, got {len(people)} ({', '.join(people)}): choose a section in which only one talks"

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TurnstreamError
-from ..events import Speaker, speaker_number
+from ..events import speaker_number
 from ..limits import NAME_LETTERS
 from ..stitching.clustering import best_pairs, product
 from ..stitching.config import frames
 from ..stitching.profile import Profile
+from ..timeline.records import SpeakerRecord
 
 Doubles = NDArray[np.float64]
 
@@ -66,6 +67,11 @@ class Given:
     confidence: float
     frame: int
     by_user: bool = False
+
+    @property
+    def sureness(self) -> float | None:
+        """The confidence to report: none without a name, nor for one that the user chose."""
+        return None if self.name is None or self.by_user else self.confidence
 
 
 def check_name(name: str) -> str:
@@ -152,12 +158,12 @@ class Naming:
         return bool(self._known)
 
     @property
-    def names(self) -> tuple[tuple[int, str, float], ...]:
-        """(speaker, name, confidence) of every speaker who currently has a name, in order of speaker."""
+    def names(self) -> dict[int, tuple[str, float | None]]:
+        """Name and confidence of every speaker who currently has a name; None where the user gave it."""
         named = sorted(self._given.items())
-        return tuple((speaker, given.name, given.confidence) for speaker, given in named if given.name is not None)
+        return {speaker: (given.name, given.sureness) for speaker, given in named if given.name is not None}
 
-    def update(self, profiles: Mapping[int, Profile], frame: int) -> list[Speaker]:
+    def update(self, profiles: Mapping[int, Profile], frame: int) -> list[SpeakerRecord]:
         """Update the names from the voices of the live speakers, by public number, at `frame`; returns the changes."""
         bound = {s for s, given in self._given.items() if given.by_user or self._fresh(given, frame)}
         return self._settle(self._match(profiles, bound), bound, profiles, frame)
@@ -169,27 +175,27 @@ class Naming:
             bound = set(self._given)
             self._settle(self._match(profiles, bound), bound, profiles, frame)
 
-    def merge(self, old: int, into: int, frame: int) -> list[Speaker]:
+    def merge(self, old: int, into: int, frame: int) -> list[SpeakerRecord]:
         """`old` turned out to be the speaker `into`, who takes over a user-chosen name unless they already have one."""
         given, kept = self._given.pop(old, None), self._given.get(into)
         if given is None or given.name is None:
             return []
-        events = [_event(old, None, frame)]
+        records = [_record(old, None, frame)]
         if given.by_user and not (kept and kept.by_user):
             self._given[into] = Given(given.name, 1.0, frame, by_user=True)
-            events.append(_event(into, self._given[into], frame))
-        return events
+            records.append(_record(into, self._given[into], frame))
+        return records
 
-    def tell(self, speaker: int, name: str | None, frame: int) -> list[Speaker]:
+    def choose(self, speaker: int, name: str | None, frame: int) -> list[SpeakerRecord]:
         """The user names a speaker (None: not a known person); another speaker with that name loses it."""
         name = None if name is None else check_name(name)
-        events = []
+        records = []
         for other, given in list(self._given.items()):
             if name and given.name and other != speaker and name_key(given.name) == name_key(name):
                 del self._given[other]
-                events.append(_event(other, None, frame))
+                records.append(_record(other, None, frame))
         self._given[speaker] = given = Given(name, 1.0, frame, by_user=True)
-        return [*events, _event(speaker, given, frame)]
+        return [*records, _record(speaker, given, frame)]
 
     def _fresh(self, given: Given, frame: int) -> bool:
         return frame - given.frame < frames(self._config.change_s)
@@ -212,7 +218,7 @@ class Naming:
 
     def _settle(
         self, matched: dict[int, tuple[str, float]], bound: set[int], profiles: Mapping[int, Profile], frame: int
-    ) -> list[Speaker]:
+    ) -> list[SpeakerRecord]:
         """Apply the matched names, withdrawals first, so that two speakers never share a name.
 
         A speaker whose voice is gone keeps their name until someone else gets it.
@@ -224,15 +230,15 @@ class Naming:
             gone = speaker in profiles or given.name in taken
             if speaker not in bound and given.name is not None and given.name != name and gone:
                 self._given[speaker] = Given(None, 0.0, frame)
-                lost.append(_event(speaker, None, frame))
+                lost.append(_record(speaker, None, frame))
         for speaker, (name, confidence) in sorted(matched.items()):
             before = self._given.get(speaker)
             if before is None or before.name != name or abs(before.confidence - confidence) >= self._config.report:
                 self._given[speaker] = Given(name, round(confidence, 2), frame)
-                changed.append(_event(speaker, self._given[speaker], frame))
+                changed.append(_record(speaker, self._given[speaker], frame))
         return [*lost, *changed]
 
 
-def _event(speaker: int, given: Given | None, frame: int) -> Speaker:
-    name = given.name if given else None
-    return Speaker(speaker, frame, "named", name, given.confidence if given and name else None)
+def _record(speaker: int, given: Given | None, frame: int) -> SpeakerRecord:
+    name, sureness = (given.name, given.sureness) if given else (None, None)
+    return SpeakerRecord(speaker, frame, "named", name, sureness)

@@ -1,4 +1,4 @@
-"""The messages of the websocket protocol, without a socket: frozen dataclasses, strict encoding and decoding.
+"""The messages of the websocket protocol, without a socket: the events, what opens and ends a session, and JSON.
 
 docs/protocol.md is the page for people who write clients. Times are seconds from the start of the stream, turns are
 named `T3`, speakers `S1`. What a client sends is checked strictly (an unknown field is an error); a client leaves out
@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import parse_qsl
 
+from ..events import SECONDS, SPEAKER_ID, Activity, Final, Revision, Speaker, Turn, message_fields
 from ..limits import (
     MAX_CHANNELS,
     MAX_LATENCY_S,
@@ -21,10 +22,8 @@ from ..limits import (
     MIN_RATE_HZ,
     NAME_LETTERS,
     SAMPLE_BYTES,
-    Reason,
 )
-from .wire import (
-    MAX_WHOLE,
+from ..wire import (
     ProtocolError,
     build,
     fields_of,
@@ -48,9 +47,6 @@ TOKEN_SUBPROTOCOL = "token."  # and the token, as another subprotocol the client
 STOP_TYPES = ("stop", "terminate", "endofstream", "closestream")  # in any case, with or without underscores
 MAX_KNOWN_SPEAKERS = 100
 
-SECONDS = number(0, 1e9)
-TURN_ID = text(20, r"T[1-9]\d*", "a turn such as T3")
-SPEAKER_ID = text(20, r"S[1-9]\d*", "a speaker such as S1")
 SESSION_ID = text(64, r"[A-Za-z0-9_-]+", "a session id")
 PLAIN = text(1000)
 
@@ -162,52 +158,6 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One speaker talking; a later turn of the same id replaces it. Up to `committed_s` only a revision changes it."""
-
-    id: str = wire(TURN_ID)
-    speaker: str | None = wire(optional(SPEAKER_ID))
-    name: str | None = wire(optional(name_text(NAME_LETTERS)))
-    start_s: float = wire(SECONDS, name="start")
-    end_s: float = wire(SECONDS, name="end")
-    committed_s: float = wire(SECONDS, name="committed")
-    state: str = wire(one_of("provisional", "committed", "final", "retracted"))
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """Committed turns belong to another speaker than was said."""
-
-    turns: tuple[str, ...] = wire(many(TURN_ID))
-    old: str | None = wire(optional(SPEAKER_ID), name="from")
-    new: str | None = wire(optional(SPEAKER_ID), name="to")
-    reason: str = wire(one_of(*get_args(Reason)))
-    at_s: float = wire(SECONDS, name="at")
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """A speaker appeared, is known by name (confidence 0 to 1; null: a person said so), or is `into` all along."""
-
-    speaker: str = wire(SPEAKER_ID)
-    state: str = wire(one_of("appeared", "named", "merged"))
-    name: str | None = wire(optional(name_text(NAME_LETTERS)))
-    confidence: float | None = wire(optional(number(0, 1)))
-    into: str | None = wire(optional(SPEAKER_ID))
-    at_s: float = wire(SECONDS, name="at")
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """Whether anyone talks, and whether two do, in a stretch of about 0.1 s."""
-
-    start_s: float = wire(SECONDS, name="start")
-    end_s: float = wire(SECONDS, name="end")
-    speech: bool = wire(flag)
-    overlap: bool = wire(flag)
-
-
-@dataclass(frozen=True, slots=True)
 class Status:
     """How the session goes; the times are seconds of audio, realtime_factor is time taken over audio time."""
 
@@ -218,43 +168,6 @@ class Status:
     silent_s: float = wire(SECONDS, name="silent")
     dropped_s: float = wire(SECONDS, name="dropped")
     warning: str | None = wire(optional(PLAIN))
-
-
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """How long one speaker talked; null is unknown. A name without a confidence was given by a person."""
-
-    speaker: str | None = wire(optional(SPEAKER_ID))
-    name: str | None = wire(optional(name_text(NAME_LETTERS)))
-    confidence: float | None = wire(optional(number(0, 1)))
-    talk_s: float = wire(SECONDS, name="talk")
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """Counts of the whole session; values and bytes are of the audio as it was sent."""
-
-    processing_s: float = wire(SECONDS, name="processing")
-    realtime_factor: float = wire(SECONDS)
-    silent_s: float = wire(SECONDS, name="silent")
-    dropped_s: float = wire(SECONDS, name="dropped")
-    repaired_values: int = wire(whole(0))
-    clipped_values: int = wire(whole(0))
-    dropped_bytes: int = wire(whole(0))
-    revisions: int = wire(whole(0))
-    resumes: int = wire(whole(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Final:
-    """The result, which replaces everything told before."""
-
-    reason: str = wire(one_of("stop", "idle", "session_too_long", "shutdown"))
-    duration_s: float = wire(SECONDS, name="duration")
-    turns: tuple[Turn, ...] = wire(many(nested(Turn)))
-    speakers: tuple[Talk, ...] = wire(many(nested(Talk)))
-    rttm: str = wire(text(MAX_WHOLE))
-    statistics: Statistics = wire(nested(Statistics))
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,8 +198,7 @@ def encode(message: ClientMessage | ServerMessage, seq: int | None = None) -> st
     """
     head = {"type": message.type if isinstance(message, Unknown) else _NAMES[type(message)]}
     numbered = {} if seq is None else {"seq": whole(1)(seq)}
-    values = {} if isinstance(message, Unknown) else fields_of(message)
-    return json.dumps({**head, **numbered, **values}, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps({**head, **numbered, **_values(message)}, separators=(",", ":"), ensure_ascii=False)
 
 
 def decode_client(data: str | bytes) -> ClientMessage:
@@ -339,6 +251,12 @@ def _query_value(key: str, value: str) -> Any:
         return float(value) if key == "latency" else value
     except ValueError:
         return value
+
+
+def _values(message: ClientMessage | ServerMessage) -> dict[str, Any]:
+    if isinstance(message, Unknown):
+        return {}
+    return message_fields(message) if isinstance(message, Final) else fields_of(message)
 
 
 def _type(values: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the server is told when it starts, checked before anything listens; who may come in."""
+"""The server's configuration, checked before anything listens; and who may connect."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TOKEN_FORM = r"[A-Za-z0-9._~-]{16,200}"  # what may stand in a subprotocol; 16 c
 
 
 class ServerError(TurnstreamError):
-    """The server cannot run as it was told to."""
+    """The server cannot run with this configuration."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """Where to listen, who may come, and how much of everything. Raises ServerError for what does not go together."""
+    """Where to listen, who may connect, and every limit. Raises ServerError for values that contradict each other."""
 
     host: str = "127.0.0.1"
     port: int = 8765

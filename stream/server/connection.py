@@ -13,19 +13,19 @@ from typing import Protocol
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from ..events import Final
 from ..protocol.messages import (
     SUBPROTOCOL,
     TOKEN_SUBPROTOCOL,
     VERSION,
     CloseCode,
     Error,
-    Final,
     Name,
     Start,
     Stop,
     start_of_query,
 )
-from ..protocol.wire import ProtocolError
+from ..wire import ProtocolError
 from .config import ServerConfig
 from .dialects import Dialect, error_reason
 from .session import Replaced, ServerSession
@@ -187,7 +187,7 @@ class Connection:
             raise Refused(CloseCode.TIMEOUT, f"expected an answer to a ping within {PONG_S:g} s, got none") from None
 
     async def _send(self, session: ServerSession) -> None:
-        """Tells the client what there is to tell, until the final result was told."""
+        """Sends the client its messages, up to the final result."""
         status_s = time.monotonic() + self._config.status_s
         while session.owner is self:
             entry = session.journal.take()

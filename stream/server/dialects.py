@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from ..protocol.messages import Error, Final, Name, Revision, ServerMessage, Start, Stop, Turn, decode_client, encode
-from ..protocol.wire import ProtocolError, parse_object
+from ..events import Final, Revision, Turn
+from ..protocol.messages import Error, Name, ServerMessage, Start, Stop, decode_client, encode
 from ..rttm import RttmSegment, format_rttm
+from ..wire import ProtocolError, parse_object
 
 Heard = bytes | Start | Stop | Name | None
 FLOAT_16KHZ = Start(encoding="pcm_f32le")
@@ -29,7 +30,7 @@ class Dialect(Protocol):
         """What the client said; None is to be ignored. Raises ProtocolError."""
 
     def say(self, message: ServerMessage, seq: int | None) -> list[str]:
-        """The text frames that tell it; none where the client has no word for it."""
+        """The text frames that say it; none where the client's protocol has none for it."""
 
 
 class Native:
@@ -55,8 +56,8 @@ class Pyannote:
     start: Start | None = FLOAT_16KHZ
 
     def __init__(self) -> None:
-        self._turns: dict[str, Turn] = {}  # those that have not been told to their end, as they stand
-        self._talking: dict[str, str] = {}  # turn -> the speaker told
+        self._turns: dict[str, Turn] = {}  # those not sent to their end yet, as they stand
+        self._talking: dict[str, str] = {}  # turn -> the speaker sent
 
     def hear(self, frame: str | bytes) -> Heard:
         """See `Dialect`."""
@@ -81,27 +82,27 @@ class Pyannote:
                 return []
 
     def _advance(self, turn: Turn, committed_s: float) -> list[str]:
-        told = []
+        texts = []
         if turn.id not in self._talking and turn.speaker is not None and committed_s > turn.start_s:
             self._talking[turn.id] = turn.speaker
-            told.append(_event("start", turn.start_s, turn.speaker))
+            texts.append(_event("start", turn.start_s, turn.speaker))
         if turn.state == "committed":
-            told += self._stop(turn)
+            texts += self._stop(turn)
             del self._turns[turn.id]
-        return told
+        return texts
 
     def _change(self, number: str, speaker: str | None) -> list[str]:
         turn = self._turns.get(number)
         if turn is None or speaker is None:
             return []
         self._turns[number] = turn = replace(turn, speaker=speaker)
-        told = []
+        texts = []
         if before := self._talking.get(number):
             self._talking[number] = speaker
-            told.append(_event("end", turn.committed_s, before))
+            texts.append(_event("end", turn.committed_s, before))
         else:
             self._talking[number] = speaker
-        return [*told, _event("start", turn.committed_s if told else turn.start_s, speaker)]
+        return [*texts, _event("start", turn.committed_s if texts else turn.start_s, speaker)]
 
     def _finish(self, turn: Turn) -> list[str]:
         return self._advance(replace(turn, state="committed"), turn.end_s)
@@ -117,8 +118,8 @@ class Diart:
     start: Start | None = FLOAT_16KHZ
 
     def __init__(self) -> None:
-        self._turns: dict[str, Turn] = {}  # those that have not been told to their end, as they stand
-        self._told_s: dict[str, float] = {}
+        self._turns: dict[str, Turn] = {}  # those not sent to their end yet, as they stand
+        self._sent_s: dict[str, float] = {}
 
     def hear(self, frame: str | bytes) -> Heard:
         """See `Dialect`."""
@@ -134,21 +135,21 @@ class Diart:
                 self._turns.pop(message.id, None)
             case Turn():
                 self._turns[message.id] = message
-                return self._tell(message, message.committed_s)
+                return self._lines(message, message.committed_s)
             case Revision():
                 for turn in [self._turns[number] for number in message.turns if number in self._turns]:
                     self._turns[turn.id] = replace(turn, speaker=message.new)
             case Final():
-                return [text for turn in list(self._turns.values()) for text in self._tell(turn, turn.end_s)]
+                return [text for turn in list(self._turns.values()) for text in self._lines(turn, turn.end_s)]
             case _:
                 pass
         return []
 
-    def _tell(self, turn: Turn, until_s: float) -> list[str]:
-        start_s = self._told_s.get(turn.id, turn.start_s)
-        self._told_s[turn.id] = until_s
+    def _lines(self, turn: Turn, until_s: float) -> list[str]:
+        start_s = self._sent_s.get(turn.id, turn.start_s)
+        self._sent_s[turn.id] = until_s
         if turn.state == "committed":
-            del self._turns[turn.id], self._told_s[turn.id]
+            del self._turns[turn.id], self._sent_s[turn.id]
         if turn.speaker is None:
             return []
         line = format_rttm("stream", [RttmSegment(start_s, until_s, f"speaker{_number(turn.speaker)}")])

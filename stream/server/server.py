@@ -1,8 +1,8 @@
 """The websocket server: one process, many sessions, few model threads.
 
-The event loop does only I/O. Audio goes from a connection to its session (server_session.py), whose engine runs in a
-thread pool and asks the model threads (batcher.py); what it tells goes through the session's journal (journal.py)
-to whichever connection the session has now (server_connection.py).
+The event loop does only I/O. Audio goes from a connection to its session (session.py), whose engine runs in a
+thread pool and asks the model threads (models/batcher.py); what comes of it goes through the session's journal
+(journal.py) to whichever connection the session has now (connection.py).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ..errors import PeopleError
 from ..people.person import Person
 from ..people.store import PeopleStore
 from ..protocol.messages import CloseCode, Config, Limits, Model, Start
-from ..protocol.wire import ProtocolError
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+from ..wire import ProtocolError
 from .capacity import measure_capacity
 from .config import ServerConfig, ServerError
 from .connection import CLOSE_S, Connection, Refused, select_subprotocol

@@ -13,22 +13,23 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any
+from typing import Any, Literal
 
 from ..diarizer import Session
 from ..errors import TurnstreamError
+from ..events import EndReason, Event, Final
 from ..limits import MAX_GAP_S, SAMPLE_BYTES
 from ..models.batcher import ModelClient
 from ..people.naming import check_name
-from ..protocol.messages import VERSION, Config, Final, Limits, Model, Name, ServerMessage, Started, Status
-from ..protocol.wire import ProtocolError
-from .messages import Teller
-from .outbox import Journal
-from .worker import End, Gap, Item, Worker, cut, samples_of
+from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, Status
+from ..wire import ProtocolError
+from .client_view import ClientView
+from .journal import Journal
+from .worker import End, Item, Lost, Worker, cut, samples_of
 
 LOG = logging.getLogger(__name__)
 QUEUE_S = 2.0  # audio that waits here; more waits in the sender
-FEED_S = 0.5  # most audio given to the engine at once, so that its events are told soon
+FEED_S = 0.5  # most audio given to the engine at once, so that its events are sent soon
 GATHER_S = 0.1  # less audio than this is kept until there is more, unless a window is due
 BURST_S = 3.0  # a stream may be this far ahead of its pace and still count as live
 PACE = 1.25  # times real time; above 1, so that a live stream that sent what it had kept counts as live again
@@ -67,10 +68,10 @@ class ServerSession:
         self.begun_s = time.monotonic()
         self.position = 0  # whole samples per channel received, silence for lost ones included
         self.processed_samples = 0
-        self.ended: str | None = None  # why no more audio is taken
+        self.ended: EndReason | Literal["failed"] | None = None  # why no more audio is taken
         self.finished = False  # the final result is in the journal
         self.failed = False  # by a defect of the server
-        self._worker: Worker | None = Worker(self.id, config, engine, Teller(config.provisional))
+        self._worker: Worker | None = Worker(self.id, config, engine, ClientView(config.provisional))
         self._model_client, self._pool, self._model, self._limits = model_client, pool, model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
         self._partial = b""
@@ -92,7 +93,7 @@ class ServerSession:
         if position is not None and not self.ended:
             self._skip_bytes = max(0, self.position - position) * self._frame_bytes
             if position > self.position:
-                self._push(Gap(position - self.position), position - self.position)
+                self._push(Lost(position - self.position), position - self.position)
         started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits)
         self.journal.resume(started, seq, time.monotonic())
         if self._worker:
@@ -123,14 +124,14 @@ class ServerSession:
             self._push(data[:whole], whole // self._frame_bytes)
 
     def name(self, message: Name) -> None:
-        """The user names a speaker. Raises ProtocolError where he has not appeared, and for a name nobody can have."""
+        """The user names a speaker. Raises ProtocolError for one who has not appeared and for an impossible name."""
         if not self.ended and self._worker:
-            self._worker.teller.check_speaker(message.speaker)
+            self._worker.view.check_speaker(message.speaker)
             if message.name is not None:
                 _check_name(message.name)
             self._push(message, 0)
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: EndReason) -> None:
         """The audio is over; `final` follows. Only the first reason counts."""
         if self.ended is None:
             self.ended = reason
@@ -205,12 +206,12 @@ class ServerSession:
             await self._enough()
             items = self._take()
             assert self._worker is not None
-            messages = await self.in_pool(self._worker.take, items)
+            events = await self.in_pool(self._worker.take, items)
             samples = sum(samples_of(item, self._frame_bytes) for item in items)
             self._queued_samples -= samples
             self.processed_samples += samples
             self._space.set()
-            self._tell(messages)
+            self._publish(events)
 
     async def in_pool(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What takes time, away from the event loop."""
@@ -247,13 +248,13 @@ class ServerSession:
             most -= samples
         return taken
 
-    def _tell(self, messages: list[ServerMessage]) -> None:
+    def _publish(self, events: list[Event]) -> None:
         now_s = time.monotonic()
-        for message in messages:
-            self.journal.add(message, now_s)
-            if isinstance(message, Final):
+        for event in events:
+            self.journal.add(event, now_s)
+            if isinstance(event, Final):
                 self.finished = True
         if self.finished:
             self._worker = None
-        if messages:
+        if events:
             self.changed.set()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..diarizer import Session
-from ..events import speaker_number
+from ..events import EndReason, Event
 from ..limits import SAMPLE_BYTES
-from ..protocol.messages import Config, Name, ServerMessage
-from .messages import Teller, statistics
+from ..protocol.messages import Config, Name
+from .client_view import ClientView, statistics
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class Lost:
     """Samples that were lost."""
 
     samples: int
@@ -23,63 +23,61 @@ class Gap:
 class End:
     """No more audio, and why."""
 
-    reason: str
+    reason: EndReason
 
 
-Item = bytes | Gap | Name | End
+Item = bytes | Lost | Name | End
 
 
 class Worker:
-    """Gives items to the engine and makes messages of what it says; called by one thread at a time."""
+    """Gives items to the engine and hands on the events for the client; called by one thread at a time."""
 
-    def __init__(self, file_id: str, config: Config, engine: Session, teller: Teller):
-        self.engine, self.teller = engine, teller
+    def __init__(self, file_id: str, config: Config, engine: Session, view: ClientView):
+        self.engine, self.view = engine, view
         self.processing_s = 0.0
         self.silent_s = 0.0
         self.resumes = 0
         self._file_id, self._config = file_id, config
 
-    def take(self, items: list[Item]) -> list[ServerMessage]:
+    def take(self, items: list[Item]) -> list[Event]:
         """What becomes known by these items."""
         begun_s = time.perf_counter()
-        messages = [message for item in items for message in self._take(item)]
+        events = [event for item in items for event in self._take(item)]
         self.processing_s += time.perf_counter() - begun_s
-        return messages
+        return events
 
-    def _take(self, item: Item) -> list[ServerMessage]:
+    def _take(self, item: Item) -> list[Event]:
         match item:
             case bytes():
                 if not item.strip(b"\0"):
                     frame_bytes = SAMPLE_BYTES[self._config.encoding] * self._config.channels
                     self.silent_s += len(item) / frame_bytes / self._config.sample_rate_hz
-                return self.teller.tell(self.engine.feed(item))
-            case Gap():
-                return self.teller.tell(self.engine.gap(item.samples))
+                return self.view.select(self.engine.feed(item))
+            case Lost():
+                return self.view.select(self.engine.gap(item.samples))
             case Name():
-                speaker = speaker_number(item.speaker)
-                assert speaker is not None
-                return self.teller.tell(self.engine.name(speaker, item.name))
+                return self.view.select(self.engine.name(item.speaker, item.name))
             case End():
                 return self._end(item.reason)
 
-    def _end(self, reason: str) -> list[ServerMessage]:
+    def _end(self, reason: EndReason) -> list[Event]:
         begun_s = time.perf_counter()
-        rest = self.teller.tell(self.engine.flush())
-        final = self.engine.close()
+        rest = self.view.select(self.engine.flush())
+        final = self.engine.close(reason)
         processing_s = self.processing_s + time.perf_counter() - begun_s
         counts, rate_hz = self.engine.audio.counts, self._config.sample_rate_hz
-        numbers = statistics(counts, rate_hz, processing_s, self.silent_s, self.teller.revisions, self.resumes)
-        return [*rest, self.teller.final(final, reason, self.engine.position_s, self._file_id, numbers)]
+        numbers = statistics(counts, rate_hz, processing_s, self.silent_s, self.view.revisions, self.resumes)
+        return [*rest, replace(final, statistics=numbers, recording=self._file_id)]
 
 
 def samples_of(item: Item, frame_bytes: int) -> int:
     """Samples per channel that the item stands for."""
-    return len(item) // frame_bytes if isinstance(item, bytes) else item.samples if isinstance(item, Gap) else 0
+    return len(item) // frame_bytes if isinstance(item, bytes) else item.samples if isinstance(item, Lost) else 0
 
 
 def cut(item: Item, samples: int, frame_bytes: int) -> tuple[Item, Item]:
     """The first `samples` of audio or of a gap, and the rest of it."""
     if isinstance(item, bytes):
         return item[: samples * frame_bytes], item[samples * frame_bytes :]
-    assert isinstance(item, Gap)
-    return Gap(samples), Gap(item.samples - samples)
+    assert isinstance(item, Lost)
+    return Lost(samples), Lost(item.samples - samples)

@@ -1,4 +1,4 @@
-"""Which turn is which: new runs matched with turns already told, and final speakers with live ones. By overlap only."""
+"""Which turn is which: new spans and reported turns, final and live speakers, matched by overlap only."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..events import Turn
 from ..labels import Labels
 from ..stitching.clustering import best_pairs
+from .records import TurnRecord
 
-SAME_PLACE_SHARE = 0.5  # a run takes over another speaker's provisional turn when half of the shorter one is shared
+TAKEOVER_SHARE = 0.5  # a run takes over another speaker's provisional turn when half of the shorter one is shared
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Span:
     """A public speaker talking from `start_frame` to `end_frame` (exclusive)."""
 
     start_frame: int
@@ -23,21 +23,21 @@ class Run:
     speaker: int | None
 
 
-def overlap_frames(a: Turn | Run, b: Turn | Run) -> int:
+def overlap_frames(a: TurnRecord | Span, b: TurnRecord | Span) -> int:
     """Frames that both cover."""
     return max(0, min(a.end_frame, b.end_frame) - max(a.start_frame, b.start_frame))
 
 
 def match_turns(
-    turns: Mapping[int, Turn], runs: Sequence[Run], commit_frame: int, new_id: Callable[[], int]
-) -> dict[int, Turn]:
+    turns: Mapping[int, TurnRecord], runs: Sequence[Span], commit_frame: int, new_id: Callable[[], int]
+) -> dict[int, TurnRecord]:
     """The open turns as the runs (all at or after `commit_frame`) now say, by id; those missing are to be retracted.
 
     A turn with a committed part goes on in the run of its speaker that starts at `commit_frame`, or ends there.
-    A wholly provisional turn moves to the run of its speaker that it overlaps most, then to any run at its place.
+    A wholly provisional turn moves to the run of its speaker that it overlaps most, then to any run at its time.
     """
     free = list(runs)
-    matched: dict[int, Turn] = {}
+    matched: dict[int, TurnRecord] = {}
     for turn in turns.values():
         if turn.committed_frame > turn.start_frame:
             run = next((r for r in free if r.start_frame == commit_frame and r.speaker == turn.speaker), None)
@@ -56,7 +56,7 @@ def match_turns(
     return dict(sorted(matched.items()))
 
 
-def final_ids(runs: Sequence[Run], turns: Sequence[Turn], new_id: Callable[[], int]) -> tuple[Turn, ...]:
+def final_ids(runs: Sequence[Span], turns: Sequence[TurnRecord], new_id: Callable[[], int]) -> tuple[TurnRecord, ...]:
     """Final turns: each run takes the id of the turn of its speaker that it overlaps most, one to one, or a new id."""
     order = sorted(turns, key=lambda turn: turn.start_frame)
     pairs = [(overlap, run_no, turn_id) for run_no, turn_id, overlap in _crossings(runs, order)]
@@ -67,12 +67,14 @@ def final_ids(runs: Sequence[Run], turns: Sequence[Turn], new_id: Callable[[], i
             ids[run_no] = turn_id
             taken.add(turn_id)
     return tuple(
-        Turn(ids[n] if n in ids else new_id(), run.speaker, run.start_frame, run.end_frame, run.end_frame, "final")
+        TurnRecord(
+            ids[n] if n in ids else new_id(), run.speaker, run.start_frame, run.end_frame, run.end_frame, "final"
+        )
         for n, run in enumerate(runs)
     )
 
 
-def map_speakers(labels: Labels, turns: Sequence[Turn]) -> dict[int | None, int]:
+def map_speakers(labels: Labels, turns: Sequence[TurnRecord]) -> dict[int | None, int]:
     """Stitcher ids of `labels` -> public speakers of `turns`, one to one, sharing most frames in all."""
     public = sorted({turn.speaker for turn in turns if turn.speaker is not None})
     columns = [n for n, speaker in enumerate(labels.speakers) if speaker is not None]
@@ -84,21 +86,21 @@ def map_speakers(labels: Labels, turns: Sequence[Turn]) -> dict[int | None, int]
     return {labels.speakers[columns[row]]: public[column] for row, column in best_pairs(shared[columns])}
 
 
-def _turn(turn_id: int, run: Run) -> Turn:
-    return Turn(turn_id, run.speaker, run.start_frame, run.end_frame, run.start_frame, "provisional")
+def _turn(turn_id: int, run: Span) -> TurnRecord:
+    return TurnRecord(turn_id, run.speaker, run.start_frame, run.end_frame, run.start_frame, "provisional")
 
 
-def _best_pairs(turns: list[Turn], runs: list[Run], same_speaker: bool) -> list[tuple[Turn, Run]]:
+def _best_pairs(turns: list[TurnRecord], runs: list[Span], same_speaker: bool) -> list[tuple[TurnRecord, Span]]:
     """Pairs of a turn and a run in order of overlap, each at most once."""
     pairs = []
     for turn in turns:
         for number, run in enumerate(runs):
             overlap = overlap_frames(turn, run)
             shorter = min(turn.end_frame - turn.start_frame, run.end_frame - run.start_frame)
-            least = 1 if same_speaker else SAME_PLACE_SHARE * shorter
+            least = 1 if same_speaker else TAKEOVER_SHARE * shorter
             if overlap >= least and (turn.speaker == run.speaker) == same_speaker:
                 pairs.append((-overlap, turn.id, number, turn, run))
-    chosen: list[tuple[Turn, Run]] = []
+    chosen: list[tuple[TurnRecord, Span]] = []
     seen: set[tuple[str, int]] = set()
     for _, turn_id, number, turn, run in sorted(pairs, key=lambda pair: pair[:3]):
         if not seen & {("turn", turn_id), ("run", number)}:
@@ -107,9 +109,9 @@ def _best_pairs(turns: list[Turn], runs: list[Run], same_speaker: bool) -> list[
     return chosen
 
 
-def _crossings(runs: Sequence[Run], turns: Sequence[Turn]) -> list[tuple[int, int, int]]:
+def _crossings(runs: Sequence[Span], turns: Sequence[TurnRecord]) -> list[tuple[int, int, int]]:
     """(run number, turn id, overlap) of runs and turns of one speaker that overlap; `turns` in order of start."""
-    by_speaker: dict[int | None, list[Turn]] = {}
+    by_speaker: dict[int | None, list[TurnRecord]] = {}
     for turn in turns:
         by_speaker.setdefault(turn.speaker, []).append(turn)
     found = []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..events import Turn
 from ..labels import Change, Labels
 from ..limits import Reason
 from .matching import overlap_frames
+from .records import TurnRecord
 
 NEW_SHARE = 0.6  # of a turn's committed frames must be the new speaker's
 OLD_SHARE = 0.4  # of them may still be the old speaker's
@@ -19,7 +19,7 @@ TALKING_SHARE = 0.5  # a turn is not given to a speaker who already talks during
 class Candidate:
     """A turn with a committed part, and the stitcher's id of its speaker."""
 
-    turn: Turn
+    turn: TurnRecord
     speaker: int | None
 
 
@@ -68,7 +68,7 @@ class Reviser:
     def _note(self, candidate: Candidate, verdict: Verdict | None, others: list[Candidate]) -> None:
         if (
             verdict is None
-            or verdict.speaker is None  # a name once told is not taken back for none
+            or verdict.speaker is None  # a speaker once reported is not taken back for none
             or verdict.speaker == candidate.speaker
             or _talking(candidate.turn, verdict.speaker, others) > TALKING_SHARE
         ):
@@ -96,7 +96,7 @@ def _reason(old: int | None, reason: Reason) -> Reason:
     return "named" if old is None else reason
 
 
-def _covered(turn: Turn, changes: list[Change]) -> float:
+def _covered(turn: TurnRecord, changes: list[Change]) -> float:
     frames = sum(
         max(0, min(turn.committed_frame, change.end_frame) - max(turn.start_frame, change.start_frame))
         for change in changes
@@ -104,7 +104,7 @@ def _covered(turn: Turn, changes: list[Change]) -> float:
     return frames / (turn.committed_frame - turn.start_frame)
 
 
-def _talking(turn: Turn, speaker: int | None, others: list[Candidate]) -> float:
+def _talking(turn: TurnRecord, speaker: int | None, others: list[Candidate]) -> float:
     frames = sum(
         overlap_frames(turn, other.turn) for other in others if other.speaker == speaker and other.turn.id != turn.id
     )

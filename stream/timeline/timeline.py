@@ -1,7 +1,7 @@
 """Turns from labels: provisional, committed a chosen latency behind the audio, corrected by revisions, final.
 
 The timeline owns the public names: speakers are numbered in the order in which they first appear here, turns in the
-order in which they are made, and no number is used twice. Given the same labels it gives the same events.
+order in which they are made, and no number is used twice. Given the same labels it gives the same records.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ..errors import TurnstreamError
-from ..events import Event, Final, Revision, Speaker, Turn, TurnState, turns_rttm
+from ..events import TurnState
 from ..labels import Labels, runs_of, smooth_runs
 from ..limits import MAX_LATENCY_S, MIN_LATENCY_S
 from ..windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
-from .matching import Run, final_ids, map_speakers, match_turns
+from .matching import Span, final_ids, map_speakers, match_turns
+from .records import FinalRecord, Record, RevisionRecord, SpeakerRecord, TurnRecord, rttm_of
 from .revisions import Candidate, Reviser, Verdict
-from .turn_table import TurnTable, heirs
+from .turn_table import TurnTable, successors
 
 FILL_FRAMES = 12  # gaps under 0.2 s are closed: shorter than a pause between two words
 DROP_FRAMES = 6  # turns under 0.1 s are left out: shorter than a syllable
@@ -44,20 +45,20 @@ class Timeline:
         self.committed_frame = 0
         self._horizon = 0
         self._table = TurnTable()
-        self._open: dict[int, Turn] = {}  # those that may still grow
+        self._open: dict[int, TurnRecord] = {}  # those that may still grow
         self._recent: list[int] = []  # those with a committed part that labels still reach
         self._numbers: dict[int | None, int | None] = {None: None}  # stitcher's id -> public speaker
         self._stitcher_ids: dict[int | None, int | None] = {None: None}  # and back
-        self._merged: set[int] = set()  # public speakers who have been told as merged
+        self._merged: set[int] = set()  # public speakers who were reported as merged
         self._final_numbers: dict[int | None, int | None] | None = None
-        self.heirs: dict[int, int] = {}  # live speakers without a final turn, and who has most of their speech then
+        self.successors: dict[int, int] = {}  # live speakers without a final turn, and whose their speech is
         self._turn_ids = itertools.count(1)
-        self._live: list[Run] = []  # what was committed, as it was then
+        self._live: list[Span] = []  # what was committed, as it was then
         self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
         self._reviser = Reviser(_frames(revision_interval_s))
 
     @property
-    def turns(self) -> tuple[Turn, ...]:
+    def turns(self) -> tuple[TurnRecord, ...]:
         """Every turn as it stands, in order of id."""
         return tuple(self._table.by_id.values())
 
@@ -79,45 +80,45 @@ class Timeline:
 
     def rttm(self, file_id: str) -> str:
         """RTTM of every turn as it stands."""
-        return turns_rttm(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns])
+        return rttm_of(file_id, [(t.start_frame, t.end_frame, t.speaker) for t in self.turns])
 
     def live_rttm(self, file_id: str) -> str:
-        """RTTM of everything committed so far, as it was first committed: what a listener was told in time."""
-        return turns_rttm(file_id, [(run.start_frame, run.end_frame, run.speaker) for run in self._live])
+        """RTTM of everything committed so far, as it was first committed: what a listener learned in time."""
+        return rttm_of(file_id, [(run.start_frame, run.end_frame, run.speaker) for run in self._live])
 
-    def update(self, labels: Labels, horizon_frame: int) -> list[Event]:
-        """Take the newest labels, which must reach from the last commit to `horizon_frame`; tell what changed.
+    def update(self, labels: Labels, horizon_frame: int) -> list[Record]:
+        """Take the newest labels, which must reach from the last commit to `horizon_frame`; returns what changed.
 
         Speakers come before the revisions and turns that name them; turns come in order of id.
         """
         self._check(labels, horizon_frame)
         self._horizon = max(self._horizon, horizon_frame)
         verdicts = self._verdicts(labels)
-        events = self._number(v.speaker for v in verdicts)
+        records = self._number(v.speaker for v in verdicts)
         revisions = self._apply(verdicts)
-        events += revisions
+        records += revisions
         before = dict(self._open)
         runs = self._provisional_runs(labels)
-        events += self._number(run.speaker for run in runs)
+        records += self._number(run.speaker for run in runs)
         public = [replace(run, speaker=self._numbers[run.speaker]) for run in runs]
         after = match_turns(before, public, self.committed_frame, lambda: next(self._turn_ids))
         self.committed_frame = max(self.committed_frame, self._horizon - self.latency_frames)
-        return [*events, *self._settle(before, after), *self._merge(revisions)]
+        return [*records, *self._settle(before, after), *self._merge(revisions)]
 
-    def onset(self, start_frame: int, end_frame: int) -> list[Event]:
+    def onset(self, start_frame: int, end_frame: int) -> list[Record]:
         """Somebody talks in frames that no labels reach yet, nobody knows who: a provisional turn of speaker None.
 
-        Nothing where a turn is told there already. The next `update` takes the turn over or retracts it.
+        Nothing where a turn was reported there already. The next `update` takes the turn over or retracts it.
         """
         start = max(start_frame, self.committed_frame)
         if end_frame <= start or any(turn.end_frame > start - FILL_FRAMES for turn in self._open.values()):
             return []
-        turn = Turn(next(self._turn_ids), None, start, end_frame, start, "provisional")
+        turn = TurnRecord(next(self._turn_ids), None, start, end_frame, start, "provisional")
         self._open[turn.id] = turn
         self._table.put(turn)
         return [turn]
 
-    def finish(self, labels: Labels, end_frame: int | None = None) -> Final:
+    def finish(self, labels: Labels, end_frame: int | None = None) -> FinalRecord:
         """Replace everything by `labels` of the whole stream, up to `end_frame`; speakers keep their live numbers.
 
         The speakers of `labels` may be numbered differently from those of `update`: each takes the number of the live
@@ -137,8 +138,8 @@ class Timeline:
         before, self._table = self.turns, TurnTable()
         for turn in sorted(turns, key=lambda turn: turn.id):
             self._table.put(turn)
-        self.heirs = heirs(before, self._table)
-        return Final(turns, _talk_frames(turns))
+        self.successors = successors(before, self._table)
+        return FinalRecord(turns, _talk_frames(turns))
 
     def _check(self, labels: Labels, horizon_frame: int) -> None:
         if horizon_frame < self._horizon:
@@ -149,26 +150,26 @@ class Timeline:
                 f" got {labels.first_frame} to {labels.end_frame}"
             )
 
-    def _number(self, stitcher_ids: Iterable[int | None]) -> list[Event]:
-        """Give public numbers to speakers seen for the first time; tell those that are back after they were merged."""
-        appeared: list[Event] = []
+    def _number(self, stitcher_ids: Iterable[int | None]) -> list[Record]:
+        """Give public numbers to speakers seen for the first time; report those that are back after a merge."""
+        appeared: list[Record] = []
         for speaker in stitcher_ids:
             known = self._numbers.get(speaker)
             if known is not None and known in self._merged:
                 self._merged.remove(known)
-                appeared.append(Speaker(known, self._horizon))
+                appeared.append(SpeakerRecord(known, self._horizon))
             if speaker not in self._numbers:
                 number = len(self._numbers)
                 self._numbers[speaker], self._stitcher_ids[number] = number, speaker
-                appeared.append(Speaker(number, self._horizon))
+                appeared.append(SpeakerRecord(number, self._horizon))
         return appeared
 
-    def _provisional_runs(self, labels: Labels) -> list[Run]:
+    def _provisional_runs(self, labels: Labels) -> list[Span]:
         """Runs after the last commit in order of start, named by the stitcher's ids."""
         talking = {self._stitcher_ids[t.speaker] for t in self._open.values() if t.committed_frame > t.start_frame}
         return _runs_between(labels, self.committed_frame, self._horizon, talking)
 
-    def _candidate(self, turn: Turn) -> Candidate:
+    def _candidate(self, turn: TurnRecord) -> Candidate:
         return Candidate(turn, self._stitcher_ids[turn.speaker])
 
     def _verdicts(self, labels: Labels) -> list[Verdict]:
@@ -177,66 +178,66 @@ class Timeline:
         self._recent = [i for i in self._recent if turns[i].end_frame > labels.first_frame]
         self._reviser.consider([self._candidate(turns[i]) for i in self._recent], labels)
         if labels.changes:
-            near = self._table.near((change.start_frame, change.end_frame) for change in labels.changes)
-            committed = [turn for turn in near if turn.committed_frame > turn.start_frame]
+            touched = self._table.overlapping((change.start_frame, change.end_frame) for change in labels.changes)
+            committed = [turn for turn in touched if turn.committed_frame > turn.start_frame]
             self._reviser.consider_changes([self._candidate(turn) for turn in committed], labels.changes)
         oldest = self._horizon - self._reach_frames
         return [v for v in self._reviser.take(self._horizon) if turns[v.turn_id].end_frame >= oldest]
 
-    def _apply(self, verdicts: list[Verdict]) -> list[Revision]:
+    def _apply(self, verdicts: list[Verdict]) -> list[RevisionRecord]:
         """Change the speakers; verdicts of one kind become one revision."""
         groups: dict[tuple[int | None, int | None, str], list[Verdict]] = {}
         for verdict in verdicts:
             old, new = self._table.by_id[verdict.turn_id].speaker, self._numbers[verdict.speaker]
             if old != new:
                 groups.setdefault((old, new, verdict.reason), []).append(verdict)
-        revisions: list[Revision] = []
+        revisions: list[RevisionRecord] = []
         for (old, new, _), group in groups.items():
             ids = tuple(verdict.turn_id for verdict in group)
-            revisions.append(Revision(ids, old, new, group[0].reason, self._horizon))
+            revisions.append(RevisionRecord(ids, old, new, group[0].reason, self._horizon))
             for turn_id in ids:
                 self._store(replace(self._table.by_id[turn_id], speaker=new))
         return revisions
 
-    def _merge(self, revisions: Iterable[Revision]) -> list[Event]:
+    def _merge(self, revisions: Iterable[RevisionRecord]) -> list[Record]:
         """Tell which speakers these revisions left without a turn."""
         into = {r.old: r.new for r in revisions if r.old is not None and not self._table.holds(r.old)}
         self._merged.update(into)
-        return [Speaker(old, self._horizon, "merged", into=new) for old, new in into.items()]
+        return [SpeakerRecord(old, self._horizon, "merged", into=new) for old, new in into.items()]
 
-    def _store(self, turn: Turn) -> None:
+    def _store(self, turn: TurnRecord) -> None:
         self._table.put(turn)
         if turn.id in self._open:
             self._open[turn.id] = turn
 
-    def _settle(self, before: dict[int, Turn], after: dict[int, Turn]) -> list[Event]:
-        """Commit up to the new commit frame and tell every turn that is not as it was."""
-        events: list[Event] = []
+    def _settle(self, before: dict[int, TurnRecord], after: dict[int, TurnRecord]) -> list[Record]:
+        """Commit up to the new commit frame and report every turn that changed."""
+        records: list[Record] = []
         for turn_id in sorted({*before, *after}):
             if turn_id not in after:
                 self._table.remove(turn_id)
                 del self._open[turn_id]
-                events.append(replace(before[turn_id], state="retracted"))
+                records.append(replace(before[turn_id], state="retracted"))
                 continue
             turn = self._open[turn_id] = self._committed(after[turn_id])
             self._table.put(turn)
             if turn.state == "committed":
                 del self._open[turn_id]
             if turn != before.get(turn_id):
-                events.append(turn)
-        return events
+                records.append(turn)
+        return records
 
-    def _committed(self, turn: Turn) -> Turn:
+    def _committed(self, turn: TurnRecord) -> TurnRecord:
         """The turn with its part before the commit frame committed, and the new part of that noted for live RTTM."""
         committed = max(turn.start_frame, min(turn.end_frame, self.committed_frame))
         if committed > turn.committed_frame:
             if turn.committed_frame == turn.start_frame:
                 self._recent.append(turn.id)
-            self._note_live(turn.id, Run(turn.committed_frame, committed, turn.speaker))
+            self._note_live(turn.id, Span(turn.committed_frame, committed, turn.speaker))
         state: TurnState = "committed" if turn.end_frame < self.committed_frame else "provisional"
         return replace(turn, committed_frame=committed, state=state)
 
-    def _note_live(self, turn_id: int, run: Run) -> None:
+    def _note_live(self, turn_id: int, run: Span) -> None:
         number = self._live_piece.get(turn_id)
         last = None if number is None else self._live[number]
         if number is not None and last and (last.speaker, last.end_frame) == (run.speaker, run.start_frame):
@@ -258,7 +259,7 @@ def _frames(seconds: float) -> int:
     return math.ceil(round(seconds * SAMPLE_RATE_HZ) / FRAME_SAMPLES)
 
 
-def _runs_between(labels: Labels, start: int, end: int, talking: Iterable[int | None] = ()) -> list[Run]:
+def _runs_between(labels: Labels, start: int, end: int, talking: Iterable[int | None] = ()) -> list[Span]:
     """Smoothed runs of all speakers in [start, end), by start; `talking` ones were talking up to `start`."""
     active = labels.active[max(0, start - labels.first_frame) : max(0, end - labels.first_frame)]
     offset = max(start, labels.first_frame)
@@ -269,11 +270,11 @@ def _runs_between(labels: Labels, start: int, end: int, talking: Iterable[int | 
             found.insert(0, (start - DROP_FRAMES, start))
         for s, e in smooth_runs(found, FILL_FRAMES, DROP_FRAMES):
             if e > start:
-                runs.append(Run(max(s, start), e, speaker))
+                runs.append(Span(max(s, start), e, speaker))
     return sorted(runs, key=lambda run: (run.start_frame, run.end_frame))
 
 
-def _talk_frames(turns: Iterable[Turn]) -> tuple[tuple[int | None, int], ...]:
+def _talk_frames(turns: Iterable[TurnRecord]) -> tuple[tuple[int | None, int], ...]:
     talk: dict[int | None, int] = {}
     for turn in turns:
         talk[turn.speaker] = talk.get(turn.speaker, 0) + turn.end_frame - turn.start_frame

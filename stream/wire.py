@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeVar
 
-from ..errors import TurnstreamError
+from .errors import TurnstreamError
 
 Check = Callable[[Any], Any]
 T = TypeVar("T")
@@ -43,9 +43,14 @@ def wire_name(entry: Field[Any]) -> str:
     return entry.metadata["name"] or entry.name
 
 
+def wire_fields(kind: Any) -> dict[str, Field[Any]]:
+    """The fields of a message (class) that travel, by their key in JSON."""
+    return {wire_name(entry): entry for entry in fields(kind) if "check" in entry.metadata}
+
+
 def build(kind: type[T], values: Mapping[str, Any], *, strict: bool) -> T:
     """A message of class `kind` from the fields of a JSON object; where `strict`, unknown fields are an error."""
-    entries = {wire_name(entry): entry for entry in fields(kind)}  # type: ignore[arg-type]
+    entries = wire_fields(kind)
     if strict and (unknown := sorted(set(values) - set(entries))):
         raise ProtocolError(f"fields out of {', '.join(entries)}", unknown[0])
     given = {}
@@ -62,7 +67,7 @@ def build(kind: type[T], values: Mapping[str, Any], *, strict: bool) -> T:
 
 def fields_of(message: Any) -> dict[str, Any]:
     """The fields of a message as JSON takes them; raises ProtocolError for a value that may not be sent."""
-    values = {wire_name(entry): _plain(getattr(message, entry.name)) for entry in fields(message)}
+    values: dict[str, Any] = _plain(message)
     build(type(message), values, strict=True)
     return values
 
@@ -71,7 +76,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if hasattr(value, "__dataclass_fields__"):
-        return {wire_name(entry): _plain(getattr(value, entry.name)) for entry in fields(value)}
+        return {key: _plain(getattr(value, entry.name)) for key, entry in wire_fields(value).items()}
     return value
 
 

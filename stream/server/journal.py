@@ -1,4 +1,4 @@
-"""What a session has to tell its client: numbered, in order, each thing as it now stands; and again after a resume.
+"""The messages of a session for its client: numbered, in order, each thing as it now stands; again after a resume.
 
 A message about the same thing takes the place of an older one that was not sent yet, so a client that reads slowly
 makes nothing grow: it misses steps on the way (provisional ones above all), never where they led. Knows no socket.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from ..protocol.messages import Activity, Final, Revision, ServerMessage, Speaker, Started, Status, Turn
+from ..events import Activity, Final, Revision, Speaker, Turn
+from ..protocol.messages import ServerMessage, Started, Status
 
 MAX_RETRACTED = 1024  # retractions kept for a resume; far more than can be on the way to a client
 MAX_ACTIVITY = 50  # those that wait to be sent: 5 s
@@ -17,7 +18,7 @@ MAX_ACTIVITY = 50  # those that wait to be sent: 5 s
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message, its number, when it was added, and whether the client was never told of its subject."""
+    """A message, its number, when it was added, and whether its subject is new to the client."""
 
     seq: int
     message: ServerMessage
@@ -31,7 +32,7 @@ class Journal:
     def __init__(self) -> None:
         self._seq = 0
         self._pending: dict[Hashable, Entry] = {}
-        self._told: dict[Hashable, Entry] = {}
+        self._sent: dict[Hashable, Entry] = {}
         self._retracted: dict[Hashable, None] = {}
         self._activities = 0
 
@@ -39,7 +40,7 @@ class Journal:
         """One more message, in place of an older one about the same thing."""
         key = _subject(message, self._seq + 1)
         before = self._pending.pop(key, None)
-        new = before.new if before else key not in self._told
+        new = before.new if before else key not in self._sent
         if isinstance(message, Turn) and message.state == "retracted":
             if new:
                 return  # it came and went unseen
@@ -50,25 +51,25 @@ class Journal:
         self._pending[key] = Entry(self._seq, message, now_s, new)
 
     def take(self) -> Entry | None:
-        """The next message to send, if there is one; it counts as told."""
+        """The next message to send, if there is one; it counts as sent."""
         if not self._pending:
             return None
         key = next(iter(self._pending))
         entry = self._pending.pop(key)
         self._activities -= isinstance(entry.message, Activity)
         if not isinstance(entry.message, Started | Status | Activity):
-            self._told.pop(key, None)
-            self._told[key] = entry
+            self._sent.pop(key, None)
+            self._sent[key] = entry
         return entry
 
     def resume(self, started: Started, seq: int, now_s: float) -> None:
         """Begin again with `started`, then everything with a number above `seq`, under new numbers."""
-        lost = [(key, entry) for key, entry in self._told.items() if entry.seq > seq]
+        lost = [(key, entry) for key, entry in self._sent.items() if entry.seq > seq]
         waiting = [
             item for item in self._pending.items() if not isinstance(item[1].message, Started | Status | Activity)
         ]
         for key, _ in lost:
-            del self._told[key]
+            del self._sent[key]
         self._pending.clear()
         self._activities = 0
         self.add(started, now_s)
@@ -85,7 +86,7 @@ class Journal:
         if len(self._retracted) > MAX_RETRACTED:
             oldest = next(iter(self._retracted))
             del self._retracted[oldest]
-            self._told.pop(oldest, None)
+            self._sent.pop(oldest, None)
 
     def _forget_activity(self) -> None:
         self._activities += 1
@@ -101,7 +102,7 @@ def _subject(message: ServerMessage, seq: int) -> Hashable:
         case Turn():
             return "turn", message.id
         case Speaker():
-            return "speaker", message.speaker, message.state
+            return "speaker", message.id, message.state
         case Revision() | Activity():
             return "number", seq
         case Started() | Status() | Final():

@@ -1,0 +1,104 @@
+"""The engine as the commands use it: loaded with its options, and one stream of it as a run follows it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from turnstream.events import Event, Final
+from turnstream.people.person import Person
+from turnstream.stitching.config import StitcherConfig
+from turnstream.weights.artifacts import EMBEDDING, SEGMENTATION
+from turnstream.weights.store import models_pull
+
+from .options import EngineOptions, WeightOptions
+from .people import Names
+from .sources.source import Source, Step
+
+if TYPE_CHECKING:
+    from turnstream.audio.input import AudioInput
+    from turnstream.diarizer import Diarizer, Session
+
+
+def load_engine(weights: WeightOptions) -> Diarizer:
+    """The models, fetched where they have to be. Raises WeightsError."""
+    # Imported only here: a wrong path or device should be reported at once, not after the engine is loaded.
+    from turnstream.diarizer import Diarizer
+
+    own = {SEGMENTATION.name: weights.segmentation, EMBEDDING.name: weights.embedding}
+    if missing := [name for name, path in own.items() if path is None]:
+        models_pull(missing)  # shows its own progress, where there is anything to fetch
+    with Console(stderr=True).status("loading the models (the first time they are compiled, about half a minute)"):
+        diarizer = Diarizer(weights.segmentation, weights.embedding)
+    keep_loaded()
+    return diarizer
+
+
+def keep_loaded() -> None:
+    """Spare what is loaded now the garbage collector: it lives to the end, and a full pass is a pause in live audio."""
+    gc.collect()
+    gc.freeze()
+
+
+def stitcher_config(options: EngineOptions) -> StitcherConfig:
+    """The stitcher's constants that the options ask for. Raises TurnstreamError for a file that has none."""
+    config = StitcherConfig.from_json(options.stitcher) if options.stitcher else StitcherConfig()
+    return replace(config, force_speaker=True) if options.force_speaker else config
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStream:
+    """A session of the engine, whose speakers are named when the audio is over."""
+
+    session: Session
+    names: Names
+
+    @classmethod
+    def open(
+        cls, diarizer: Diarizer, options: EngineOptions, source: Source, known: Sequence[Person], names: Names
+    ) -> EngineStream:
+        """A session as the options ask for it, for the audio of `source`."""
+        session = diarizer.session(
+            sample_rate_hz=source.rate_hz,
+            channels=source.channels,
+            channel=source.channel,
+            latency_s=options.latency_s,
+            revision_interval_s=options.revision_interval_s,
+            revision_reach_s=options.revision_reach_s,
+            stitcher=stitcher_config(options),
+            known=known,
+            activity=options.activity,
+        )
+        return cls(session, names)
+
+    @property
+    def audio(self) -> AudioInput:
+        """What went in."""
+        return self.session.audio
+
+    @property
+    def position_s(self) -> float:
+        """Seconds of audio received."""
+        return self.session.position_s
+
+    def steps(self, source: Source) -> Iterator[Step]:
+        """What becomes known while the source is heard."""
+        return source.steps(self.session)
+
+    def flush(self) -> list[Event]:
+        """Ends the audio: what becomes known by its last samples, and the names that the user gives."""
+        events = self.session.flush()
+        self.session.close()
+        return [*events, *self.names.name(self.session)]
+
+    def close(self) -> Final:
+        """The final result."""
+        return self.session.close()
+
+    def live_rttm(self, recording: str) -> str:
+        """The turns as they were first committed."""
+        return self.session.live_rttm(recording)

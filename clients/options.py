@@ -1,0 +1,157 @@
+"""What a command was asked to do: frozen values that clients/cli.py makes of the command line and others only read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from turnstream.server.config import ServerConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightOptions:
+    """Own checkpoints; None is the published one."""
+
+    segmentation: str | None = None
+    embedding: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions(WeightOptions):
+    """What a session of the engine is opened with. `channel` counts from 1, None mixes all."""
+
+    latency_s: float = 1.0
+    channel: int | None = None
+    activity: bool = False
+    force_speaker: bool = False
+    revision_interval_s: float = 1.0
+    revision_reach_s: float = math.inf
+    stitcher: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameOptions:
+    """`known`: people to recognize, () is all of them, None nobody. `save`: (speaker, name) pairs, named at the end."""
+
+    known: tuple[str, ...] | None = None
+    save: tuple[tuple[str, str], ...] = ()
+    replace: bool = False
+    people: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Where results go beside the screen."""
+
+    json: bool = False
+    rttm: str | None = None
+    live_rttm: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicrophoneOptions:
+    """Which microphone, for how long, and the WAV file that keeps its audio."""
+
+    device: str | None = None
+    seconds: float | None = None
+    record: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """`turnstream file`; and `demo`, which has one path."""
+
+    paths: tuple[Path, ...]
+    realtime: bool
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    names: NameOptions = field(default_factory=NameOptions)
+    outputs: OutputOptions = field(default_factory=OutputOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """`turnstream demo`."""
+
+    realtime: bool
+    engine: EngineOptions
+    names: NameOptions
+    outputs: OutputOptions
+
+
+@dataclass(frozen=True, slots=True)
+class MicOptions:
+    """`turnstream mic`."""
+
+    microphone: MicrophoneOptions
+    engine: EngineOptions
+    names: NameOptions
+    outputs: OutputOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectOptions:
+    """`turnstream connect`; `file` is None for the microphone. `known` are people whom the server knows."""
+
+    url: str
+    file: Path | None
+    realtime: bool
+    token_file: str | None
+    latency_s: float
+    channel: int | None
+    activity: bool
+    known: tuple[str, ...]
+    microphone: MicrophoneOptions
+    outputs: OutputOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """`turnstream serve`."""
+
+    config: ServerConfig
+    weights: WeightOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollOptions:
+    """`turnstream enroll`: the part of the recordings from `begin_s` to `end_s`; `channel` counts from 1."""
+
+    name: str
+    paths: tuple[Path, ...]
+    begin_s: float | None
+    end_s: float | None
+    channel: int | None
+    replace: bool
+    people: str | None
+    weights: WeightOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleOptions:
+    """`turnstream people`: an action on names, or on files for import."""
+
+    action: str
+    names: tuple[str, ...]
+    to: str | None
+    people: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOptions:
+    """`turnstream models`: an action on weights by name, () is all."""
+
+    action: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuneOptions(WeightOptions):
+    """`turnstream tune`."""
+
+    paths: tuple[str, ...]
+    out: str | None = None
+    trials: int = 60
+    latency_s: float = 1.0
+    held_out: float = 0.4
+    seed: int = 0
