@@ -102,7 +102,7 @@ def sinc_pool(
         return like(x, pooled), like(x, total), like(x, square)
     if scale is not None:
         x = x * scale[:, None] + shift[:, None]
-    kernel = gpu.body(x, bank.taps.shape[0]) if use_kernel else None
+    kernel = gpu.body(x, bank.taps.shape, SINC_STRIDE, POOL) if use_kernel else None
     if kernel is not None:
         return gpu.sinc_pool(kernel, x, bank, SINC_STRIDE, POOL)
     return sinc_pool_ops(x, bank.taps)
