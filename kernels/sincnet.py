@@ -69,8 +69,13 @@ class SincFilters:
 
 
 def sinc_pool_ops(x: Any, filters: Any) -> tuple[Any, Any, Any]:
-    """The reference: convolution, absolute value, pooling and sums as plain array operations."""
-    bank = mx.abs(mx.conv1d(x[:, :, None], filters[:, :, None], stride=SINC_STRIDE))  # (B, N/10, C)
+    """The reference: convolution, absolute value, pooling and sums as plain array operations.
+
+    The first sample is filtered apart, so that silence gives a constant (see `conv_pool_ops`).
+    """
+    first = x[:, :1, None]
+    moving = mx.conv1d(x[:, :, None] - first, filters[:, :, None], stride=SINC_STRIDE)
+    bank = mx.abs(moving + first * filters.sum(axis=1))  # (B, N/10, C)
     batch, steps, channels = bank.shape
     frames = steps // POOL
     pooled = bank[:, : frames * POOL].reshape(batch, frames, POOL, channels).max(axis=2)
