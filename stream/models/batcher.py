@@ -233,7 +233,7 @@ class Batcher(RequestedModels):
         return list(zip(np.array(logp), faded, strict=True))
 
     def _embed(self, crops: list[F32]) -> F32:
-        return np.stack([self._campplus.embed_rows(crop) for crop in crops])
+        return self._campplus.embed(crops)
 
     @cached_property
     def _expecting_a_voice(self) -> CarriedState:
