@@ -17,7 +17,7 @@ from .backend import mx, on_cpu
 
 try:
     from .cpu import conv_plan as cpu
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     cpu = None  # type: ignore[assignment]
 
 

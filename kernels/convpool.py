@@ -18,7 +18,7 @@ from .sums import time_sum
 
 try:
     from .cpu import convpool as cpu
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     cpu = None  # type: ignore[assignment]
 
 

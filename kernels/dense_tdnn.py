@@ -20,7 +20,7 @@ from .sizes import MASK_STEPS
 try:
     from .cpu import camplusplus as camplusplus_cpu
     from .cpu import team, tile
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     tile = None  # type: ignore[assignment]
 
 

@@ -23,7 +23,7 @@ from .gpu import lstm as gpu
 
 try:
     from .cpu import lstm as cpu
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     cpu = None  # type: ignore[assignment]
 
 State = tuple[Any, Any]

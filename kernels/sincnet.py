@@ -19,7 +19,7 @@ from .sums import time_sum
 
 try:
     from .cpu import sincnet as cpu
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     cpu = None  # type: ignore[assignment]
 
 MIN_LOW_HZ = 50.0

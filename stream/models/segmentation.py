@@ -30,7 +30,7 @@ from .carried_state import CarriedState, Sums, add_all, join, rows_of, stack, wa
 
 try:
     from turnstream.kernels import sincnet_stream
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     sincnet_stream = None  # type: ignore[assignment]
 
 LEAKY_SLOPE = 0.01
