@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LIST := build/files
 KERNEL_TESTS := $(wildcard tests/test_backend.py tests/test_lstm.py tests/test_sincnet.py tests/test_convpool.py \
-	tests/test_camplusplus_kernels.py tests/test_metal_kernels.py)
+	tests/test_camplusplus_kernels.py tests/test_dense_tdnn.py tests/test_metal_kernels.py tests/test_metal_types.py \
+	tests/test_launches.py tests/test_segmentation.py tests/test_carried_state.py tests/test_embedding.py)
 
-.PHONY: demo test test-quick bench bench-quick lint metal-check clean FORCE
+.PHONY: demo test test-quick bench bench-quick lint metal-tests metal-check clean FORCE
 
 demo: $(STAMP)
 	@$(BIN)/turnstream demo
@@ -34,9 +35,12 @@ bench: $(STAMP)
 bench-quick: $(STAMP)
 	$(BIN)/python -m benchmarks --quick $(BENCH)
 
-# On a Mac: the kernel tests with a missing Metal device counted as a failure, then the kernel benchmark's table.
-metal-check: $(STAMP)
+# On a Mac: the tests of kernels and networks with a missing Metal device counted as a failure.
+metal-tests: $(STAMP)
 	REQUIRE_METAL=1 $(BIN)/python -m pytest $(KERNEL_TESTS)
+
+# And the kernel benchmark's table.
+metal-check: metal-tests
 	REQUIRE_METAL=1 $(BIN)/python -m pytest benchmarks/bench_kernels.py -s
 
 # Installed strictly, so that type checkers follow the one import name into the three folders; a file that is new or

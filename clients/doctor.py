@@ -94,16 +94,13 @@ def _threads() -> Finding:
 
 
 def _numba() -> Finding:
-    """The recurrence of the CPU path is compiled by Numba; GPUs have their own kernels."""
+    """The kernels of the CPU path are compiled by Numba; GPUs have their own."""
     on_cpu = _backend().device == "cpu"
     if importlib.util.find_spec("numba") is None:
-        return Finding(
-            "Numba",
-            "missing",
-            "Numba is missing, the LSTM runs many times slower: pip install numba" if on_cpu else None,
-        )
+        slow = f"Numba is missing: one window takes about as long as a hop ({HOP_MS:.0f} ms) lasts: pip install numba"
+        return Finding("Numba", "missing", slow if on_cpu else None)
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
-        return Finding("Numba", "switched off", "NUMBA_DISABLE_JIT is set, the LSTM runs many times slower: unset it")
+        return Finding("Numba", "switched off", "NUMBA_DISABLE_JIT is set, the kernels run many times slower: unset it")
     return Finding("Numba", metadata.version("numba"))
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "cpu_threads",
     "describe",
     "like",
+    "limit_cache",
     "measure_gflops",
     "mx",
     "on_cpu",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 OPENBLAS_PACKAGE = "cmeel-openblas"
+CACHE_LIMIT_BYTES = 256 * 2**20  # of freed GPU buffers: no later crop fits those of a crop of another length
 AVX512_CORES = ("SKYLAKEX", "COOPERLAKE", "SAPPHIRERAPIDS")
 SLOW_GFLOPS = 30.0  # reference BLAS gives 2-5 on one core of any machine, OpenBLAS 30 or more
 
@@ -169,6 +171,12 @@ def on_cpu() -> bool:
 def like(x: Any, y: Any) -> Any:
     """The NumPy array y, converted to MLX if x is an MLX array."""
     return mx.array(y) if isinstance(x, mx.array) else y
+
+
+def limit_cache() -> None:
+    """Bound the freed buffers that MLX keeps on a GPU, which otherwise grow by gigabytes as the sizes vary."""
+    if not on_cpu():
+        mx.set_cache_limit(CACHE_LIMIT_BYTES)
 
 
 def cpu_threads() -> int:

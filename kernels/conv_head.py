@@ -17,7 +17,7 @@ from .backend import mx, on_cpu
 
 try:
     from .cpu import conv_plan as cpu
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     cpu = None  # type: ignore[assignment]
 
 
@@ -88,7 +88,8 @@ def conv_head_ops(features: Any, head: ConvHead) -> Any:
             x = _conv3x3_ops(_conv3x3_ops(x, block.conv1), block.conv2, beside=x)
         else:
             weight, bias = block.shortcut.mlx
-            x = _conv3x3_ops(_conv3x3_ops(x, block.conv1, stride=2), block.conv2, beside=x[:, :, ::2] @ weight + bias)
+            beside = mx.addmm(bias, x[:, :, ::2], weight)
+            x = _conv3x3_ops(_conv3x3_ops(x, block.conv1, stride=2), block.conv2, beside)
     x = _conv3x3_ops(x, head.squash, stride=2)  # (B, T, 10, 32)
     weight, bias = head.tdnn.mlx
     return mx.maximum(mx.conv1d(x.reshape(*x.shape[:2], -1), weight, stride=2, padding=2) + bias, 0)
@@ -107,9 +108,10 @@ def conv_head(features: Any, head: ConvHead, use_kernel: bool = True) -> Any:
     return conv_head_ops(features, head)
 
 
-def _conv3x3_ops(x: Any, layer: Affine, stride: int = 1, beside: Any = 0.0) -> Any:
+def _conv3x3_ops(x: Any, layer: Affine, beside: Any = None, stride: int = 1) -> Any:
     weight, bias = layer.mlx
-    return mx.maximum(mx.conv2d(x, weight, stride=(1, stride), padding=1) + bias + beside, 0)
+    y = mx.conv2d(x, weight, stride=(1, stride), padding=1) + bias
+    return mx.maximum(y if beside is None else y + beside, 0)
 
 
 def _conv_head_cpu(features: np.ndarray, head: ConvHead) -> np.ndarray:

@@ -18,7 +18,7 @@ from .sums import time_sum
 
 try:
     from .cpu import convpool as cpu
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     cpu = None  # type: ignore[assignment]
 
 
@@ -35,25 +35,40 @@ class Conv:
         return cpu.pack_linear(weight[:, 0], bias) if weight.shape[1] == 1 else cpu.pack_conv(weight, bias)
 
 
-def instance_norm_leaky(x: Any, total: Any, total_square: Any, weight: Any, bias: Any, eps: float, slope: float) -> Any:
+def instance_norm_leaky(
+    x: Any, total: Any, total_square: Any, weight: Any, bias: Any, eps: float, slope: float, own_sums: bool = True
+) -> Any:
     """Normalize each channel over time to mean `bias` and deviation `weight`, then apply leaky ReLU.
 
     Shapes: x (B, T, C), the sums over time of x and of its squares (B, C), weight and bias (C,) -> (B, T, C).
+    `own_sums`: whether the sums are those of this x and not of what a stream has heard. Then MLX, whose sums are
+    float32, takes mean and variance from x in two passes: such sums keep nothing of a channel that hardly changes.
     """
-    xp: Any = np if isinstance(x, np.ndarray) else mx
-    weight, bias = (np.asarray(weight), np.asarray(bias)) if xp is np else (weight, bias)
-    mean = total / x.shape[1]
-    variance = xp.maximum(total_square / x.shape[1] - mean * mean, 0.0)
-    scale = weight / xp.sqrt(variance + eps)
-    if xp is np:
-        return cpu.norm_leaky_cpu(x, mean, scale, bias, slope)
-    y = (x - mean[:, None]) * scale[:, None] + bias
+    if isinstance(x, np.ndarray):
+        mean = total / x.shape[1]
+        variance = np.maximum(total_square / x.shape[1] - mean * mean, 0.0)
+        scale = np.asarray(weight) / np.sqrt(variance + eps)
+        return cpu.norm_leaky_cpu(x, mean, scale, np.asarray(bias), slope)
+    if own_sums:
+        centered = x - x[:, :1]  # exactly zero in a constant channel
+        centered = centered - (time_sum(centered) / x.shape[1])[:, None]
+        variance = time_sum(mx.square(centered)) / x.shape[1]
+    else:
+        mean = total / x.shape[1]
+        centered = x - mean[:, None]
+        variance = mx.maximum(total_square / x.shape[1] - mean * mean, 0.0)
+    y = centered * (weight / mx.sqrt(variance + eps))[:, None] + bias
     return mx.maximum(y, slope * y)
 
 
 def conv_pool_ops(x: Any, conv: Conv) -> tuple[Any, Any, Any]:
-    """The reference: convolution, pooling and sums as plain array operations."""
-    y = mx.conv1d(x, conv.weight) + conv.bias
+    """The reference: convolution, pooling and sums as plain array operations.
+
+    The first frame is taken off and added after the convolution: what does not change over time then gives outputs that
+    do not, in whatever order a device adds. The norm would divide their rounding by a deviation of zero.
+    """
+    first = x[:, :1]
+    y = mx.conv1d(x - first, conv.weight) + (first @ conv.weight.sum(axis=1).T + conv.bias)
     batch, frames, channels = y.shape
     frames //= POOL
     y = y[:, : frames * POOL].reshape(batch, frames, POOL, channels).max(axis=2)

@@ -8,7 +8,7 @@ crop plus the mean of the segment of 100 steps, so it is computed once per segme
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,38 @@ from .sizes import MASK_STEPS
 try:
     from .cpu import camplusplus as camplusplus_cpu
     from .cpu import team, tile
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     tile = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Rectified:
+    """Norm, ReLU and linear layer as a linear layer over x within [low, high]; None is no limit. MLX arrays."""
+
+    low: Any
+    high: Any
+    weight: Any
+    bias: Any
+
+    def __call__(self, x: Any) -> Any:
+        """Shapes: (..., C) -> (..., C')."""
+        x = x if self.low is None else mx.maximum(x, self.low)
+        x = x if self.high is None else mx.minimum(x, self.high)
+        return mx.addmm(self.bias, x, self.weight)
+
+
+def rectified(norm: Affine, layer: Affine) -> Rectified:
+    """The norm folded into the layer: max(s x + b, 0) is s max(x, -b / s) + b, or with min for a negative s.
+
+    A GPU pays for each operation it starts, and this leaves one of three before the product.
+    """
+    scale, shift, weight = (part.astype(np.float64) for part in (norm.weight, norm.bias, layer.weight))
+    knee = -shift / np.where(scale == 0, 1, scale)
+    low, high = np.where(scale > 0, knee, -np.inf), np.where(scale < 0, knee, np.inf)
+    constant = np.where(scale == 0, np.maximum(shift, 0), shift)
+    parts = scale[:, None] * weight, constant @ weight + layer.bias
+    limits = [mx.array(limit.astype(np.float32)) if np.isfinite(limit).any() else None for limit in (low, high)]
+    return Rectified(*limits, *(mx.array(part.astype(np.float32)) for part in parts))
 
 
 @dataclass(frozen=True)
@@ -33,6 +63,10 @@ class DenseLayer:
     local: np.ndarray
     context: Affine
     mask: Affine
+
+    @cached_property
+    def mlx_squeeze(self) -> Rectified:
+        return rectified(self.norm, self.squeeze)
 
     @cached_property
     def mlx_local(self) -> Any:
@@ -48,6 +82,10 @@ class DenseBlock:
     transit_norm: Affine
     transit: Affine
     rectified: bool
+
+    @cached_property
+    def mlx_transit(self) -> Rectified:
+        return rectified(self.transit_norm, self.transit)
 
     @cached_property
     def packed(self) -> tuple[np.ndarray, ...]:
@@ -71,7 +109,7 @@ def dense_block_ops(x: Any, block: DenseBlock) -> Any:
     """The reference ops. Shapes: (B, T, C) -> (B, T, C')."""
     for layer in block.layers:
         x = mx.concatenate([x, _dense_layer_ops(x, layer, block.dilation)], axis=-1)
-    x = _linear(_norm_relu(x, block.transit_norm), block.transit)
+    x = block.mlx_transit(x)
     return mx.maximum(x, 0) if block.rectified else x
 
 
@@ -90,23 +128,25 @@ def dense_block(x: Any, block: DenseBlock, use_kernel: bool = True) -> Any:
 
 def _dense_layer_ops(x: Any, layer: DenseLayer, dilation: int) -> Any:
     """The channels one layer adds. Shapes: (B, T, C) -> (B, T, 32)."""
-    h = mx.maximum(_linear(_norm_relu(x, layer.norm), layer.squeeze), 0)
+    h = mx.maximum(layer.mlx_squeeze(x), 0)  # (B, T, 128)
     local = mx.conv1d(h, layer.mlx_local, padding=dilation, dilation=dilation)
-    starts = range(0, h.shape[1], MASK_STEPS)
-    segments = mx.stack([h[:, i : i + MASK_STEPS].mean(axis=1) for i in starts], axis=1)  # (B, S, 128)
-    context = segments + h.mean(axis=1, keepdims=True)
-    mask = mx.sigmoid(_linear(mx.maximum(_linear(context, layer.context), 0), layer.mask))  # (B, S, 32)
-    return local * mx.repeat(mask, MASK_STEPS, axis=1)[:, : h.shape[1]]
+    means, segment_of_step = _segments(h.shape[1], MASK_STEPS)
+    mask = mx.sigmoid(_linear(mx.maximum(_linear(means @ h, layer.context), 0), layer.mask))  # (B, S, 32)
+    return local * (mask if mask.shape[1] == 1 else mx.take(mask, segment_of_step, axis=1))
+
+
+@lru_cache(maxsize=256)
+def _segments(steps: int, segment: int) -> tuple[Any, Any]:
+    """Each segment's mean plus the mean of all steps, as weights (S, T) of the steps; and the segment of each step."""
+    of_step = np.arange(steps) // segment
+    members = of_step == np.arange(of_step[-1] + 1)[:, None]
+    means = members / members.sum(axis=1, keepdims=True) + 1 / steps
+    return mx.array(means.astype(np.float32)), mx.array(of_step.astype(np.int32))
 
 
 def _linear(x: Any, layer: Affine) -> Any:
     weight, bias = layer.mlx
-    return x @ weight + bias
-
-
-def _norm_relu(x: Any, norm: Affine) -> Any:
-    scale, shift = norm.mlx
-    return mx.maximum(x * scale + shift, 0)
+    return mx.addmm(bias, x, weight)
 
 
 def _dense_block_cpu(x: np.ndarray, block: DenseBlock) -> np.ndarray:

@@ -13,7 +13,7 @@ last step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from .gpu import lstm as gpu
 
 try:
     from .cpu import lstm as cpu
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     cpu = None  # type: ignore[assignment]
 
 State = tuple[Any, Any]
@@ -62,9 +62,12 @@ class LSTMWeights:
         return gpu.pack(self.w_hh)
 
 
+@lru_cache(maxsize=16)
 def zero_state(batch: int, hidden: int) -> State:
-    """The initial state. Shapes: two (B, 2, H) of zeros."""
-    return mx.zeros((batch, 2, hidden)), mx.zeros((batch, 2, hidden))
+    """The initial state, made once. Shapes: two (B, 2, H) of zeros."""
+    zeros = mx.zeros((batch, 2, hidden))
+    mx.eval(zeros)
+    return zeros, zeros
 
 
 def bilstm_ops(x: Any, weights: LSTMWeights, state: State) -> tuple[Any, State]:

@@ -19,7 +19,7 @@ from .sums import time_sum
 
 try:
     from .cpu import sincnet as cpu
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     cpu = None  # type: ignore[assignment]
 
 MIN_LOW_HZ = 50.0
@@ -69,8 +69,13 @@ class SincFilters:
 
 
 def sinc_pool_ops(x: Any, filters: Any) -> tuple[Any, Any, Any]:
-    """The reference: convolution, absolute value, pooling and sums as plain array operations."""
-    bank = mx.abs(mx.conv1d(x[:, :, None], filters[:, :, None], stride=SINC_STRIDE))  # (B, N/10, C)
+    """The reference: convolution, absolute value, pooling and sums as plain array operations.
+
+    The first sample is filtered apart, so that silence gives a constant (see `conv_pool_ops`).
+    """
+    first = x[:, :1, None]
+    moving = mx.conv1d(x[:, :, None] - first, filters[:, :, None], stride=SINC_STRIDE)
+    bank = mx.abs(moving + first * filters.sum(axis=1))  # (B, N/10, C)
     batch, steps, channels = bank.shape
     frames = steps // POOL
     pooled = bank[:, : frames * POOL].reshape(batch, frames, POOL, channels).max(axis=2)
@@ -102,7 +107,7 @@ def sinc_pool(
         return like(x, pooled), like(x, total), like(x, square)
     if scale is not None:
         x = x * scale[:, None] + shift[:, None]
-    kernel = gpu.body(x, bank.taps.shape[0]) if use_kernel else None
+    kernel = gpu.body(x, bank.taps.shape, SINC_STRIDE, POOL) if use_kernel else None
     if kernel is not None:
         return gpu.sinc_pool(kernel, x, bank, SINC_STRIDE, POOL)
     return sinc_pool_ops(x, bank.taps)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from turnstream.kernels.backend import mx
+from turnstream.kernels import lstm
+from turnstream.kernels.backend import mx, on_cpu
 from turnstream.kernels.gpu import lstm as lstm_gpu
 from turnstream.kernels.gpu import sincnet as sincnet_gpu
 from turnstream.kernels.lstm import LSTMWeights, State, bilstm_ops
@@ -51,6 +52,11 @@ def filterbank(pairs: int = 40) -> Any:
     """As many sine and cosine filters from 30 Hz to 7 kHz."""
     low_hz = np.linspace(0, 7000, pairs, dtype=np.float32)[:, None]
     return mx.array(sinc_filters(low_hz, np.linspace(1, 400, pairs, dtype=np.float32)[:, None]))
+
+
+def as_given(x: Any) -> Any:
+    """x as the networks hand it over on this device: a NumPy array to CPU kernels, an MLX array to everything else."""
+    return np.array(x) if on_cpu() and lstm.cpu is not None else mx.array(x)
 
 
 def check_bilstm(kernel: Any, batch: int, frames: int, hidden: int, dtype: Any = mx.float32) -> None:

@@ -119,6 +119,16 @@ def test_idle_blas_threads_sleep() -> None:
     assert run(code).stdout.strip() == "4"
 
 
+@pytest.mark.parametrize(("on_cpu", "limits"), [(False, [256 * 2**20]), (True, [])])
+def test_the_buffer_cache_is_limited_on_a_gpu(monkeypatch: pytest.MonkeyPatch, on_cpu: bool, limits: list[int]) -> None:
+    """Crops of varying length otherwise let it grow to gigabytes."""
+    asked: list[int] = []
+    monkeypatch.setattr(backend, "on_cpu", lambda: on_cpu)
+    monkeypatch.setattr(mx, "set_cache_limit", asked.append)
+    backend.limit_cache()
+    assert asked == limits
+
+
 def test_device_questions_agree() -> None:
     assert [backend.on_metal(), backend.on_cuda(), backend.on_cpu()].count(True) == 1
     assert backend.on_cpu() == (mx.default_device() == mx.cpu)

@@ -45,7 +45,7 @@ def test_bilstm_over_a_whole_window(where: str) -> None:
 
 
 @both
-@pytest.mark.parametrize("hidden", [48, 256])
+@pytest.mark.parametrize("hidden", [16, 48, 112])
 def test_bilstm_of_other_sizes(where: str, hidden: int) -> None:
     check.check_bilstm(body(lstm_gpu, where), 2, 5, hidden)
 
@@ -116,6 +116,15 @@ def test_each_barrier_is_needed(module: ModuleType, barrier: int) -> None:
         run()
 
 
+def on_simulated_metal(monkeypatch: pytest.MonkeyPatch, **kernels: Any) -> None:
+    """The dispatch of a Mac, with these kernels in the place of `lstm` and `sincnet`."""
+    for module in (lstm, sincnet, lstm_gpu, sincnet_gpu):
+        monkeypatch.setattr(module, "on_cpu", lambda: False)
+    for module, name in ((lstm_gpu, "lstm"), (sincnet_gpu, "sincnet")):
+        monkeypatch.setattr(module, "on_metal", lambda: True)
+        monkeypatch.setattr(module, "metal_kernel", kernels[name])
+
+
 @needs_compiler
 def test_dispatch_takes_the_metal_bodies_on_metal(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
@@ -124,22 +133,49 @@ def test_dispatch_takes_the_metal_bodies_on_metal(monkeypatch: pytest.MonkeyPatc
         kernel = body(module, "simulated")
         return lambda **arguments: calls.append(module.__name__) or kernel(**arguments)
 
-    for module in (lstm, sincnet):
-        monkeypatch.setattr(module, "on_cpu", lambda: False)
-    for module in (lstm_gpu, sincnet_gpu):
-        monkeypatch.setattr(module, "on_cpu", lambda: False)
-        monkeypatch.setattr(module, "on_metal", lambda: True)
-        monkeypatch.setattr(module, "metal_kernel", counted(module))
+    on_simulated_metal(monkeypatch, lstm=counted(lstm_gpu), sincnet=counted(sincnet_gpu))
     weights, x = check.random_lstm(24, 32), check.random_array(1, 3, 24)
     y, end = lstm.bilstm(x, weights)
     expected, expected_end = lstm.bilstm(x, weights, use_kernel=False)
     check.assert_equal((y, *end), (expected, *expected_end))
     wave, filters = check.random_array(1, 1000), check.filterbank()
     check.assert_equal(sincnet.sinc_pool(wave, filters), sincnet.sinc_pool(wave, filters, use_kernel=False))
-    assert calls == ["turnstream.kernels.gpu.lstm", "turnstream.kernels.gpu.sincnet"]
-    lstm.bilstm(x, check.random_lstm(24, 24))  # 24 is no multiple of 16: reference ops
+    names = ["turnstream.kernels.gpu.lstm", "turnstream.kernels.gpu.sincnet"]
+    assert calls == [names[0]] * 2 + [names[1]] * 2  # each is tried once before it is used
+    lstm.bilstm(x, weights)
+    sincnet.sinc_pool(wave, filters)
+    assert calls[4:] == names
+    for hidden in (24, 144):  # no multiple of 16, more than 128: reference ops
+        lstm.bilstm(x, check.random_lstm(24, hidden))
     sincnet.sinc_pool(wave, check.filterbank(10))
-    assert len(calls) == 2
+    assert len(calls) == 6
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        ValueError("Thread group size (512) is greater than the maximum allowed threads per threadgroup (448)."),
+        RuntimeError("[metal::Device] Unable to build metal library from source"),
+    ],
+    ids=["too many threads", "does not compile"],
+)
+def test_a_body_that_the_device_refuses_is_replaced_by_operations_and_said_once(
+    monkeypatch: pytest.MonkeyPatch, refusal: Exception
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise refusal
+
+    on_simulated_metal(monkeypatch, lstm=lambda **_: refuse(), sincnet=lambda **_: refuse())
+    weights, x = check.random_lstm(24, 32), check.random_array(1, 3, 24)
+    wave, filters = check.random_array(1, 1000), check.filterbank()
+    with pytest.warns(RuntimeWarning, match=r"the GPU refuses the kernel bilstm, .*: .*(threadgroup|library)"):
+        y, _ = lstm.bilstm(x, weights)
+    with pytest.warns(RuntimeWarning, match="the GPU refuses the kernel sinc_pool"):
+        pooled = sincnet.sinc_pool(wave, filters)
+    check.assert_equal([y], [lstm.bilstm(x, weights, use_kernel=False)[0]])
+    check.assert_equal(pooled, sincnet.sinc_pool(wave, filters, use_kernel=False))
+    lstm.bilstm(x, weights)  # a second warning would be an error
+    sincnet.sinc_pool(wave, filters)
 
 
 def test_float32_products_are_asked_for_in_float32() -> None:

@@ -81,6 +81,28 @@ def test_a_missing_second_barrier_is_caught(seed: int) -> None:
         run(reverse(again), np.zeros(2 * THREADS, np.float32), seed=seed)
 
 
+PARTS = """
+    threadgroup float4 parts[SIZE / 4];
+    const uint i = thread_index_in_threadgroup;
+    WRITE
+    threadgroup_barrier(mem_flags::mem_threadgroup);
+    y[i] = parts[i / 4][i % 4];
+"""
+
+
+def test_threads_that_write_components_of_one_vector_are_caught() -> None:
+    """Metal may read, change and write the whole vector, which loses the others' components."""
+    source = PARTS.replace("WRITE", "parts[i / 4][i % 4] = x[i];")
+    with pytest.raises(KernelFault, match=r"race on parts\[\d+\]: thread \d+ wrote it too"):
+        run(reverse(source), np.zeros(THREADS, np.float32), groups=1)
+
+
+def test_one_thread_may_write_the_components_of_its_vector() -> None:
+    source = PARTS.replace("WRITE", "if (i % 4 == 0) for (int e = 0; e < 4; ++e) parts[i / 4][e] = x[i + e];")
+    x = np.arange(THREADS, dtype=np.float32)
+    np.testing.assert_array_equal(run(reverse(source), x, groups=1, seed=1), x)
+
+
 @pytest.mark.parametrize("index", ["start + i + 1", "int(i) - 1"])
 def test_a_read_of_an_input_out_of_bounds_is_caught(index: str) -> None:
     x = np.zeros(2 * THREADS, np.float32)

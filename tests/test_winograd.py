@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("numba", reason="the CPU kernels are for Linux")
+pytest.importorskip("numba", reason="the CPU kernels need it")
 
 from turnstream.kernels.cpu.simd import LANES
 from turnstream.kernels.cpu.winograd import POINTS, PRODUCTS, transform_inputs, transform_taps

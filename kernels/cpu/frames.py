@@ -38,7 +38,7 @@ def roomy(x: Any) -> Any:
     batch, frames, channels = x.shape
     row = whole(channels) * 4
     ours: bool = x.strides == ((frames + SPARE_ROWS) * row, row, 4)
-    if ours and x.base is not None and _end(x.base) >= x.ctypes.data + batch * x.strides[0]:
+    if ours and isinstance(x.base, np.ndarray) and _end(x.base) >= x.ctypes.data + batch * x.strides[0]:
         return x
     copy = empty(batch, frames, channels)
     copy[...] = x

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..backend import mx, on_cpu, on_metal
+from . import trial
 
 if TYPE_CHECKING:
     from ..lstm import LSTMWeights, State
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # A threadgroup of 4H threads keeps this many columns times H in registers: 64 floats a thread at H = 128, which leaves
 # room on Apple GPUs (208 KiB per core) and under CUDA's 128 registers for 512 threads. See the README.
 KEPT_WEIGHTS = 2048
+MAX_HIDDEN = 128  # the segmentation's; 4H threads that each hold so many weights are refused at H = 256
 KERNEL: dict[str, Any] = {
     "name": "bilstm",
     "input_names": ["projected", "w_hh", "h0", "c0"],
@@ -37,8 +39,8 @@ METAL_SOURCE = """
     #pragma clang loop unroll(full)
     for (int j = 0; j < KEEP; ++j) kept[j] = *(const device vec<T, 4>*)(w + j * 16 * H);
 
-    threadgroup float4 hidden[2][H / 4];  // h of the frame before and of this one
-    if (q == 0) hidden[0][unit / 4][unit % 4] = h0[state];
+    alignas(16) threadgroup float hidden[2][H];  // h of the frame before and of this one
+    if (q == 0) hidden[0][unit] = h0[state];
     float c = c0[state];
     threadgroup_barrier(mem_flags::mem_threadgroup);
 
@@ -49,12 +51,12 @@ METAL_SOURCE = """
         float4 gates = float4(0.0f);
         #pragma clang loop unroll(full)
         for (int j = 0; j < KEEP; j += 4) {
-            const float4 h = hidden[step & 1][j + q];
+            const float4 h = *(const threadgroup float4*)(hidden[step & 1] + (j + q) * 4);
             gates += h.x * float4(kept[j]) + h.y * float4(kept[j + 1]);
             gates += h.z * float4(kept[j + 2]) + h.w * float4(kept[j + 3]);
         }
         for (int j = KEEP; j < H / 4; j += 4) {
-            const float4 h = hidden[step & 1][j + q];
+            const float4 h = *(const threadgroup float4*)(hidden[step & 1] + (j + q) * 4);
             #pragma clang loop unroll(full)
             for (int e = 0; e < 4; ++e) gates += h[e] * float4(*(const device vec<T, 4>*)(w + (j + e) * 16 * H));
         }
@@ -68,13 +70,13 @@ METAL_SOURCE = """
         c = f * c + i * metal::precise::tanh(gates.z);
         const float h = o * metal::precise::tanh(c);
         if (q == 0) {
-            hidden[(step + 1) & 1][unit / 4][unit % 4] = h;
+            hidden[(step + 1) & 1][unit] = h;
             y[at * H + unit] = T(h);
         }
         threadgroup_barrier(mem_flags::mem_threadgroup);
     }
     if (q == 0) {
-        h_end[state] = hidden[frames & 1][unit / 4][unit % 4];
+        h_end[state] = hidden[frames & 1][unit];
         c_end[state] = c;
     }
 """
@@ -154,9 +156,18 @@ cuda_kernel = mx.fast.cuda_kernel(**KERNEL, source=CUDA_SOURCE, header=CUDA_HEAD
 
 def body(x: Any, hidden: int) -> Any:
     """The kernel for the device that MLX computes on; None if there is none for this device, dtype or H."""
-    if on_cpu() or x.dtype not in (mx.float32, mx.float16, mx.bfloat16) or hidden % 16 or hidden > 256:
+    if on_cpu() or x.dtype not in (mx.float32, mx.float16, mx.bfloat16) or hidden % 16 or hidden > MAX_HIDDEN:
         return None
-    return metal_kernel if on_metal() else cuda_kernel
+    kernel = metal_kernel if on_metal() else cuda_kernel
+    return kernel if kernel is not None and trial.runs(kernel, KERNEL["name"], _sample, x.dtype, hidden) else None
+
+
+def _sample(kernel: Any, dtype: Any, hidden: int) -> list[Any]:
+    """One frame through the kernel."""
+    w_hh = mx.zeros((2, hidden // 4, hidden, 4, 4), dtype)
+    state = mx.zeros((1, 2, hidden))
+    y, end = _recurrence(kernel, mx.zeros((1, 1, 2, 4 * hidden), dtype), w_hh, (state, state))
+    return [y, *end]
 
 
 def pack(w_hh: Any) -> Any:
@@ -175,12 +186,19 @@ def bilstm(kernel: Any, x: Any, weights: LSTMWeights, state: State) -> tuple[Any
     hidden = weights.hidden
     w_ih = weights.w_ih.reshape(8 * hidden, inputs).astype(x.dtype)
     projected = mx.addmm(weights.bias.reshape(-1).astype(x.dtype), x, w_ih.T).reshape(batch, frames, 2, 4 * hidden)
+    return _recurrence(kernel, projected, weights.gpu_recurrent.astype(x.dtype), state)
+
+
+def _recurrence(kernel: Any, projected: Any, w_hh: Any, state: State) -> tuple[Any, State]:
+    """Shapes: projected (B, T, 2, 4H), w_hh as `pack` returns it -> (B, T, 2H) in the same dtype, and the end state."""
+    batch, frames, _, gates = projected.shape
+    hidden = gates // 4
     y, h, c = kernel(
-        inputs=[projected, weights.gpu_recurrent.astype(x.dtype), *(part.astype(mx.float32) for part in state)],
-        template=[("T", x.dtype), ("H", hidden), ("KEEP", min(hidden // 4, KEPT_WEIGHTS // hidden // 4 * 4))],
+        inputs=[projected, w_hh, *(part.astype(mx.float32) for part in state)],
+        template=[("T", projected.dtype), ("H", hidden), ("KEEP", min(hidden // 4, KEPT_WEIGHTS // hidden // 4 * 4))],
         grid=(4 * hidden, 2, batch),
         threadgroup=(4 * hidden, 1, 1),
         output_shapes=[(batch, frames, 2 * hidden), (batch, 2, hidden), (batch, 2, hidden)],
-        output_dtypes=[x.dtype, mx.float32, mx.float32],
+        output_dtypes=[projected.dtype, mx.float32, mx.float32],
     )
     return y, (h, c)

@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..backend import mx, on_cpu, on_metal
+from . import trial
 
 if TYPE_CHECKING:
     from ..sincnet import SincFilters
 
 TILE = 32  # pooled frames per threadgroup, one per lane
+MAX_CHANNELS = 176  # more do not fit 32 KiB of threadgroup memory
 KERNEL: dict[str, Any] = {"name": "sinc_pool", "input_names": ["x", "filters"], "output_names": ["pooled", "sums"]}
 
 METAL_SOURCE = """
@@ -155,11 +157,20 @@ metal_kernel = mx.fast.metal_kernel(**KERNEL, source=METAL_SOURCE)
 cuda_kernel = mx.fast.cuda_kernel(**KERNEL, source=CUDA_SOURCE, header=CUDA_HEADER) if mx.cuda.is_available() else None
 
 
-def body(x: Any, channels: int) -> Any:
+def body(x: Any, shape: tuple[int, int], stride: int, pool: int) -> Any:
     """The kernel for the device that MLX computes on; None if there is none for this device, dtype or filterbank."""
-    if on_cpu() or x.dtype not in (mx.float32, mx.float16, mx.bfloat16) or channels % 16 or channels > 176:
+    channels = shape[0]
+    if on_cpu() or x.dtype not in (mx.float32, mx.float16, mx.bfloat16) or channels % 16 or channels > MAX_CHANNELS:
         return None
-    return metal_kernel if on_metal() else cuda_kernel
+    kernel = metal_kernel if on_metal() else cuda_kernel
+    sample = _sample, x.dtype, shape, stride, pool
+    return kernel if kernel is not None and trial.runs(kernel, KERNEL["name"], *sample) else None
+
+
+def _sample(kernel: Any, dtype: Any, shape: tuple[int, int], stride: int, pool: int) -> list[Any]:
+    """One pooled frame through the kernel."""
+    x = mx.zeros((1, shape[1] + (pool - 1) * stride), dtype)
+    return _filter(kernel, x, pack(mx.zeros(shape, dtype)), shape, stride, pool)
 
 
 def pack(filters: Any) -> Any:
@@ -174,19 +185,25 @@ def pack(filters: Any) -> Any:
 
 def sinc_pool(kernel: Any, x: Any, bank: SincFilters, stride: int, pool: int) -> tuple[Any, Any, Any]:
     """`sinc_pool` with one of the kernels; pooled has the dtype of x, the sums are float32."""
+    pooled, sums = _filter(kernel, x, bank.gpu_packed.astype(x.dtype), bank.taps.shape, stride, pool)
+    total, total_square = mx.split(sums.sum(axis=1), 2, axis=1)
+    return pooled, total[:, 0], total_square[:, 0]
+
+
+def _filter(kernel: Any, x: Any, filters: Any, shape: tuple[int, int], stride: int, pool: int) -> list[Any]:
+    """Shapes: x (B, N), filters as `pack` returns them, of (C, taps) -> pooled (B, T, C), sums (B, tiles, 2, C)."""
     batch, samples = x.shape
-    channels, taps = bank.taps.shape
+    channels, taps = shape
     frames = ((samples - taps) // stride + 1) // pool
     tiles = -(-frames // TILE)
     threads = channels // 16 * TILE
     sizes = {"CHANNELS": channels, "TAPS": taps, "STRIDE": stride, "POOL": pool, "TILE": TILE}
-    pooled, sums = kernel(
-        inputs=[x, bank.gpu_packed.astype(x.dtype)],
+    outputs: list[Any] = kernel(
+        inputs=[x, filters],
         template=[("T", x.dtype), *sizes.items()],
         grid=(threads, tiles, batch),
         threadgroup=(threads, 1, 1),
         output_shapes=[(batch, frames, channels), (batch, tiles, 2, channels)],
         output_dtypes=[x.dtype, mx.float32],
     )
-    total, total_square = mx.split(sums.sum(axis=1), 2, axis=1)
-    return pooled, total[:, 0], total_square[:, 0]
+    return outputs

@@ -25,7 +25,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from turnstream.kernels.backend import cpu_threads, share_cores
+from turnstream.kernels.backend import cpu_threads, limit_cache, share_cores
 
 from ..audio.fbank import MEL_BINS, ROW_STEP_SAMPLES
 from ..windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
@@ -216,6 +216,7 @@ class Batcher(RequestedModels):
             request.answer.set_result(answer)
 
     def _load(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]) -> None:
+        limit_cache()
         self._pyannet = PyanNet(segmentation)
         self._campplus = CamPlusPlus(embedding)
         # Compile the kernels before the first audio arrives.
@@ -232,7 +233,7 @@ class Batcher(RequestedModels):
         return list(zip(np.array(logp), faded, strict=True))
 
     def _embed(self, crops: list[F32]) -> F32:
-        return np.stack([self._campplus.embed_rows(crop) for crop in crops])
+        return self._campplus.embed(crops)
 
     @cached_property
     def _expecting_a_voice(self) -> CarriedState:

@@ -7,6 +7,7 @@ the preceding convolution where there is one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,22 +51,35 @@ class CamPlusPlus:
         weight, bias = self.dense.mlx
         return _statistics(x) @ weight + bias
 
-    def embed_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Unit-norm embedding of one crop.
+    def embed(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Unit-norm embeddings of crops of any lengths, which a GPU computes in one evaluation.
 
         Shapes:
-            rows: (T, 80) float32 log mel energies, as FbankStream returns them.
-            returns: (192,) float32.
+            crops: each (T, 80) float32 log mel energies, as FbankStream returns them.
+            returns: (crops, 192) float32.
         Raises AudioError for fewer than MIN_ROWS rows.
         """
+        vectors = [self._embed_crop(rows) for rows in crops]
+        mx.eval(vectors)
+        return np.stack([_unit(np.array(vector)) for vector in vectors])
+
+    def embed_rows(self, rows: np.ndarray) -> np.ndarray:
+        """`embed` of one crop. Shapes: (T, 80) -> (192,)."""
+        unit: np.ndarray = self.embed([rows])[0]
+        return unit
+
+    def _embed_crop(self, rows: np.ndarray) -> Any:
         if rows.ndim != 2 or rows.shape[1] != MEL_BINS:
             raise AudioError(f"expected feature rows of {MEL_BINS} values, got an array of shape {rows.shape}")
         if len(rows) < MIN_ROWS:
             raise AudioError(f"an embedding needs at least {MIN_ROWS} feature rows, got {len(rows)}")
         centered = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        vector = np.array(self(mx.array(centered[None])))[0]
-        unit: np.ndarray = vector / np.float32(max(float(np.linalg.norm(vector)), 1e-12))
-        return unit
+        return self(mx.array(centered[None]))[0]
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = vector / np.float32(max(float(np.linalg.norm(vector)), 1e-12))
+    return unit
 
 
 def _statistics(x: Any) -> Any:

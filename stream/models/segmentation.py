@@ -30,7 +30,7 @@ from .carried_state import CarriedState, Sums, add_all, join, rows_of, stack, wa
 
 try:
     from turnstream.kernels import sincnet_stream
-except ImportError:  # numba is installed on Linux only
+except ImportError:  # without numba
     sincnet_stream = None  # type: ignore[assignment]
 
 LEAKY_SLOPE = 0.01
@@ -145,7 +145,7 @@ class PyanNet:
             before = [state.sums[i + 1] for state in states]
             after, total, square = add_all(before, pooled.shape[1], total, square, new)
             sums.append(after)
-            x = join([state.frames[i] for state in states], self.norm_leaky(pooled, total, square, i))
+            x = join([state.frames[i] for state in states], self.norm_leaky(pooled, total, square, i, own_sums=False))
             if i < 2:
                 pooled, total, square = conv_pool(x, self.convs[i])
                 kept.append(rows_of(x, POOL * pooled.shape[1]))
@@ -179,9 +179,9 @@ class PyanNet:
             x = self.norm_leaky(*conv_pool(x, conv), i + 1)
         return self.head(self.recurrent(x))
 
-    def norm_leaky(self, x: Any, total: Any, total_square: Any, i: int) -> Any:
+    def norm_leaky(self, x: Any, total: Any, total_square: Any, i: int, own_sums: bool = True) -> Any:
         """The norm after pooling layer i, then leaky ReLU."""
-        return instance_norm_leaky(x, total, total_square, *self.norms[i], NORM_EPS, LEAKY_SLOPE)
+        return instance_norm_leaky(x, total, total_square, *self.norms[i], NORM_EPS, LEAKY_SLOPE, own_sums)
 
     def recurrent(self, x: Any) -> Any:
         """The bidirectional LSTM layers. Shapes: (B, T, 60) -> (B, T, 256)."""

@@ -104,14 +104,28 @@ struct alignas(4 * sizeof(S)) Vec4 {
   Vec4& operator*=(Vec4 v) { return *this = *this * v; }
 };
 
+// One component of a vector in memory. Metal may write the whole vector back, so a write counts as one of all four.
+template <class S>
+struct Component {
+  Memory<S>* memory;
+  long vector, part;
+  operator S() const { return memory->get(vector + part); }
+  Component& operator=(S value) {
+    for (int i = 0; i < 4; ++i) memory->set(vector + i, i == part ? value : memory->data[vector + i]);
+    return *this;
+  }
+  Component& operator=(const Component& other) { return *this = S(other); }
+  Component& operator+=(S value) { return *this = S(*this) + value; }
+};
+
 template <class S>
 struct Cell<Vec4<S>> {
   Memory<S>* memory;
   long at;
   operator Vec4<S>() const { return {memory->get(at), memory->get(at + 1), memory->get(at + 2), memory->get(at + 3)}; }
-  Cell<S> operator[](long i) const {
+  Component<S> operator[](long i) const {
     if (i < 0 || i >= 4) fail("vector component %ld of 4 in %s", i, memory->name);
-    return {memory, at + i};
+    return {memory, at, i};
   }
   Cell& operator=(Vec4<S> v) {
     for (int i = 0; i < 4; ++i) memory->set(at + i, v[i]);
