@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_stitcher import CONFIG, DIMENSION, Conversation, agreement, random_turns, turns
+from turnstream.errors import TurnstreamError
 from turnstream.labels import Labels
 from turnstream.stitching.config import frames
 from turnstream.stitching.identity import find_people
@@ -111,3 +112,20 @@ def test_a_least_number_is_kept_at_the_end():
     for least in (1, 2):
         _, final = Conversation(truth).run(Stitcher(replace(CONFIG, min_speakers=least)))
         assert len(told([final]) - {None}) == least
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
+def test_numbers_of_people_agree_or_are_refused(exact: int, least: int, most: int):
+    if least <= exact <= most:
+        config = CONFIG.for_people(exact, least, most)
+        assert (config.min_speakers, config.max_speakers) == (exact, exact)
+    else:
+        with pytest.raises(TurnstreamError, match="expected a number of speakers of 1 or more, got at least"):
+            CONFIG.for_people(exact, least, most)
+
+
+def test_no_number_of_people_changes_nothing_and_none_is_refused():
+    assert CONFIG.for_people() == CONFIG
+    assert CONFIG.for_people(max_speakers=3) == replace(CONFIG, max_speakers=3)
+    with pytest.raises(TurnstreamError, match="got at least 1 and at most 0"):
+        CONFIG.for_people(max_speakers=0)

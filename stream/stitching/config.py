@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..errors import TurnstreamError
 from ..windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from .config_file import read_constants
 
@@ -79,6 +80,21 @@ class StitcherConfig:
     # Aggregation of overlapping windows.
     edge_trust_floor: float = 0.1  # weight of a frame at a window's edge; it grows by 1 per second, up to 1
     vote_share: float = 0.5  # share of the weights that must say a speaker is talking
+
+    def for_people(
+        self, speakers: int | None = None, min_speakers: int | None = None, max_speakers: int | None = None
+    ) -> StitcherConfig:
+        """The same where it is known that there are exactly `speakers` people, or at least or at most so many.
+
+        Raises TurnstreamError where no number of 1 or more agrees with all that is given.
+        """
+        least = max(n for n in (speakers, min_speakers, self.min_speakers) if n is not None)
+        most = min(n for n in (speakers, max_speakers, self.max_speakers) if n is not None)
+        if not 1 <= least <= most:
+            raise TurnstreamError(
+                f"expected a number of speakers of 1 or more, got at least {least} and at most {most}"
+            )
+        return replace(self, min_speakers=least, max_speakers=most)
 
     @classmethod
     def from_json(cls, path: Path | str) -> StitcherConfig:
