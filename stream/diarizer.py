@@ -74,6 +74,9 @@ class Diarizer:
         revision_interval_s: float = 1.0,
         revision_reach_s: float = math.inf,
         stitcher: StitcherConfig | None = None,
+        speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
         known: Sequence[Person] = (),
         activity: bool = False,
         models: ModelClient | None = None,
@@ -84,6 +87,9 @@ class Diarizer:
         get their name. Raises TurnstreamError for a number out of range and for a person enrolled with another
         embedding model.
 
+        speakers, min_speakers, max_speakers: how many people there are, as far as that is known. Nobody beyond the most
+        is ever reported; the least is kept in the final result.
+
         activity: report as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
         onsets of speech within 0.3 s; and compute no window in which nobody speaks.
 
@@ -93,7 +99,8 @@ class Diarizer:
         timeline = Timeline(latency_s, revision_interval_s=revision_interval_s, revision_reach_s=revision_reach_s)
         naming = Naming([Known(person.name, person.profile_for(self.voice_model)) for person in known])
         path = ActivityPath(models or self.models) if activity else None
-        return Session(models or self.models, audio, Stitcher(stitcher), timeline, naming, path)
+        config = (stitcher or StitcherConfig()).for_people(speakers, min_speakers, max_speakers)
+        return Session(models or self.models, audio, Stitcher(config), timeline, naming, path)
 
     def enroll(self, samples: Chunk, *, sample_rate_hz: int = SAMPLE_RATE_HZ, channels: int = 1) -> Profile:
         """The voice of the one person who talks in these samples (see `Session.feed`); save it with a PeopleStore.

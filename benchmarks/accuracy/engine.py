@@ -22,7 +22,9 @@ class Outcome:
     turns: dict[str, Turns] = field(default_factory=dict)
     listeners: dict[float, Listener] = field(default_factory=dict)
     stitch_s: list[float] = field(default_factory=list)
-    speakers: int = 0
+    speakers: int = 0  # in the final result
+    told: int = 0  # ids told at any time
+    alive_s: dict[int, float] = field(default_factory=dict)  # talk of the ids that have turns when the stream ends
 
     @property
     def revised_s(self) -> dict[float, float]:
@@ -51,6 +53,8 @@ def run(recording: Recording, latencies_s: list[float], config: StitcherConfig) 
     final_labels = stitcher.finish()
     for latency, timeline in timelines.items():
         outcome.turns[f"revised {latency:g} s"] = turns_of(timeline.rttm("x"))
+        outcome.told = len(timeline.speakers)
+        outcome.alive_s = talk_s(timeline)
         final = timeline.finish(final_labels, recording.end_frame)
         outcome.turns[f"live {latency:g} s"] = turns_of(timeline.live_rttm("x"))
         outcome.turns["first"] = outcome.listeners[latency].first_turns()
@@ -58,3 +62,13 @@ def run(recording: Recording, latencies_s: list[float], config: StitcherConfig) 
         outcome.listeners[latency].end(final.turns, recording.duration_s)
         outcome.speakers = len([speaker for speaker, _ in final.talk_frames if speaker is not None])
     return outcome
+
+
+def talk_s(timeline: Timeline) -> dict[int, float]:
+    """Seconds of each speaker's turns as they stand."""
+    talk: dict[int, float] = {}
+    for turn in timeline.turns:
+        if turn.speaker is not None:
+            frames = turn.end_frame - turn.start_frame
+            talk[turn.speaker] = talk.get(turn.speaker, 0.0) + frames * FRAME_SAMPLES / SAMPLE_RATE_HZ
+    return talk

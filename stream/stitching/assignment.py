@@ -64,11 +64,6 @@ def decide(
             yield window, _Decision(window, ids, cosines, config).said(margin)
 
 
-def owners(window: Window, ids: list[int], vectors: Floats, config: StitcherConfig) -> list[int | None]:
-    """The speaker assigned to each of a window's local speakers; None where no speaker is left."""
-    return _Decision(window, ids, _cosines([window], vectors), config).owners
-
-
 def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
     """Cosines of every embedded segment with the speakers, (K,), by the segment's Python id."""
     segments = {id(run.segment): run.segment for window in windows for runs in window.runs for run in runs}
@@ -104,17 +99,31 @@ class _Decision:
         return said
 
     def _assign(self) -> None:
-        """Linear assignment, one local speaker to one speaker.
+        """Linear assignment, one local speaker to one speaker, then to whom they sound like much more.
 
         The score is the mean cosine of the local speaker's runs, weighted by clean speech, times a trust that grows
         with that speech. Local speakers without an embedding stay unknown unless `force_speaker` is set.
         """
         scored = [n for n, runs in enumerate(self._window.runs) if self._known(runs)]
         if scored:
-            for row, column in best_pairs(np.stack([self._score(self._window.runs[n]) for n in scored])):
+            scores = np.stack([self._score(self._window.runs[n]) for n in scored])
+            for row, column in best_pairs(scores):
                 self.owners[scored[row]] = self._ids[column]
+            for n, score in zip(scored, scores, strict=True):
+                self.owners[n] = self._shared(n, score)
         if self._config.force_speaker:
             self._guess([n for n in range(len(self.owners)) if n not in scored and self._active[:, n].any()])
+
+    def _shared(self, local: int, score: Floats) -> int | None:
+        """The owner of a local speaker, or whom it sounds like much more, if they do not talk elsewhere meanwhile.
+
+        The model at times gives one voice two channels in a window; they take turns.
+        """
+        owner, best = self.owners[local], int(score.argmax())
+        least = 0.0 if owner is None else score[self._ids.index(owner)] + self._config.override_margin
+        others = [n for n, other in enumerate(self.owners) if other == self._ids[best] and n != local]
+        meanwhile = self._active[:, others].any(axis=1) & self._active[:, local]
+        return self._ids[best] if score[best] > least and not meanwhile.any() else owner
 
     def _guess(self, unheard: list[int]) -> None:
         """Give local speakers without an embedding to a speaker unused in the window, or else one silent meanwhile."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..errors import TurnstreamError
 from ..windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from .config_file import read_constants
 
@@ -46,22 +47,22 @@ class StitcherConfig:
     join_noise_s: float = 2.0  # speech whose embedding is as much noise as voice; .69 at 3 s in quiet would be 1.4
     # The demo recording's speakers, on one telephone line, have .6 by this measure; voices of one person have 1.
     join_cosine: float = 0.66  # noise-corrected cosine of two clusters' means from which they are one speaker
-    # The halves of a cluster are one voice from this cosine on: join_cosine + split_apart_cosine (1 - held together)
-    # + split_light_cosine ln(lighter half / split_light_s); splitting.two_voices. Nearby values give similar errors.
-    split_apart_cosine: float = 0.4  # added to the required cosine where windows never hold the halves together
-    split_light_cosine: float = 0.2  # subtracted for each factor e by which the lighter half has less speech ...
-    split_light_s: float = 30.0  # ... than this, in which a voice has made most of its sounds
-    split_least_s: float = 8.0  # of each half: with less, two sentences of one voice may be as unlike as two voices
-    split_doubt_windows: float = 10.0  # windows of doubt added for and against: half of those that see a segment
     cluster_keep_share: float = 0.1  # of all clustered speech that makes a cluster a speaker ...
     cluster_keep_min_s: float = 1.0  # ... but not less than this, or the first words would be several people ...
-    cluster_keep_max_s: float = 5.0  # ... and this is always enough
+    cluster_keep_max_s: float = 5.0  # ... and this is enough in a short stream
+    # 15 s in an hour of talk: what is lighter is often a mixture of others, so it has to be unlike all of them.
+    cluster_light_share: float = 0.005
+
+    # How many people there are, where the user knows it; the least number is kept at the end only.
+    min_speakers: int = 1
+    max_speakers: int = 10_000
 
     # New speakers, before a clustering confirms them.
     new_speaker_s: float = 0.5  # embedded speech of one local speaker in the newest window
+    public_s: float = 1.0  # clean speech before a new speaker is told of: most of those with less are soon absorbed
     new_patience_s: float = 10.0  # silence after which an unconfirmed speaker is given up: one window
     # Noise-corrected like join_cosine; lower, because what is left over are the most unlike of many short stretches.
-    stranger_cosine: float = 0.45  # a new cluster of cluster_keep_min_s below this is a speaker at once
+    stranger_cosine: float = 0.45  # a light or new cluster whose cosine to all heavier ones is lower is a speaker
 
     # Assignment of local speakers.
     assign_windows: int = 5  # newest windows decided again at every hop; 10 cost more and gained nothing
@@ -70,13 +71,30 @@ class StitcherConfig:
     assign_mixed_share: float = 0.3  # clean speech that one second counts for in which others talk as well
     force_speaker: bool = False  # guess who talks where nothing is known yet, instead of leaving it unknown
     override_run_s: float = 0.3  # runs this long may leave their local speaker
-    override_margin: float = 0.15  # cosine that another speaker must gain over the local one's ...
-    override_final_margin: float = 0.3  # ... and at the end, when the local one's is well known
+    override_margin: float = (
+        0.15  # cosine that another speaker must gain over the local one's, for a run or the whole ...
+    )
+    override_final_margin: float = 0.3  # ... and at the end, when all of it is known
     override_cosine: float = 0.25  # and the least cosine to that speaker
 
     # Aggregation of overlapping windows.
     edge_trust_floor: float = 0.1  # weight of a frame at a window's edge; it grows by 1 per second, up to 1
     vote_share: float = 0.5  # share of the weights that must say a speaker is talking
+
+    def for_people(
+        self, speakers: int | None = None, min_speakers: int | None = None, max_speakers: int | None = None
+    ) -> StitcherConfig:
+        """The same where it is known that there are exactly `speakers` people, or at least or at most so many.
+
+        Raises TurnstreamError where no number of 1 or more agrees with all that is given.
+        """
+        least = max(n for n in (speakers, min_speakers, self.min_speakers) if n is not None)
+        most = min(n for n in (speakers, max_speakers, self.max_speakers) if n is not None)
+        if not 1 <= least <= most:
+            raise TurnstreamError(
+                f"expected a number of speakers of 1 or more, got at least {least} and at most {most}"
+            )
+        return replace(self, min_speakers=least, max_speakers=most)
 
     @classmethod
     def from_json(cls, path: Path | str) -> StitcherConfig:

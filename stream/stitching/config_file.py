@@ -27,6 +27,7 @@ LIMITS: tuple[tuple[str, float, float], ...] = (
     ("_growth", 1.0, 100.0),
     ("_windows", 1, 10_000),
     ("_most", 1, 1_000_000),
+    ("_speakers", 1, 10_000),
     ("_s", 0.0, 3600.0),
 )
 

@@ -18,12 +18,11 @@ from .clustering import (
     product,
 )
 from .config import FRAME_S, StitcherConfig, frames
-from .pair_votes import PairVotes
 from .segments import Segment
-from .splitting import Splitter
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -67,16 +66,13 @@ def find_speakers(
     segments: list[Segment],
     config: StitcherConfig,
     table: CosineTable,
-    splitter: Splitter,
-    pair_votes: PairVotes,
     waiting: Collection[int] = (),
     new_from_frame: float = np.inf,
 ) -> FoundSpeakers:
-    """Cluster the segments that are long enough: average linkage, then joins by cluster means, then splits.
+    """Cluster the segments that are long enough: average linkage, then joins by cluster means.
 
-    Clusters with enough speech are speakers, and so are the largest one and those with a segment in `waiting`.
-    A small cluster unlike all of these is a speaker who has just begun to talk if one of its segments ends after
-    `new_from_frame`; an old small cluster is noise.
+    `find_people` says which clusters are speakers; those with a segment in `waiting` are. A cluster is new if one of
+    its segments ends after `new_from_frame`, infinite at the end of the stream.
     """
     members = [s for s in segments if s.shapes_clusters(config)]
     parts = [s.vector for s in members if s.vector is not None]
@@ -87,21 +83,42 @@ def find_speakers(
     cosines = table.among(parts)
     clusters = average_linkage(cosines, weights, config.cluster_distance)
     clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
-    together, apart = pair_votes.among(members)
-    clusters = splitter.split(cosines, weights, clusters, together, apart)
     mass = np.bincount(clusters, weights).astype(np.float32)
-    share = config.cluster_keep_share * float(mass.sum())
-    keep = mass >= min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, share))
-    keep[mass.argmax()] = True
-    new = np.zeros_like(keep)
-    for segment, cluster in zip(members, clusters.tolist(), strict=True):
-        keep[cluster] |= id(segment) in waiting
-        new[cluster] |= segment.end > new_from_frame
     means = centroids(vectors, weights, clusters)
-    corrected = means * noise_gain(mass, config.join_noise_s)[:, None]
-    stranger = product(corrected, corrected[keep].T).max(axis=1) < config.stranger_cosine
-    kept = np.flatnonzero(keep | new & stranger & (mass >= config.cluster_keep_min_s))
+    held, new = np.zeros(len(mass), bool), np.zeros(len(mass), bool)
+    for segment, cluster in zip(members, clusters.tolist(), strict=True):
+        held[cluster] |= id(segment) in waiting
+        new[cluster] |= segment.end > new_from_frame
+    kept = _heaviest(find_people(means, mass, held, new, config), mass, config, at_end=new_from_frame == np.inf)
     return FoundSpeakers(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
+
+
+def find_people(means: Floats, mass: Floats, held: Bools, new: Bools, config: StitcherConfig) -> Bools:
+    """Which clusters are people: those with a share of all speech, and lighter ones whose voice is unlike all of these.
+
+    A light cluster is most often a mixture of others. Of strangers with hardly any speech only `new` ones count, who
+    have just begun to talk; `held` clusters are kept in any case.
+
+    Shapes:
+        means: (K, D) unit norm; mass: (K,) seconds; held, new: (K,); returns: (K,) bool
+    """
+    total = float(mass.sum())
+    least_s = min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, config.cluster_keep_share * total))
+    people = held | (mass >= max(least_s, config.cluster_light_share * total))
+    people[mass.argmax()] = True
+    voices = means * noise_gain(mass, config.join_noise_s)[:, None]
+    stranger: Bools = product(voices, voices[people].T).max(axis=1) < config.stranger_cosine
+    return people | stranger & ((mass >= least_s) | new & (mass >= config.cluster_keep_min_s))
+
+
+def _heaviest(people: Bools, mass: Floats, config: StitcherConfig, at_end: bool) -> Ints:
+    """Numbers of the clusters that are speakers, in order: the heaviest people, as many as the user allows.
+
+    Before the end, people who have not talked yet are not missing.
+    """
+    order = np.lexsort((-mass, ~people))
+    count = min(int(people.sum()), config.max_speakers)
+    return np.sort(order[: max(count, config.min_speakers) if at_end else count])
 
 
 class Speakers:
@@ -117,26 +134,25 @@ class Speakers:
         self._confirmed: list[int] = []
         self._tentative: list[Tentative] = []
         self._table = CosineTable()
-        self._splitter = Splitter(config)
         self._centroids: Floats = np.zeros((0, 0), np.float32)
         self._seconds: Floats = np.zeros(0, np.float32)
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
 
-    def cluster(self, segments: list[Segment], pair_votes: PairVotes, horizon_frame: int) -> None:
+    def cluster(self, segments: list[Segment], horizon_frame: int) -> None:
         """Cluster all segments that are long enough, name the clusters, and confirm or absorb tentative speakers.
 
         Afterwards every embedded segment has the speaker of its cluster, or the nearest one if its cluster has none.
         """
         config, waiting = self._config, self._waiting(horizon_frame)
         new_from_frame = horizon_frame - frames(config.new_patience_s)
-        found = find_speakers(segments, config, self._table, self._splitter, pair_votes, waiting, new_from_frame)
+        found = find_speakers(segments, config, self._table, waiting, new_from_frame)
         if not found.members:
             return
         names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)
         for cluster in found.kept:
             if cluster not in names:
-                names[cluster] = self._new_id()
+                names[cluster] = self._new_id(names.values())
         self._confirmed = [names[cluster] for cluster in found.kept]
         self._centroids, self._seconds = found.centroids, found.seconds
         settled = set()
@@ -156,7 +172,7 @@ class Speakers:
             for name, times in segment.votes.items():
                 if name not in self.ids:
                     votes[name] = votes.get(name, 0.0) + times * segment.clean_frames
-        name = max(votes, key=lambda n: (votes[n], -n)) if votes else self._new_id()
+        name = max(votes, key=lambda n: (votes[n], -n)) if votes else self._new_id(self.ids)
         for segment in segments:
             segment.votes[name] = segment.votes.get(name, 0) + 1
         self._tentative.append(Tentative(name, vector, clean_s, segments, horizon_frame))
@@ -164,14 +180,20 @@ class Speakers:
         return name
 
     def is_new(self, vector: Floats, clean_s: float) -> bool:
-        """Whether an embedding of `clean_s` seconds is too far from every current speaker to be one of them."""
-        if not self.ids:
-            return True
+        """Whether an embedding of `clean_s` seconds is too far from every current speaker to be one of them.
+
+        Never when there are as many speakers as the user allows.
+        """
+        if not self.ids or len(self.ids) >= self._config.max_speakers:
+            return not self.ids
         seconds = np.array([*self._seconds, *(t.seconds for t in self._tentative)], np.float32)
         gains = noise_gain(seconds, self._config.join_noise_s) * noise_gain(clean_s, self._config.join_noise_s)
         return float((product(self.vectors, vector) * gains).max()) < self._config.join_cosine
 
-    def _new_id(self) -> int:
+    def _new_id(self, taken: Collection[int]) -> int:
+        """The next id; where the user knows how many people there are, one of those few that is free."""
+        if self._next_id > self._config.max_speakers:
+            return next(n for n in range(1, self._next_id) if n not in taken)
         self._next_id += 1
         return self._next_id - 1
 
@@ -181,13 +203,13 @@ class Speakers:
         return {id(s) for t in self._tentative for s in t.segments if s.end > newest}
 
     def _settle_tentative(self, settled: set[int], horizon_frame: int) -> None:
-        """Drop tentative speakers that are confirmed, have a clustered segment, or have waited too long."""
+        """Drop tentative speakers that are confirmed, have a clustered segment, waited too long or are too many."""
         oldest = horizon_frame - frames(self._config.new_patience_s)
         self._tentative = [
             t
             for t in self._tentative
             if t.heard_frame > oldest and t.id not in self._confirmed and not any(id(s) in settled for s in t.segments)
-        ]
+        ][: max(0, self._config.max_speakers - len(self._confirmed))]
 
     def _collect(self) -> None:
         self.ids = [*self._confirmed, *(t.id for t in self._tentative)]

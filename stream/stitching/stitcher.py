@@ -18,14 +18,13 @@ from ..labels import Bools, Change, Labels, joined
 from ..limits import Reason
 from ..windows import WINDOW_FRAMES
 from .aggregation import Aggregator, edge_trust
-from .assignment import Window, clean_seconds, decide, mean_vector, owners
+from .assignment import Window, clean_seconds, decide, mean_vector
 from .clustering import CosineTable
 from .config import FRAME_S, StitcherConfig, frames
 from .history import WindowHistory
 from .identity import FoundSpeakers, Speakers, find_speakers
 from .profile import Profile
 from .segments import Segment, SegmentStore, find_runs
-from .splitting import Splitter
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -48,6 +47,7 @@ class Stitcher:
         self._settled_windows = 0
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
         self._asked: list[Segment] = []
+        self._heard: set[int] = set()  # speakers whom labels may name
         self._found: FoundSpeakers | None = None  # at the end
 
     def observe(self, first_frame: int, active: Bools) -> list[Ints]:
@@ -109,9 +109,7 @@ class Stitcher:
         Earlier decisions of `assign` have no influence: the result is the same as for the recording.
         """
         config = self.config
-        self._found = found = find_speakers(
-            self.store.segments, config, CosineTable(), Splitter(config), self.store.pair_votes
-        )
+        self._found = found = find_speakers(self.store.segments, config, CosineTable())
         votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
             block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)
@@ -145,7 +143,7 @@ class Stitcher:
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
         """Cluster; returns the changes to segments that labels no longer reach."""
         before = set(self.speakers.ids)
-        self.speakers.cluster(self.store.segments, self.store.pair_votes, horizon_frame)
+        self.speakers.cluster(self.store.segments, horizon_frame)
         return tuple(self._changes(before))
 
     def _changes(self, before: set[int]) -> Iterator[Change]:
@@ -166,14 +164,12 @@ class Stitcher:
 
     def _open_speakers(self, window: Window) -> None:
         """Open a tentative speaker for every local speaker of the newest window that fits no known speaker."""
-        config, speakers = self.config, self.speakers
-        found = owners(window, speakers.ids, speakers.vectors, config)
-        for runs, owner in zip(window.runs, found, strict=True):
+        for runs in window.runs:
             clean_s = clean_seconds(runs)
-            if clean_s >= config.new_speaker_s:
+            if clean_s >= self.config.new_speaker_s:
                 vector = mean_vector(runs)
-                if owner is None or speakers.is_new(vector, clean_s):
-                    speakers.open(vector, clean_s, [run.segment for run in runs], window.end_frame)
+                if self.speakers.is_new(vector, clean_s):
+                    self.speakers.open(vector, clean_s, [run.segment for run in runs], window.end_frame)
 
     def _labels(self) -> Labels:
         """Decide the newest windows again, on top of the settled votes of older ones."""
@@ -185,7 +181,25 @@ class Stitcher:
         self._settled.forget(max(0, recent[0].first_frame))
         votes = self._settled.copy()
         self._add(votes, recent, ids, vectors, margin)
-        return votes.labels()
+        return self._public(votes.labels())
+
+    def _public(self, labels: Labels) -> Labels:
+        """The labels with speakers of whom too little was heard as somebody unknown, until there is more."""
+        self._heard |= self._heard_enough({speaker for speaker in labels.speakers if speaker is not None} - self._heard)
+        known = np.array([speaker in self._heard for speaker in labels.speakers], bool)
+        if known.all():
+            return labels
+        unknown = labels.active[:, ~known].any(axis=1)
+        speakers = [speaker for speaker in labels.speakers if speaker in self._heard]
+        return replace(labels, active=np.column_stack([labels.active[:, known], unknown]), speakers=(*speakers, None))
+
+    def _heard_enough(self, speakers: set[int]) -> set[int]:
+        """Those of the speakers with at least `public_s` of clean speech."""
+        clean = dict.fromkeys(speakers, 0)
+        for segment in self.store.segments if speakers else ():
+            if segment.speaker in clean:
+                clean[segment.speaker] += segment.clean_frames
+        return {speaker for speaker, count in clean.items() if count * FRAME_S >= self.config.public_s}
 
     def _add(
         self, votes: Aggregator, windows: Sequence[Window], ids: list[int], vectors: Floats, margin: float
