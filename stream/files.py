@@ -13,14 +13,21 @@ def read_at_most(path: Path | str, most_bytes: int, *, regular: bool = False) ->
 
     Raises OSError, with `strerror` set, also for a file of more than `most_bytes`, whatever its size is said to be.
     """
-    extra = os.O_NONBLOCK if regular else 0
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | extra)) as file:
-        if regular and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "expected a regular file, got a pipe or a device")
+    with open(path, "rb", opener=regular_only if regular else None) as file:
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(0, f"expected at most {most_bytes} bytes, got more")
     return data
+
+
+def regular_only(path: str, flags: int) -> int:
+    """An opener for `open`: a pipe or a device is refused, and never waited for. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # of a folder, `open` says so itself
+        os.close(descriptor)
+        raise OSError(0, "expected a regular file, got a pipe or a device")
+    return descriptor
 
 
 def write_private(path: Path, text: str) -> None:
