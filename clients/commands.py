@@ -13,13 +13,14 @@ from turnstream.errors import AudioError
 from turnstream.people.person import Person
 from turnstream.weights.store import demo_recording, models_list, models_pull, models_remove, models_where
 
-from .outputs import Outputs, Stdout, complain
+from .outputs import Outputs, Stdout, complain, report
 from .people import Names
 from .run import choose_display, conclude, engine, follow, open_session, stitcher_config
 from .sources.devices import choose_device, input_devices
 from .sources.file import AudioFile
 from .sources.microphone import Microphone
-from .steps import ctrl_c_stops, engine_channel, microphone_steps, quiet_libraries, recording_steps
+from .sources.quiet import quiet_libraries
+from .steps import ctrl_c_stops, engine_channel, microphone_steps, recording_steps
 
 if TYPE_CHECKING:
     from turnstream.diarizer import Diarizer
@@ -200,6 +201,7 @@ def _diarize(
         outcome = follow(
             session, recording_steps(session, recording, realtime), display, outputs, path, lambda: names.name(session)
         )
+        report(recording)
         processing_s = None if realtime else time.monotonic() - begun_s
     names.keep(session, diarizer.voice_model)
     conclude(outcome, path.name, args, stdout, processing_s)

@@ -12,14 +12,15 @@ from pathlib import Path
 from turnstream.errors import TurnstreamError
 from turnstream.events import Event
 
-from .outputs import Outputs, Stdout, warn
+from .outputs import Outputs, Stdout, report, warn
 from .remote.connection import websocket_url
 from .remote.session import RemoteSession
 from .run import Outcome, Steps, choose_display, conclude, follow
 from .sources.devices import choose_device
 from .sources.file import AudioFile
 from .sources.microphone import Microphone
-from .steps import ctrl_c_stops, engine_channel, microphone_steps, quiet_libraries, recording_steps
+from .sources.quiet import quiet_libraries
+from .steps import ctrl_c_stops, engine_channel, microphone_steps, recording_steps
 from .terminal.screen import Status
 
 
@@ -39,6 +40,7 @@ def _recording(args: Namespace) -> int:
             outputs.begin(path, latency_s=args.latency, duration_s=round(recording.duration_s, 3))
             steps = recording_steps(session, recording, args.realtime)
             outcome = follow(session, _watched(steps, session, args.realtime), display, outputs, path)
+        report(recording)
     return _conclude(outcome, session, path.name, args, stdout)
 
 

@@ -8,10 +8,19 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final, to_json
+
+
+class Source(Protocol):
+    """A recording that was read."""
+
+    path: Path
+
+    def warning(self) -> str | None:
+        """One sentence, if anything was odd."""
 
 
 def complain(message: str, code: int = 1) -> int:
@@ -23,6 +32,12 @@ def complain(message: str, code: int = 1) -> int:
 def warn(message: str) -> None:
     """One sentence on stderr about what does not stop the run."""
     print(f"turnstream: warning: {message}", file=sys.stderr)
+
+
+def report(recording: Source) -> None:
+    """What was odd about the file that a recording came from, on stderr."""
+    if warning := recording.warning():
+        warn(f"{recording.path}: {warning}")
 
 
 def swallow(stream: TextIO) -> None:

@@ -19,7 +19,7 @@ from turnstream.people.person import Person
 from turnstream.people.store import PeopleStore
 from turnstream.stitching.profile import Profile, mean_profile
 
-from .outputs import warn
+from .outputs import report, warn
 from .run import engine
 from .sources.file import AudioFile, Floats
 
@@ -146,10 +146,11 @@ def _voice(diarizer: Diarizer, path: Path, args: Namespace) -> Profile:
         with Console(stderr=True).status(f"listening to {path.name}"):
             for block in _stretch(recording, args.begin, args.end):
                 session.feed(block)
-            try:
-                return sole_voice(session)
-            except EnrollmentError as error:
-                raise EnrollmentError(f"{path}: {error}") from None
+        report(recording)
+        try:
+            return sole_voice(session)
+        except EnrollmentError as error:
+            raise EnrollmentError(f"{path}: {error}") from None
 
 
 def _bounds(recording: AudioFile, begin_s: float | None, end_s: float | None) -> tuple[int, int]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -78,21 +76,6 @@ def ctrl_c_stops(microphone: Microphone) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """ALSA and PortAudio write to file descriptor 2, into the live screen; Python's stderr goes on as before."""
-    python_stderr, saved, nowhere = sys.stderr, os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    sys.stderr = os.fdopen(saved, "w", buffering=1, errors="replace", closefd=False)
-    try:
-        yield
-    finally:
-        sys.stderr = python_stderr
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 def engine_channel(number: int | None, channels: int, source: str) -> int | None:
