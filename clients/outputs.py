@@ -12,6 +12,9 @@ from typing import Any, Protocol, TextIO
 
 from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final, to_json
+from turnstream.rttm import rttm_name
+
+FILE_NAMES = "surrogateescape"  # a name that is no text is written as the bytes that it is
 
 
 class Source(Protocol):
@@ -106,7 +109,7 @@ class RttmOutput:
         """Add the turns of one recording; the first one replaces what the file held before this run."""
         target = self.target(recording)
         mode = "a" if target in self._begun else "w"
-        with _explained(target), target.open(mode, encoding="utf-8") as file:
+        with _explained(target), target.open(mode, encoding="utf-8", errors=FILE_NAMES) as file:
             file.write(rttm)
         self._begun.add(target)
 
@@ -160,7 +163,7 @@ def _check_names(recordings: Sequence[Path]) -> None:
     """RTTM names recordings by their file names."""
     names: dict[str, Path] = {}
     for path in recordings:
-        other = names.setdefault("_".join(path.stem.split()), path)
+        other = names.setdefault(rttm_name(path.stem), path)
         if other is not path:
             raise TurnstreamError(f"RTTM would call {other} and {path} by one name: run them separately")
 

@@ -202,7 +202,7 @@ def _export(text: str, path: str | None) -> None:
 
 def _read(path: str) -> str:
     try:
-        return read_at_most(path, MOST_EXPORT_BYTES).decode()
+        return read_at_most(path, MOST_EXPORT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise PeopleError(f"{path} is not people exported by turnstream: expected UTF-8 text") from None
     except OSError as error:
