@@ -47,7 +47,12 @@ class PeopleStore:
     """
 
     def __init__(self, folder: Path | str | None = None):
-        self.folder = people_dir() if folder is None else Path(folder).expanduser()
+        self._folder = folder
+
+    @property
+    def folder(self) -> Path:
+        """Found when it is needed: a user without a home folder may not need it."""
+        return people_dir() if self._folder is None else Path(self._folder).expanduser()
 
     def read(self) -> tuple[list[Person], list[str]]:
         """Everyone in order of name, and a sentence for each damaged file."""
