@@ -20,6 +20,7 @@ from .audio.input import AudioInput, Chunk
 from .audio.ring import RingBuffer
 from .errors import EnrollmentError, TurnstreamError
 from .events import Event, Final, Speaker
+from .exclusive import Exclusive
 from .labels import Labels
 from .models.activity import ActivityModels, ActivityPath, silence
 from .models.batcher import Batcher, ModelClient
@@ -128,6 +129,8 @@ class Models(ActivityModels, Protocol):
 class Session:
     """One stream of audio. How the audio is cut into chunks does not change one event.
 
+    One thread at a time: a second one is refused, and so is going on after a call that was interrupted.
+
     Memory is bounded: audio and fbank rows older than any window or embedding can ask for are dropped. A session that
     is not `live` has no events before its final result (see `turnstream.offline`).
     """
@@ -157,6 +160,7 @@ class Session:
         self._end_sample: int | None = None  # length of the stream, once it has ended
         self._named_frame = 0  # newest frame decided
         self._final: Final | None = None
+        self._alone = Exclusive("a session")
 
     def feed(self, samples: Chunk) -> list[Event]:
         """Takes audio of any length and gives what became known by it.
@@ -164,38 +168,25 @@ class Session:
         samples: float32/float64 in [-1, 1] or integers, (N,) or (N, channels); or bytes in the session's encoding.
         Raises AudioError for anything else; audio already received is kept and the session goes on.
         """
-        self._check_open()
-        return self._take(self.audio.feed(samples))
+        with self._alone:
+            self._check_open()
+            return self._take(self.audio.feed(samples))
 
     def gap(self, samples: int) -> list[Event]:
         """`samples` of the input were lost (a dropped callback): silence of the same length keeps the time true."""
-        self._check_open()
-        return self._take(self.audio.gap(samples))
+        with self._alone:
+            self._check_open()
+            return self._take(self.audio.gap(samples))
 
     def flush(self) -> list[Event]:
         """Ends the audio: what becomes known by the last samples. Empty when the audio has ended before."""
-        if self._end_sample is not None:
-            return []
-        events = self._take(self.audio.flush())
-        self._end_sample = end = self._ring.end
-        while self._schedule.frames_end < end:  # silence follows, until the frames of a window cover every sample
-            events += self._take(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
-        while self._activity and self._activity.behind(self._horizon(end)):
-            events += self._take(np.zeros(self._activity.next_end - self._ring.end, np.float32))
-        return events
+        with self._alone:
+            return self._flush()
 
     def close(self) -> Final:
         """The final result, over every sample received. Calling it again gives the same result."""
-        if self._final is None:
-            self.flush()
-            labels = self._stitcher.finish()
-            end_frame = self._horizon(labels.end_frame)
-            final = self.timeline.finish(labels, end_frame)
-            for old, into in self.timeline.heirs.items():
-                self._naming.merge(old, into, end_frame)
-            self._naming.finish(self.voices, end_frame)
-            self._final = replace(final, names=self.names)
-        return self._final
+        with self._alone:
+            return self._final or self._finish()
 
     def name(self, speaker: int, name: str | None) -> list[Event]:
         """The user says who a speaker is (None: nobody known): the events of that. Nothing overrules it afterwards.
@@ -245,6 +236,28 @@ class Session:
         """Sample at which the next window is complete or, before it, the activity path's next chunk."""
         window_end = self._schedule.next_end
         return min(window_end, self._activity.next_end) if self._activity else window_end
+
+    def _flush(self) -> list[Event]:
+        if self._end_sample is not None:
+            return []
+        events = self._take(self.audio.flush())
+        self._end_sample = end = self._ring.end
+        while self._schedule.frames_end < end:  # silence follows, until the frames of a window cover every sample
+            events += self._take(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
+        while self._activity and self._activity.behind(self._horizon(end)):
+            events += self._take(np.zeros(self._activity.next_end - self._ring.end, np.float32))
+        return events
+
+    def _finish(self) -> Final:
+        self._flush()
+        labels = self._stitcher.finish()
+        end_frame = self._horizon(labels.end_frame)
+        final = self.timeline.finish(labels, end_frame)
+        for old, into in self.timeline.heirs.items():
+            self._naming.merge(old, into, end_frame)
+        self._naming.finish(self.voices, end_frame)
+        self._final = replace(final, names=self.names)
+        return self._final
 
     def _check_speaker(self, speaker: int) -> None:
         numbers = sorted({*self.timeline.speakers, *self.timeline.numbers.values()})

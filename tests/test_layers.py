@@ -20,6 +20,7 @@ PUBLIC_NAMES = "stream/__init__.py"  # names what it loads lazily in a table of 
 BASE = {"errors", "files", "windows", "limits", "labels", "rttm", "events"}
 PARTS: dict[str, set[str]] = {
     "errors": set(),
+    "exclusive": {"errors"},
     "files": set(),
     "windows": set(),
     "limits": set(),
@@ -33,7 +34,7 @@ PARTS: dict[str, set[str]] = {
     "stitching": BASE - {"events"},
     "timeline": BASE | {"stitching"},
     "people": BASE | {"stitching"},
-    "diarizer": BASE | {"audio", "models", "people", "stitching", "timeline", "weights"},
+    "diarizer": BASE | {"audio", "exclusive", "models", "people", "stitching", "timeline", "weights"},
     "offline": BASE | {"audio", "diarizer", "models", "stitching", "timeline"},
     "server": BASE | {"audio", "diarizer", "models", "people", "protocol"},
 }

@@ -13,6 +13,7 @@ progress. They are not batched: crops seldom have the same length, and for equal
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from turnstream.kernels.backend import cpu_threads, share_cores
 
 from ..audio.fbank import MEL_BINS, ROW_STEP_SAMPLES
+from ..errors import TurnstreamError
 from ..windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 from .activity import AHEAD_FRAMES
 from .carried_state import CarriedState
@@ -106,6 +108,7 @@ class Batcher(RequestedModels):
 
     def __init__(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]):
         self.counts = Counts()
+        self._process = os.getpid()
         self._waiting: list[Request] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -132,7 +135,12 @@ class Batcher(RequestedModels):
         return client
 
     def ask(self, kind: Kind, *arguments: Any, live: bool = True) -> Any:
-        """Send a request to the models and wait for the answer. Raises RuntimeError after `close`."""
+        """Send a request to the models and wait for the answer. Raises RuntimeError after `close`.
+
+        Raises TurnstreamError in a child process, which has no model threads.
+        """
+        if os.getpid() != self._process:
+            raise TurnstreamError("a diarizer cannot be used after a fork: make one in the child process")
         request = Request(kind, arguments, live, len(arguments[0]) if kind in BATCHED else 0)
         with self._changed:
             if self._closed:
@@ -142,7 +150,9 @@ class Batcher(RequestedModels):
         return request.answer.result()
 
     def close(self) -> None:
-        """Answer all pending requests and end the threads."""
+        """Answer all pending requests and end the threads; in a child process there are none."""
+        if os.getpid() != self._process:
+            return
         with self._changed:
             self._closed = True
             self._changed.notify_all()
