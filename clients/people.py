@@ -22,6 +22,7 @@ from turnstream.stitching.profile import Profile, mean_profile
 from .outputs import report, warn
 from .run import engine
 from .sources.file import AudioFile, Floats
+from .steps import engine_channel
 
 if TYPE_CHECKING:
     from turnstream.diarizer import Diarizer, Session
@@ -38,6 +39,7 @@ def enroll(args: Namespace) -> int:
         raise TurnstreamError(f"--from and --to are for one recording: expected 1, got {len(paths)}")
     for path in paths:  # before the weights are fetched
         with AudioFile(path) as recording:
+            engine_channel(args.channel, recording.channels, str(path))
             _bounds(recording, args.begin, args.end)
     with engine(args) as diarizer:
         voices: list[Profile] = []
@@ -141,7 +143,7 @@ class Names:
 def _voice(diarizer: Diarizer, path: Path, args: Namespace) -> Profile:
     """The voice of the one person in a recording; raises EnrollmentError, which names it."""
     with AudioFile(path) as recording:
-        channel = None if args.channel is None else args.channel - 1
+        channel = engine_channel(args.channel, recording.channels, str(path))
         session = diarizer.session(sample_rate_hz=recording.rate_hz, channels=recording.channels, channel=channel)
         with Console(stderr=True).status(f"listening to {path.name}"):
             for block in _stretch(recording, args.begin, args.end):

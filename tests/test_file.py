@@ -114,6 +114,17 @@ def test_audio_without_a_sample(tmp_path):
     one_sentence(error, "holds no audio: expected 1 sample or more, got 0")
 
 
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "said"),
+    [(4000, 1, "a rate in Hz of 8000 to 192000, got 4000"), (16000, 200, "a channel count of 1 to 128, got 200")],
+)
+def test_a_rate_or_channels_that_cannot_be_taken_name_the_file(tmp_path, rate_hz, channels, said):
+    sf.write(tmp_path / "a.wav", sound(100, channels), rate_hz)
+    with pytest.raises(AudioError) as error:
+        AudioFile(tmp_path / "a.wav")
+    one_sentence(error, f"a.wav: expected {said}")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read(tmp_path):
     sf.write(tmp_path / "a.wav", sound(10), 16000)

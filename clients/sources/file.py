@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf  # type: ignore[import-untyped]
 
+from turnstream.audio.input import AudioInput
 from turnstream.errors import AudioError
 
 from .quiet import quiet_libraries
@@ -47,6 +48,11 @@ class AudioFile:
         if self.total_samples == 0:
             self.close()
             raise AudioError(f"{self.path} holds no audio: expected 1 sample or more, got 0")
+        try:
+            AudioInput(self.rate_hz, self.channels)
+        except AudioError as error:
+            self.close()
+            raise AudioError(f"{self.path}: {error}") from None
 
     @property
     def duration_s(self) -> float:
