@@ -49,34 +49,44 @@ def swallow(stream: TextIO) -> None:
 
 
 class Stdout:
-    """Standard output that survives its reader: after a broken pipe it swallows what is written and `broken` is set."""
+    """Standard output that survives its reader: once it cannot be written to, it swallows everything.
+
+    `broken` is set then, and `check` says why, unless the reader has just seen enough.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.broken = False
+        self._problem = ""
 
     def write(self, text: str) -> int:
-        """As a text file's; the pipe's end is noted instead of raised."""
+        """As a text file's; errors are noted instead of raised."""
         if not self.broken:
             try:
                 self._stream.write(text)
-            except BrokenPipeError:
-                self._give_up()
+            except OSError as error:
+                self._give_up(error)
         return len(text)
 
     def flush(self) -> None:
-        """As a text file's; the pipe's end is noted instead of raised."""
+        """As a text file's; errors are noted instead of raised."""
         if not self.broken:
             try:
                 self._stream.flush()
-            except BrokenPipeError:
-                self._give_up()
+            except OSError as error:
+                self._give_up(error)
+
+    def check(self) -> None:
+        """Raises TurnstreamError where something could not be written, though there was a reader."""
+        if self._problem:
+            raise TurnstreamError(f"cannot write to standard output: {self._problem}")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: OSError) -> None:
         self.broken = True
+        self._problem = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
         swallow(self._stream)
 
 

@@ -179,6 +179,7 @@ def conclude(outcome: Outcome, title: str, args: Namespace, stdout: Stdout, proc
     stdout.flush()
     if outcome.error:
         raise outcome.error
+    stdout.check()
 
 
 def _console(stdout: Stdout) -> Console:

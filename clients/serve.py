@@ -16,6 +16,7 @@ from turnstream.diarizer import Diarizer
 from turnstream.server.config import ServerConfig, ServerError
 from turnstream.server.server import Server, model_names
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAGE = Path(__file__).parent / "web"
 SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model threads need it often and shortly
 
@@ -71,20 +72,24 @@ async def _serve(server: Server) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM sets `stop`, the second one does not wait."""
+    """The first SIGINT, SIGTERM or SIGHUP sets `stop`, the second one, whichever it is, does not wait."""
     loop = asyncio.get_running_loop()
+    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
 
-    def first(number: int) -> None:
+    def remove() -> None:
+        for number in heeded:
+            loop.remove_signal_handler(number)
+
+    def first() -> None:
         stop.set()
-        loop.remove_signal_handler(number)
+        remove()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first, number)
+    for number in heeded:
+        loop.add_signal_handler(number, first)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        remove()
 
 
 def _token(path: str | None) -> str | None:

@@ -18,6 +18,7 @@ from .terminal.screen import Status
 
 PACED_BLOCK_S, FAST_BLOCK_S = 0.1, 1.0
 METER_FALL_DB_PER_S = 20.0
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Feed(Protocol):
@@ -64,13 +65,14 @@ def microphone_steps(
 
 @contextlib.contextmanager
 def ctrl_c_stops(microphone: Microphone) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the audio, and the final result still comes; the second one does not wait."""
+    """The first Ctrl-C, SIGTERM or SIGHUP ends the audio, and the final result comes; the second one does not wait."""
 
     def stop(number: int, frame: object) -> None:
         microphone.stop()
         signal.signal(number, before[number])
 
-    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+    before: dict[int, Any] = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:

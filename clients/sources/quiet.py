@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 
 @contextlib.contextmanager
@@ -25,8 +25,8 @@ def quiet_libraries() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _is_descriptor_2(stream: object) -> bool:
+def _is_descriptor_2(stream: TextIO) -> bool:
     try:
-        return isinstance(stream, io.IOBase) and stream.fileno() == 2
-    except OSError:
+        return stream.fileno() == 2
+    except (OSError, AttributeError):
         return False
