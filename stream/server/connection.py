@@ -53,7 +53,7 @@ class Refused(Exception):
 class Sessions(Protocol):
     """Where sessions are opened and found again. Both raise Refused."""
 
-    def open(self, start: Start, address: str) -> ServerSession:
+    async def open(self, start: Start, address: str) -> ServerSession:
         """A new session."""
 
     def find(self, session_id: str) -> ServerSession:
@@ -127,12 +127,12 @@ class Connection:
             raise Refused(CloseCode.UNKNOWN_VERSION, f"expected {wanted}, got {start.version}", wanted)
         if not self._config.admits(start.token, *self._header_tokens()):
             raise Refused(CloseCode.UNAUTHORIZED, "expected the server's token, got none or another one", "a token")
-        self._open(start)
+        await self._open(start)
         return first
 
-    def _open(self, start: Start) -> None:
+    async def _open(self, start: Start) -> None:
         if start.session is None:
-            self._session = self._sessions.open(start, self._address())
+            self._session = await self._sessions.open(start, self._address())
             self._session.attach(self)
         else:
             session = self._sessions.find(start.session)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
@@ -24,9 +26,6 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from ..diarizer import Diarizer
-from ..errors import PeopleError
-from ..people.person import Person
-from ..people.store import PeopleStore
 from ..protocol.messages import CloseCode, Config, Limits, Model, Start
 from ..protocol.wire import ProtocolError
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
@@ -43,6 +42,7 @@ from .http import (
     text_response,
     wants_upgrade,
 )
+from .known import KnownPeople
 from .metrics import CONTENT_TYPE, Metrics, Sample, exposition
 from .session import ServerSession
 
@@ -64,7 +64,8 @@ class Server:
         self.capacity = config.max_sessions or measure_capacity(diarizer.models)
         self._connections: set[ServerConnection] = set()
         self._page = load_page(config.page)
-        self._people = PeopleStore(config.people)
+        self._people = KnownPeople(config.people, diarizer.voice_model)
+        self._opening: Counter[str] = Counter()  # sessions that are being made, by address
         self._pool = ThreadPoolExecutor(self.capacity + 4, thread_name_prefix="session")
 
     @contextlib.asynccontextmanager
@@ -95,17 +96,33 @@ class Server:
             reaper.cancel()
             await self._stop(server)
 
-    def open(self, start: Start, address: str) -> ServerSession:
-        """See `server_connection.Sessions`."""
+    async def open(self, start: Start, address: str) -> ServerSession:
+        """See `server_connection.Sessions`. Files and models are asked in the thread pool: both may take long."""
+        self._check_room(address)
+        self._opening[address] += 1
+        try:
+            session = await self._new_session(start, address)
+        finally:
+            self._opening[address] -= 1
+        self.sessions[session.id] = session
+        self.metrics.opened += 1
+        LOG.info("session %s of %s begins", session.id[:6], address)
+        return session
+
+    def _check_room(self, address: str) -> None:
         running = [session for session in self.sessions.values() if not session.finished]
-        if self.stopping or len(running) >= self.capacity:
+        if self.stopping or len(running) + self._opening.total() >= self.capacity:
             raise Refused(CloseCode.OVER_CAPACITY, f"all {self.capacity} sessions are taken: try again later")
-        if sum(session.address == address for session in running) >= self.config.max_sessions_per_address:
-            most = self.config.max_sessions_per_address
+        held = sum(session.address == address for session in running) + self._opening[address]
+        if held >= (most := self.config.max_sessions_per_address):
             raise Refused(CloseCode.TOO_MANY_SESSIONS, f"expected at most {most} sessions of one address, got one more")
-        known = self._known(start.speakers)
+
+    async def _new_session(self, start: Start, address: str) -> ServerSession:
+        in_pool = functools.partial(asyncio.get_running_loop().run_in_executor, self._pool)
+        known = await in_pool(self._people.find, start.speakers)
         model_client = self._diarizer.models.client()
-        engine = self._diarizer.session(
+        ask = functools.partial(
+            self._diarizer.session,
             sample_rate_hz=start.sample_rate_hz,
             channels=start.channels,
             encoding=start.encoding,
@@ -114,6 +131,7 @@ class Server:
             activity=start.activity,
             models=model_client,
         )
+        engine = await in_pool(ask)
         config = Config(
             start.encoding,
             start.sample_rate_hz,
@@ -123,23 +141,7 @@ class Server:
             start.activity,
             tuple(person.name for person in known),
         )
-        session = ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
-        self.sessions[session.id] = session
-        self.metrics.opened += 1
-        LOG.info("session %s of %s begins", session.id[:6], address)
-        return session
-
-    def _known(self, names: Sequence[str]) -> list[Person]:
-        """The people of the store with these names; two names of one person are one."""
-        people: dict[str, Person] = {}
-        for name in names:
-            try:
-                person = self._people.get(name)
-                person.profile_for(self._diarizer.voice_model)
-            except PeopleError:
-                raise ProtocolError("names of people that the server knows", name, "speakers") from None
-            people[person.name] = person
-        return list(people.values())
+        return ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
 
     def find(self, session_id: str) -> ServerSession:
         """See `server_connection.Sessions`."""

@@ -93,6 +93,8 @@ class ServerSession:
             self._skip_bytes = max(0, self.position - position) * self._frame_bytes
             if position > self.position:
                 self._push(Gap(position - self.position), position - self.position)
+            if self.length_s > self._limits.session_s:  # at once: a gap costs its sender nothing
+                self.end("session_too_long")
         started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits)
         self.journal.resume(started, seq, time.monotonic())
         if self._worker:
