@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from turnstream.errors import TurnstreamError
 from turnstream.events import Event
 
 from .outputs import Outputs, Stdout, report, warn
@@ -22,6 +20,7 @@ from .sources.microphone import Microphone
 from .sources.quiet import quiet_libraries
 from .steps import ctrl_c_stops, engine_channel, microphone_steps, recording_steps
 from .terminal.screen import Status
+from .token import read_token
 
 
 def connect(args: Namespace) -> int:
@@ -72,7 +71,7 @@ def _session(args: Namespace, rate_hz: int, channels: int, channel: int | None) 
         latency_s=args.latency,
         activity=args.activity,
         known=args.known,
-        token=_token(args.token_file),
+        token=read_token(args.token_file),
     )
 
 
@@ -100,13 +99,3 @@ def _conclude(outcome: Outcome, session: RemoteSession, title: str, args: Namesp
         warn(f"{title}: {session.status.warning}")
     conclude(outcome, title, args, stdout)
     return 0
-
-
-def _token(path: str | None) -> str | None:
-    if path is None:
-        return os.environ.get("TURNSTREAM_TOKEN") or None
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise TurnstreamError(f"cannot read the token in {path}: {reason}") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
 from argparse import Namespace
@@ -13,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from turnstream.diarizer import Diarizer
-from turnstream.server.config import ServerConfig, ServerError
+from turnstream.server.config import ServerConfig
 from turnstream.server.server import Server, model_names
+
+from .token import read_token, warn_if_open
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAGE = Path(__file__).parent / "web"
@@ -26,7 +27,7 @@ def config_of(args: Namespace) -> ServerConfig:
     config = ServerConfig(
         host=args.host,
         port=args.port,
-        token=_token(args.token_file),
+        token=read_token(args.token_file),
         open_to_all=args.no_token,
         origins=tuple(args.origin),
         tls_certificate=Path(args.tls_cert) if args.tls_cert else None,
@@ -44,6 +45,8 @@ def config_of(args: Namespace) -> ServerConfig:
         shutdown_s=args.shutdown,
     )
     config.tls()  # a wrong certificate is said now
+    if config.tls_key:
+        warn_if_open(config.tls_key)
     return config
 
 
@@ -90,17 +93,6 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         remove()
-
-
-def _token(path: str | None) -> str | None:
-    if path is None:
-        return os.environ.get("TURNSTREAM_TOKEN") or None
-    try:
-        return Path(path).read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise ServerError(
-            f"cannot read the token in {path}: {getattr(error, 'strerror', None) or 'not text'}"
-        ) from None
 
 
 def _file(path: str | None) -> str | None:

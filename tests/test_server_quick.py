@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from server_kit import Listener, closed_with, hear_out, serving
 from silent_diarizer import MODEL, SilentDiarizer
 from websockets.asyncio.client import connect
 
+from turnstream.clients.token import read_token
+from turnstream.errors import TurnstreamError
 from turnstream.people.store import PeopleStore
-from turnstream.protocol.messages import Start, encode
+from turnstream.protocol.messages import CloseCode, Start, encode
+from turnstream.server.connection import WRONG_TOKEN_S
 from turnstream.stitching.clustering import unit
 from turnstream.stitching.profile import Profile
 
@@ -121,3 +125,95 @@ def test_silence_that_a_client_skips_to_counts_as_audio_at_once(diarizer: Any):
             assert session.length_s == 1200.0
 
     run(client())
+
+
+async def ask(url: str, request: str) -> tuple[int, str, str]:
+    """The status, the head and the body of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    writer.write(request.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), head, body
+
+
+UPGRADE = (
+    "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="
+)
+REQUESTS = {
+    "GET //[ HTTP/1.1\nHost: localhost": (400, "expected an address in the request"),
+    "GET / HTTP/1.1\nHost: a\nHost: b": (400, "expected one Host header, got 2"),
+    "GET / HTTP/1.1\nHost: [": (400, "expected an address in Host"),
+    "GET / HTTP/1.1\nHost: localhost:99999": (400, "expected an address in Host"),
+    f"GET /v1 HTTP/1.1\nHost: localhost\nUpgrade: h2c\n{UPGRADE}": (400, "expected one Upgrade header, got 2"),
+    f"GET /v1 HTTP/1.1\nHost: localhost\nOrigin: http://[\n{UPGRADE}": (400, "expected an address in Origin"),
+    f"GET /v1 HTTP/1.1\nHost: localhost\nOrigin: a\nOrigin: b\n{UPGRADE}": (400, "expected one Origin header, got 2"),
+    f"GET /v1 HTTP/1.1\nHost: localhost\nAuthorization: Bearer a\nAuthorization: Bearer b\n{UPGRADE}": (
+        400,
+        "expected one Authorization header, got 2",
+    ),
+    "POST / HTTP/1.1\nHost: localhost\nContent-Length: 0": (405, "expected GET or HEAD, got POST"),
+    "TRACE / HTTP/1.1\nHost: localhost": (405, "expected GET or HEAD, got TRACE"),
+    "GET /metrics HTTP/1.1\nHost: evil.example:8765": (403, "does not go by the name 'evil.example:8765'"),
+    "GET / HTTP/1.1\nHost: evil.example": (403, "does not go by the name 'evil.example'"),
+    "GET /health HTTP/1.1\nHost: evil.example": (200, "capacity"),
+    "GET /metrics HTTP/1.1\nHost: 127.0.0.1:8765": (200, "turnstream_sessions 0"),
+    "GET /metrics HTTP/1.0": (200, "turnstream_sessions 0"),
+    "HEAD /health HTTP/1.1\nHost: localhost": (200, ""),
+}
+
+
+@pytest.mark.parametrize("request_text", REQUESTS)
+def test_http_requests_get_the_status_that_they_deserve(diarizer: Any, request_text: str):
+    status, said = REQUESTS[request_text]
+
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            found, head, body = await ask(url, request_text)
+            assert (found, "server log" in body) == (status, False)
+            assert said in body
+            if status == 405:
+                assert "Allow: GET, HEAD" in head
+            if request_text.startswith("HEAD"):
+                assert (body, "Content-Length: 0" in head) == ("", False)
+
+    run(client())
+
+
+def test_a_server_with_a_token_may_stand_behind_a_proxy_of_another_name(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, token="a-long-secret.token") as (_, url):
+            assert (await ask(url, "GET /metrics HTTP/1.1\nHost: speech.example"))[0] == 200
+        async with serving(diarizer, origins=("https://speech.example",)) as (_, url):
+            assert (await ask(url, "GET /metrics HTTP/1.1\nHost: speech.example"))[0] == 200
+
+    run(client())
+
+
+def test_a_wrong_token_is_logged_and_slowed(diarizer: Any, caplog: pytest.LogCaptureFixture):
+    async def client() -> None:
+        async with serving(diarizer, token="a-long-secret.token") as (_, url):
+            begun_s = time.monotonic()
+            assert (await closed_with(url, encode(Start(token="a-wrong-secret.token"))))[0] == 4401
+            assert time.monotonic() - begun_s >= WRONG_TOKEN_S
+
+    with caplog.at_level("WARNING"):
+        run(client())
+    assert "wrong token, or none, from 127.0.0.1" in caplog.text
+
+
+def test_secrets_that_everyone_can_read_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "token"
+    path.write_text("a-long-secret.token\n")
+    path.chmod(0o644)
+    assert read_token(str(path)) == "a-long-secret.token"
+    assert f"{path} is a secret that everyone on this machine can read" in capsys.readouterr().err
+    path.chmod(0o640)
+    read_token(str(path))
+    assert capsys.readouterr().err == ""
+    with pytest.raises(TurnstreamError, match="cannot read the token in /dev/zero: expected at most"):
+        read_token("/dev/zero")
+
+
+def test_every_close_code_is_documented():
+    table = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
+    assert [code.value for code in CloseCode if f"| {code.value} |" not in table] == []

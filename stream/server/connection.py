@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from typing import Protocol
 
@@ -30,6 +31,8 @@ from .config import ServerConfig
 from .dialects import Dialect, error_reason
 from .session import Replaced, ServerSession
 
+LOG = logging.getLogger(__name__)
+WRONG_TOKEN_S = 0.5  # a guess takes this long
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
 LAST_WORDS_S = 3.0  # for an error message to leave
@@ -126,6 +129,8 @@ class Connection:
             wanted = f"version {VERSION}"
             raise Refused(CloseCode.UNKNOWN_VERSION, f"expected {wanted}, got {start.version}", wanted)
         if not self._config.admits(start.token, *self._header_tokens()):
+            LOG.warning("wrong token, or none, from %s", self._address())
+            await asyncio.sleep(WRONG_TOKEN_S)
             raise Refused(CloseCode.UNAUTHORIZED, "expected the server's token, got none or another one", "a token")
         await self._open(start)
         return first

@@ -37,10 +37,13 @@ from .http import (
     dialect_name,
     json_response,
     load_page,
+    malformed,
+    refuse_host,
     refuse_upgrade,
     response,
     text_response,
     wants_upgrade,
+    without_body,
 )
 from .known import KnownPeople
 from .metrics import CONTENT_TYPE, Metrics, Sample, exposition
@@ -181,11 +184,19 @@ class Server:
                 self.metrics.refused[client.refused] += 1
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = urlsplit(request.path).path
+        if wrong := malformed(request):
+            return wrong
         if wants_upgrade(request):
             return refuse_upgrade(request, self.config)
+        answer = self._answer(request)
+        return without_body(answer) if getattr(request, "method", "GET") == "HEAD" else answer
+
+    def _answer(self, request: Request) -> Response:
+        path = urlsplit(request.path).path
         if path == "/health":
             return json_response(503 if self.stopping else 200, self._health())
+        if wrong := refuse_host(request, self.config):
+            return wrong
         if path == "/metrics":
             return response(200, (exposition(self._samples()) + "\n").encode(), CONTENT_TYPE)
         return self._page.get(path) or text_response(404, "nothing here: the protocol's websocket is at /v1")
