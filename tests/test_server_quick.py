@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 import threading
 import time
@@ -16,11 +18,15 @@ from server_kit import Listener, closed_with, hear_out, serving
 from silent_diarizer import MODEL, SilentDiarizer
 from websockets.asyncio.client import connect
 
+from turnstream.clients.remote.client import Client
+from turnstream.clients.remote.connection import ClientError
 from turnstream.clients.token import read_token
 from turnstream.errors import TurnstreamError
 from turnstream.people.store import PeopleStore
 from turnstream.protocol.messages import CloseCode, Start, encode
-from turnstream.server.connection import WRONG_TOKEN_S
+from turnstream.server import server as server_module
+from turnstream.server.connection import WRONG_TOKEN_S, Refused
+from turnstream.server.lobby import Lobby, survive_exhaustion
 from turnstream.stitching.clustering import unit
 from turnstream.stitching.profile import Profile
 
@@ -125,6 +131,99 @@ def test_silence_that_a_client_skips_to_counts_as_audio_at_once(diarizer: Any):
             assert session.length_s == 1200.0
 
     run(client())
+
+
+async def silent(url: str, count: int) -> list[Any]:
+    """Sockets that are opened and say nothing."""
+    return [await connect(url) for _ in range(count)]
+
+
+def test_silent_websockets_do_not_keep_others_out_and_are_told_why_they_go(
+    diarizer: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server_module, "MOST_UNDECIDED", 8)
+
+    async def client() -> None:
+        async with serving(diarizer, max_sessions=2, token="a-long-secret.token") as (_, url):
+            sockets = await silent(url, 12)
+            start = encode(Start(token="a-long-secret.token"))
+            assert (await closed_with(url, start, STOP))[0] == 1000
+            last = json.loads(await sockets[0].recv())
+            assert (last["type"], last["code"], last["close"]) == ("error", "over_capacity", 4503)
+            await sockets[0].wait_closed()
+            assert sockets[0].close_code == 4503
+            assert sockets[11].state.name == "OPEN"
+
+    run(client())
+
+
+def test_bare_connections_do_not_keep_others_out(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server_module, "MOST_SILENT", 8)
+
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            port = int(url.rsplit(":", 1)[1])
+            bare = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
+            assert (await closed_with(url, STOP))[0] == 1000
+            assert (await ask(url, "GET /health HTTP/1.1\nHost: localhost"))[0] == 200
+            with contextlib.suppress(ConnectionError):
+                assert await bare[0][0].read() == b""  # the first ones had to go
+            for _, writer in bare:
+                writer.close()
+
+    run(client())
+
+
+def test_in_the_lobby_the_greediest_address_gives_way():
+    dismissed: list[str] = []
+    lobby = Lobby(4)
+    for who, address in (("a1", "a"), ("b1", "b"), ("b2", "b"), ("b3", "b"), ("c1", "c"), ("a2", "a")):
+        lobby.enter(who, address, lambda who=who: dismissed.append(who))
+    assert dismissed == ["b1", "b2"]
+    lobby.leave("a1")
+    lobby.enter("c2", "c", lambda: None)
+    assert (dismissed, len(lobby)) == (["b1", "b2"], 4)
+
+
+def test_running_out_of_descriptors_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture):
+    async def exhaust() -> None:
+        loop = asyncio.get_running_loop()
+        survive_exhaustion(loop)
+        for _ in range(3):
+            error = OSError(errno.EMFILE, "Too many open files")
+            loop.call_exception_handler({"message": "socket.accept() out of system resource", "exception": error})
+
+    with caplog.at_level("WARNING"):
+        asyncio.run(exhaust())
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info) == ("a connection cannot be accepted: Too many open files", None)
+
+
+@pytest.mark.parametrize("code", [CloseCode.OVER_CAPACITY, CloseCode.UNKNOWN_SESSION])
+def test_a_client_comes_back_to_a_server_that_is_full_for_a_moment(diarizer: Any, code: CloseCode):
+    async def client() -> None:
+        async with serving(diarizer) as (server, url):
+            refusals, find = [Refused(code, "not now")], server.find
+            server.find = lambda session_id: raise_one(refusals) or find(session_id)
+            async with Client(url) as remote:
+                await remote.send(bytes(32_000))
+                await anext(aiter(remote))
+                for connection in server._connections:
+                    connection.transport.abort()
+                await remote.send(bytes(32_000))
+                assert (await remote.finish()).duration_s == 2.0
+                assert not refusals
+
+    if code == CloseCode.OVER_CAPACITY:
+        run(client())
+    else:
+        with pytest.raises(ClientError, match="not now"):
+            run(client())
+
+
+def raise_one(errors: list[Refused]) -> None:
+    if errors:
+        raise errors.pop()
 
 
 async def ask(url: str, request: str) -> tuple[int, str, str]:

@@ -62,6 +62,9 @@ class Sessions(Protocol):
     def find(self, session_id: str) -> ServerSession:
         """The session that a client wants to go on with."""
 
+    def begun(self, connection: Connection) -> None:
+        """The connection has a session and waits no longer."""
+
     async def close(self, session: ServerSession) -> None:
         """The session is over and will not be asked for."""
 
@@ -76,6 +79,20 @@ class Connection:
         self._config, self._sessions = config, sessions
         self._session: ServerSession | None = None
         self.refused: str | None = None  # the error it was closed with
+        self._handshake = asyncio.timeout(config.handshake_s)
+        self._gives_way = False
+
+    @property
+    def address(self) -> str:
+        """Of the client."""
+        address = self._socket.remote_address
+        return str(address[0]) if address else "unknown"
+
+    def give_way(self) -> None:
+        """Too many wait to begin: this one is turned away."""
+        self._gives_way = True
+        with contextlib.suppress(RuntimeError):  # it has not been entered yet, or is over
+            self._handshake.reschedule(0.0)
 
     async def run(self) -> None:
         """Serves the client until either side ends it; never raises for what a client does."""
@@ -93,12 +110,17 @@ class Connection:
             await self._leave()
 
     async def _serve(self) -> None:
+        if self._gives_way:
+            raise _full()
         try:
-            async with asyncio.timeout(self._config.handshake_s):
+            async with self._handshake:
                 first = await self._begin()
         except TimeoutError:
+            if self._gives_way:
+                raise _full() from None
             raise Refused(CloseCode.TIMEOUT, f"expected start or audio within {self._config.handshake_s:g} s") from None
         assert self._session is not None
+        self._sessions.begun(self)
         tasks = [
             asyncio.create_task(self._receive(self._session, first)),
             asyncio.create_task(self._send(self._session)),
@@ -129,7 +151,7 @@ class Connection:
             wanted = f"version {VERSION}"
             raise Refused(CloseCode.UNKNOWN_VERSION, f"expected {wanted}, got {start.version}", wanted)
         if not self._config.admits(start.token, *self._header_tokens()):
-            LOG.warning("wrong token, or none, from %s", self._address())
+            LOG.warning("wrong token, or none, from %s", self.address)
             await asyncio.sleep(WRONG_TOKEN_S)
             raise Refused(CloseCode.UNAUTHORIZED, "expected the server's token, got none or another one", "a token")
         await self._open(start)
@@ -137,7 +159,7 @@ class Connection:
 
     async def _open(self, start: Start) -> None:
         if start.session is None:
-            self._session = await self._sessions.open(start, self._address())
+            self._session = await self._sessions.open(start, self.address)
             self._session.attach(self)
         else:
             session = self._sessions.find(start.session)
@@ -152,10 +174,6 @@ class Connection:
         found = [name.removeprefix(TOKEN_SUBPROTOCOL) for name in names if name.startswith(TOKEN_SUBPROTOCOL)]
         kind, _, token = (request.headers.get("Authorization") or "").partition(" ")
         return [*found, token.strip()] if kind.lower() == "bearer" else found
-
-    def _address(self) -> str:
-        address = self._socket.remote_address
-        return str(address[0]) if address else "unknown"
 
     async def _receive(self, session: ServerSession, heard: bytes | Stop | Start | Name | None) -> None:
         while True:
@@ -295,6 +313,10 @@ def select_subprotocol(offered: list[str]) -> str | None:
     if others := [name for name in offered if name.startswith("turnstream.")]:
         raise ProtocolError(SUBPROTOCOL, others[0])
     return None
+
+
+def _full() -> Refused:
+    return Refused(CloseCode.OVER_CAPACITY, "too many connections wait to begin: try again later")
 
 
 def _slug(code: CloseCode) -> str:

@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import functools
 import logging
+import resource
 import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server as SocketServer
@@ -46,6 +48,7 @@ from .http import (
     without_body,
 )
 from .known import KnownPeople
+from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics, Sample, exposition
 from .session import ServerSession
 
@@ -53,6 +56,24 @@ LOG = logging.getLogger(__name__)
 BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
 MAX_FRAMES = 4  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
+MOST_SILENT = 128  # connections that have sent no request yet
+MOST_UNDECIDED = 64  # websockets that have not begun a session yet
+
+
+class _Socket(ServerConnection):
+    """Waits in the lobby until it has sent its request."""
+
+    def __init__(self, lobby: Lobby, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._lobby = lobby
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._lobby.enter(self, _address(transport.get_extra_info("peername")), self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lobby.leave(self)
+        super().connection_lost(exc)
 
 
 class Server:
@@ -66,6 +87,7 @@ class Server:
         self._diarizer, self._model = diarizer, model or model_names()
         self.capacity = config.max_sessions or measure_capacity(diarizer.models)
         self._connections: set[ServerConnection] = set()
+        self._silent, self._undecided = Lobby(_within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
         self._page = load_page(config.page)
         self._people = KnownPeople(config.people, diarizer.voice_model)
         self._opening: Counter[str] = Counter()  # sessions that are being made, by address
@@ -76,11 +98,14 @@ class Server:
         """Accepts connections; the port. Afterwards sessions are given time to finish. Raises ServerError."""
         quiet = logging.getLogger("turnstream.websockets")  # it would log what strangers send, with stack traces
         quiet.disabled = True
-        listener = self._listener()
+        listener, tls = self._listener(), self.config.tls()
+        survive_exhaustion(asyncio.get_running_loop())
         server = await serve(
             self._handle,
             sock=listener,
-            ssl=self.config.tls(),
+            ssl=tls,
+            ssl_handshake_timeout=self.config.handshake_s if tls else None,
+            create_connection=cast(type[ServerConnection], functools.partial(_Socket, self._silent)),
             process_request=self._process_request,
             select_subprotocol=_select_subprotocol,
             compression=None,
@@ -154,6 +179,10 @@ class Server:
         self.metrics.resumed += 1
         return session
 
+    def begun(self, connection: Connection) -> None:
+        """See `server_connection.Sessions`."""
+        self._undecided.leave(connection)
+
     async def close(self, session: ServerSession) -> None:
         """See `server_connection.Sessions`."""
         if self.sessions.pop(session.id, None) is not None:
@@ -172,18 +201,19 @@ class Server:
         assert name is not None
         client = Connection(connection, dialect_of(name), parts.query, self.config, self)
         self._connections.add(connection)
+        self._undecided.enter(client, client.address, client.give_way)
         try:
-            if len(self._connections) > 2 * self.capacity + SPARE_CONNECTIONS:
-                client.refused = CloseCode.OVER_CAPACITY.name.lower()
-                await connection.close(CloseCode.OVER_CAPACITY, "too many connections")
-            else:
-                await client.run()
+            if len(self._connections) > 2 * self.capacity + SPARE_CONNECTIONS + MOST_UNDECIDED:
+                client.give_way()
+            await client.run()
         finally:
+            self._undecided.leave(client)
             self._connections.discard(connection)
             if client.refused:
                 self.metrics.refused[client.refused] += 1
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        self._silent.leave(connection)
         if wrong := malformed(request):
             return wrong
         if wants_upgrade(request):
@@ -295,3 +325,13 @@ def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subproto
     except ProtocolError as error:
         raise NegotiationError(str(error)) from None
     return None if chosen is None else Subprotocol(chosen)
+
+
+def _address(peer: Any) -> str:
+    return str(peer[0]) if peer else "unknown"
+
+
+def _within_descriptors(most: int) -> int:
+    """A quarter of the files that this process may open, at most."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if soft == resource.RLIM_INFINITY else max(8, min(most, soft // 4))
