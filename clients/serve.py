@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from argparse import Namespace
@@ -15,6 +16,7 @@ from turnstream.diarizer import Diarizer
 from turnstream.server.config import ServerConfig
 from turnstream.server.server import Server, model_names
 
+from .outputs import complain
 from .token import read_token, warn_if_open
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -51,11 +53,17 @@ def config_of(args: Namespace) -> ServerConfig:
 
 
 def serve_until_stopped(diarizer: Diarizer, config: ServerConfig, args: Namespace) -> int:
-    """Listens until SIGINT or SIGTERM; 0 once every session has its final result. Raises ServerError."""
+    """Listens until SIGINT or SIGTERM; 0 once every session has its final result. Raises ServerError.
+
+    Where the models die, the process ends with 1, for its supervisor to start it again.
+    """
     sys.setswitchinterval(SWITCH_S)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     server = Server(diarizer, config, model_names(_file(args.segmentation), _file(args.embedding)))
     asyncio.run(_serve(server))
+    if server.failed.is_set():
+        code = complain("the models do not answer any more: the server has to be started again")
+        os._exit(code)  # an orderly end would wait for them
     return 0
 
 
@@ -69,8 +77,16 @@ async def _serve(server: Server) -> None:
             print(
                 f"listening on {scheme}://{host}:{port}/v1, room for {server.capacity} sessions ({found})", flush=True
             )
-            await stop.wait()
-            print("stopping: sessions get their final results", file=sys.stderr, flush=True)
+            await _first_of(stop, server.failed)
+            if not server.failed.is_set():
+                print("stopping: sessions get their final results", file=sys.stderr, flush=True)
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 @contextlib.contextmanager

@@ -56,6 +56,9 @@ LOG = logging.getLogger(__name__)
 BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
 MAX_FRAMES = 4  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
+WATCH_S = 0.25
+LAG_FADES = 0.9  # each time: half of it within 2 s
+STALLED_S = 60.0  # without any answer; a batch takes a fraction of a second
 MOST_SILENT = 128  # connections that have sent no request yet
 MOST_UNDECIDED = 64  # websockets that have not begun a session yet
 
@@ -84,6 +87,7 @@ class Server:
         self.sessions: dict[str, ServerSession] = {}
         self.metrics = Metrics()
         self.stopping = False
+        self.failed = asyncio.Event()  # the models are dead: this process can only end
         self._diarizer, self._model = diarizer, model or model_names()
         self.capacity = config.max_sessions or measure_capacity(diarizer.models)
         self._connections: set[ServerConnection] = set()
@@ -117,11 +121,12 @@ class Server:
             server_header=None,
             logger=quiet,
         )
-        reaper = asyncio.create_task(self._reap())
+        tasks = [asyncio.create_task(self._reap()), asyncio.create_task(self._watch())]
         try:
             yield int(listener.getsockname()[1])
         finally:
-            reaper.cancel()
+            for task in tasks:
+                task.cancel()
             await self._stop(server)
 
     async def open(self, start: Start, address: str) -> ServerSession:
@@ -138,6 +143,8 @@ class Server:
         return session
 
     def _check_room(self, address: str) -> None:
+        if self.failed.is_set():
+            raise Refused(CloseCode.INTERNAL, "the server's models do not answer any more")
         running = [session for session in self.sessions.values() if not session.finished]
         if self.stopping or len(running) + self._opening.total() >= self.capacity:
             raise Refused(CloseCode.OVER_CAPACITY, f"all {self.capacity} sessions are taken: try again later")
@@ -224,7 +231,7 @@ class Server:
     def _answer(self, request: Request) -> Response:
         path = urlsplit(request.path).path
         if path == "/health":
-            return json_response(503 if self.stopping else 200, self._health())
+            return json_response(503 if self.stopping or self.failed.is_set() else 200, self._health())
         if wrong := refuse_host(request, self.config):
             return wrong
         if path == "/metrics":
@@ -232,7 +239,7 @@ class Server:
         return self._page.get(path) or text_response(404, "nothing here: the protocol's websocket is at /v1")
 
     def _health(self) -> dict[str, object]:
-        state = "stopping" if self.stopping else "ok"
+        state = "failed" if self.failed.is_set() else "stopping" if self.stopping else "ok"
         running = sum(not session.finished for session in self.sessions.values())
         return {"status": state, "sessions": running, "capacity": self.capacity, "version": self._model.name}
 
@@ -249,6 +256,15 @@ class Server:
             Sample("capacity", "gauge", "Sessions for which there is room.", {"": self.capacity}),
             Sample("connections", "gauge", "Websockets now.", {"": len(self._connections)}),
             Sample("backlog_seconds", "gauge", "Audio received and not processed.", {"": waiting_s}),
+            Sample(
+                "event_loop_lag_seconds", "gauge", "How late the event loop was lately.", {"": self.metrics.loop_lag_s}
+            ),
+            Sample(
+                "model_wait_seconds",
+                "gauge",
+                "How long the oldest request waits for a model thread.",
+                {"": self._diarizer.models.waiting_s},
+            ),
             Sample("sessions_opened_total", "counter", "Sessions opened.", {"": self.metrics.opened}),
             Sample("sessions_resumed_total", "counter", "Times a client came back.", {"": self.metrics.resumed}),
             Sample("closed_total", "counter", "Connections closed for a reason, by reason.", refused),
@@ -285,6 +301,19 @@ class Server:
         while True:
             await asyncio.sleep(min(1.0, self.config.resume_s / 4))
             await self._forget_lost()
+
+    async def _watch(self) -> None:
+        """Measures how late the event loop is, and notices models that no longer answer."""
+        loop, models = asyncio.get_running_loop(), self._diarizer.models
+        while True:
+            due_s = loop.time() + WATCH_S
+            await asyncio.sleep(WATCH_S)
+            self.metrics.loop_lag_s = max(loop.time() - due_s, LAG_FADES * self.metrics.loop_lag_s)
+            if not self.failed.is_set() and (not models.is_alive or models.stalled_s > STALLED_S):
+                LOG.error("the models do not answer any more")
+                self.failed.set()
+                for session in self.sessions.values():
+                    session.fail()
 
     async def _forget_lost(self) -> None:
         """Sessions whose client did not come back in time."""

@@ -141,6 +141,13 @@ class ServerSession:
             self._push(End(reason), 0)
             self._space.set()
 
+    def fail(self) -> None:
+        """The models are dead: nothing more will become known."""
+        self.failed = True
+        self.ended = self.ended or "failed"
+        self._space.set()
+        self.changed.set()
+
     async def abandon(self) -> None:
         """Nobody will ask for the result."""
         self._task.cancel()
@@ -196,10 +203,7 @@ class ServerSession:
             await self._feed_engine()
         except Exception:
             LOG.exception("session %s failed", self.id)
-            self.failed = True
-            self.ended = self.ended or "failed"
-            self._space.set()
-            self.changed.set()
+            self.fail()
 
     async def _feed_engine(self) -> None:
         """Gives the engine what comes, in the thread pool, and keeps what it says."""
