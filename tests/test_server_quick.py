@@ -29,10 +29,11 @@ from turnstream.clients.token import read_token
 from turnstream.errors import TurnstreamError
 from turnstream.models.batcher import Batcher, Request
 from turnstream.people.store import PeopleStore
-from turnstream.protocol.messages import CloseCode, Start, encode
+from turnstream.protocol.messages import CloseCode, Error, Start, encode
 from turnstream.server import server as server_module
 from turnstream.server.connection import WRONG_TOKEN_S, Refused
 from turnstream.server.lobby import Lobby, survive_exhaustion
+from turnstream.server.worker import End, Gap, joined
 from turnstream.stitching.clustering import unit
 from turnstream.stitching.profile import Profile
 
@@ -399,3 +400,71 @@ def test_model_threads_that_are_dead_or_do_not_answer_are_noticed(monkeypatch: p
         batcher._changed.notify()
     batcher._threads[0].join(20)
     assert not batcher.is_alive
+
+
+def frame(opcode: int, data: bytes) -> bytes:
+    """As a client sends it, with a mask of zeros."""
+    assert len(data) < 126
+    return bytes([0x80 | opcode, 0x80 | len(data), 0, 0, 0, 0]) + data
+
+
+FLOODS = {
+    "bytes": frame(2, b"x"),
+    "pings": frame(9, b""),
+    "pongs": frame(10, b""),
+    "keep-alives": frame(1, b'{"type":"KeepAlive"}'),
+    "names": frame(1, b'{"type":"name","speaker":"S1","name":"A"}'),
+}
+
+
+async def flood(url: str, kind: str, begun: bool) -> tuple[int | None, Any]:
+    """The close code and the last message that came."""
+    listener = Listener()
+    async with connect(url) as socket:
+        if begun:
+            await socket.send(encode(Start()))
+            await socket.recv()
+        socket.transport.write(FLOODS[kind] * 60_000)
+        code = await hear_out(socket, listener)
+    return code, listener.messages[-1]
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_flood_of_tiny_messages_is_ended_and_delays_nobody(diarizer: Any, kind: str, begun: bool):
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            flooding, held_s = asyncio.create_task(asyncio.to_thread(asyncio.run, flood(url, kind, begun))), [0.0]
+            while not flooding.done():
+                begun_s = time.thread_time()  # of the loop itself: the machine may be busy with other things
+                await asyncio.sleep(0.001)
+                held_s.append(time.thread_time() - begun_s)
+            code, last = await flooding
+            assert code == 4400
+            assert isinstance(last, Error)
+            assert begun is False or "at most 200 a second" in last.message or kind == "names"
+            assert max(held_s) < 0.1
+
+    run(client())
+
+
+def test_packets_of_10_ms_as_fast_as_they_go_are_no_flood(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            packets = [bytes(160)] * 3000
+            start = encode(Start(sample_rate_hz=8000))
+            assert (await closed_with(url, start, *packets, STOP))[0] == 1000
+
+    run(client())
+
+
+@pytest.mark.parametrize("cuts", [[1], [2, 3], [5, 1, 1]])
+def test_pieces_of_audio_are_joined_and_nothing_else_is(cuts: list[int]):
+    pieces: list[Any] = [bytes([n]) * cut for n, cut in enumerate(cuts)]
+    assert joined([*pieces, Gap(5), Gap(6), *pieces, End("stop")]) == [
+        b"".join(pieces),
+        Gap(5),
+        Gap(6),
+        b"".join(pieces),
+        End("stop"),
+    ]

@@ -9,9 +9,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from ..protocol.messages import (
@@ -27,11 +26,13 @@ from ..protocol.messages import (
     start_of_query,
 )
 from ..protocol.wire import ProtocolError
+from .bounded_socket import SMALL_BYTES, SMALL_PER_S, Socket
 from .config import ServerConfig
 from .dialects import Dialect, error_reason
 from .session import Replaced, ServerSession
 
 LOG = logging.getLogger(__name__)
+MESSAGES_A_TURN = 16
 WRONG_TOKEN_S = 0.5  # a guess takes this long
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
@@ -72,15 +73,12 @@ class Sessions(Protocol):
 class Connection:
     """`run` is the whole life of one websocket."""
 
-    def __init__(
-        self, socket: ServerConnection, dialect: Dialect, query: str, config: ServerConfig, sessions: Sessions
-    ):
+    def __init__(self, socket: Socket, dialect: Dialect, query: str, config: ServerConfig, sessions: Sessions):
         self._socket, self._dialect, self._query = socket, dialect, query
         self._config, self._sessions = config, sessions
         self._session: ServerSession | None = None
         self.refused: str | None = None  # the error it was closed with
-        self._handshake = asyncio.timeout(config.handshake_s)
-        self._gives_way = False
+        self._dismissed: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
 
     @property
     def address(self) -> str:
@@ -90,14 +88,12 @@ class Connection:
 
     def give_way(self) -> None:
         """Too many wait to begin: this one is turned away."""
-        self._gives_way = True
-        with contextlib.suppress(RuntimeError):  # it has not been entered yet, or is over
-            self._handshake.reschedule(0.0)
+        self._dismiss(Refused(CloseCode.OVER_CAPACITY, "too many connections wait to begin: try again later"))
 
     async def run(self) -> None:
         """Serves the client until either side ends it; never raises for what a client does."""
         try:
-            await self._serve()
+            await self._unless_dismissed()
         except ConnectionClosed:
             pass
         except Refused as refused:
@@ -109,15 +105,35 @@ class Connection:
         finally:
             await self._leave()
 
-    async def _serve(self) -> None:
-        if self._gives_way:
-            raise _full()
+    def _dismiss(self, refused: Refused) -> None:
+        if not self._dismissed.done():
+            self._dismissed.set_result(refused)
+
+    async def _unless_dismissed(self) -> None:
+        """Serves the client until somebody turns it away."""
+        serving, flood = asyncio.create_task(self._serve()), asyncio.create_task(self._until_flooded())
+        ends: list[asyncio.Future[Any]] = [serving, self._dismissed]
         try:
-            async with self._handshake:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended = serving.done()
+            serving.cancel()
+            flood.cancel()
+            await asyncio.gather(serving, flood, return_exceptions=True)
+        if not ended:
+            raise self._dismissed.result()
+        serving.result()
+
+    async def _until_flooded(self) -> None:
+        await self._socket.flooded.wait()
+        said = f"messages of {SMALL_BYTES} bytes or more, or at most {SMALL_PER_S} a second"
+        self._dismiss(Refused(CloseCode.MALFORMED, f"expected {said}, got more", said))
+
+    async def _serve(self) -> None:
+        try:
+            async with asyncio.timeout(self._config.handshake_s):
                 first = await self._begin()
         except TimeoutError:
-            if self._gives_way:
-                raise _full() from None
             raise Refused(CloseCode.TIMEOUT, f"expected start or audio within {self._config.handshake_s:g} s") from None
         assert self._session is not None
         self._sessions.begun(self)
@@ -176,6 +192,7 @@ class Connection:
         return [*found, token.strip()] if kind.lower() == "bearer" else found
 
     async def _receive(self, session: ServerSession, heard: bytes | Stop | Start | Name | None) -> None:
+        messages = 0
         while True:
             match heard:
                 case bytes():
@@ -186,6 +203,8 @@ class Connection:
                     session.name(heard)
                 case Start():
                     raise ProtocolError("start once", "start")
+            if (messages := messages + 1) % MESSAGES_A_TURN == 0:
+                await asyncio.sleep(0)  # for the other connections: what has arrived already would be taken without
             heard = self._dialect.hear(await self._frame(session))
 
     async def _frame(self, session: ServerSession) -> str | bytes:
@@ -313,10 +332,6 @@ def select_subprotocol(offered: list[str]) -> str | None:
     if others := [name for name in offered if name.startswith("turnstream.")]:
         raise ProtocolError(SUBPROTOCOL, others[0])
     return None
-
-
-def _full() -> Refused:
-    return Refused(CloseCode.OVER_CAPACITY, "too many connections wait to begin: try again later")
 
 
 def _slug(code: CloseCode) -> str:

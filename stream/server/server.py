@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server as SocketServer
@@ -31,6 +31,7 @@ from ..diarizer import Diarizer
 from ..protocol.messages import CloseCode, Config, Limits, Model, Start
 from ..protocol.wire import ProtocolError
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
+from .bounded_socket import Socket
 from .capacity import measure_capacity
 from .config import ServerConfig, ServerError
 from .connection import CLOSE_S, Connection, Refused, select_subprotocol
@@ -63,22 +64,6 @@ MOST_SILENT = 128  # connections that have sent no request yet
 MOST_UNDECIDED = 64  # websockets that have not begun a session yet
 
 
-class _Socket(ServerConnection):
-    """Waits in the lobby until it has sent its request."""
-
-    def __init__(self, lobby: Lobby, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **options)
-        self._lobby = lobby
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._lobby.enter(self, _address(transport.get_extra_info("peername")), self.transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lobby.leave(self)
-        super().connection_lost(exc)
-
-
 class Server:
     """The sessions, and who may open them. `async with server.listening()` serves until the block ends."""
 
@@ -109,7 +94,7 @@ class Server:
             sock=listener,
             ssl=tls,
             ssl_handshake_timeout=self.config.handshake_s if tls else None,
-            create_connection=cast(type[ServerConnection], functools.partial(_Socket, self._silent)),
+            create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent)),
             process_request=self._process_request,
             select_subprotocol=_select_subprotocol,
             compression=None,
@@ -202,6 +187,7 @@ class Server:
         return Limits(config.max_message_bytes, config.idle_s, config.session_s, config.resume_s)
 
     async def _handle(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Socket)
         assert connection.request is not None
         parts = urlsplit(connection.request.path)
         name = dialect_name(parts.path, self.config)
@@ -354,10 +340,6 @@ def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subproto
     except ProtocolError as error:
         raise NegotiationError(str(error)) from None
     return None if chosen is None else Subprotocol(chosen)
-
-
-def _address(peer: Any) -> str:
-    return str(peer[0]) if peer else "unknown"
 
 
 def _within_descriptors(most: int) -> int:

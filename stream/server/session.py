@@ -24,7 +24,7 @@ from ..protocol.messages import VERSION, Config, Final, Limits, Model, Name, Ser
 from ..protocol.wire import ProtocolError
 from .messages import Teller
 from .outbox import Journal
-from .worker import End, Gap, Item, Worker, cut, samples_of
+from .worker import End, Gap, Item, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
 QUEUE_S = 2.0  # audio that waits here; more waits in the sender
@@ -247,11 +247,9 @@ class ServerSession:
                 item, rest = cut(item, max(1, int(most)), self._frame_bytes)
                 self._items.appendleft(rest)
                 samples = samples_of(item, self._frame_bytes)
-            if isinstance(item, bytes) and taken and isinstance(taken[-1], bytes):
-                item = taken.pop() + item  # type: ignore[operator]
             taken.append(item)
             most -= samples
-        return taken
+        return joined(taken)
 
     def _tell(self, messages: list[ServerMessage]) -> None:
         now_s = time.monotonic()
