@@ -468,3 +468,34 @@ def test_pieces_of_audio_are_joined_and_nothing_else_is(cuts: list[int]):
         b"".join(pieces),
         End("stop"),
     ]
+
+
+def test_a_session_of_more_samples_than_can_be_mixed_down_is_refused(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            code, last = await closed_with(url, encode(Start(sample_rate_hz=192_000, channels=128)))
+            assert (code, last["message"]) == (
+                4400,
+                "expected sample_rate times channels of at most 3072000, got 24576000",
+            )
+            assert (await closed_with(url, encode(Start(sample_rate_hz=48_000, channels=64)), STOP))[0] == 1000
+
+    run(client())
+
+
+def test_a_client_that_is_gone_keeps_its_place_only_until_another_wants_it(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, max_sessions=1, resume_s=60.0) as (server, url):
+            gone = await connect(url)
+            await gone.send(encode(Start()))
+            await gone.recv()
+            assert (await closed_with(url, encode(Start())))[0] == 4503
+            gone.transport.abort()
+            (session,) = server.sessions.values()
+            while session.detached_s is None:
+                await asyncio.sleep(0.001)
+            assert (await closed_with(url, encode(Start())))[0] == 4503
+            session.detached_s -= server.config.vanished_s + 1
+            assert (await closed_with(url, encode(Start()), STOP))[0] == 1000
+
+    run(client())

@@ -38,6 +38,8 @@ class ServerConfig:
     max_sessions: int | None = None  # None: measured at the start
     max_sessions_per_address: int = 32
     max_message_bytes: int = 1 << 20
+    max_values_per_s: int = 48_000 * 64  # samples times channels of one session, which are decoded and mixed down
+    vanished_s: float = 5.0  # a session whose client is gone keeps its place for so long where others wait
     handshake_s: float = 10.0
     idle_s: float = 60.0
     session_s: float = 8 * 3600.0

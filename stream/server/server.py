@@ -116,6 +116,8 @@ class Server:
 
     async def open(self, start: Start, address: str) -> ServerSession:
         """See `server_connection.Sessions`. Files and models are asked in the thread pool: both may take long."""
+        self._check_work(start)
+        await self._make_room()
         self._check_room(address)
         self._opening[address] += 1
         try:
@@ -127,11 +129,26 @@ class Server:
         LOG.info("session %s of %s begins", session.id[:6], address)
         return session
 
+    def _check_work(self, start: Start) -> None:
+        most, asked = self.config.max_values_per_s, start.sample_rate_hz * start.channels
+        if asked > most:
+            raise ProtocolError(f"sample_rate times channels of at most {most}", asked)
+
+    async def _make_room(self) -> None:
+        """Where all places are taken, the session whose client has been gone longest gives up its own."""
+        now_s = time.monotonic()
+        gone = [s for s in self.sessions.values() if now_s - (s.detached_s or now_s) > self.config.vanished_s]
+        if self._running() >= self.capacity and gone:
+            await self.close(min(gone, key=lambda session: session.detached_s or now_s))
+
+    def _running(self) -> int:
+        return sum(not session.finished for session in self.sessions.values()) + self._opening.total()
+
     def _check_room(self, address: str) -> None:
         if self.failed.is_set():
             raise Refused(CloseCode.INTERNAL, "the server's models do not answer any more")
         running = [session for session in self.sessions.values() if not session.finished]
-        if self.stopping or len(running) + self._opening.total() >= self.capacity:
+        if self.stopping or self._running() >= self.capacity:
             raise Refused(CloseCode.OVER_CAPACITY, f"all {self.capacity} sessions are taken: try again later")
         held = sum(session.address == address for session in running) + self._opening[address]
         if held >= (most := self.config.max_sessions_per_address):
