@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks.der import Recording
 from benchmarks.results import Better, Figure
+from turnstream.clients.evaluation.recordings import within
 from turnstream.models.carried_state import CarriedState
 from turnstream.models.segmentation import PyanNet, activity
 from turnstream.stitching.aggregation import Aggregator, edge_trust
@@ -113,7 +114,7 @@ def truth_of(recording: Recording) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """How many talk in each frame by the reference, and which frames it covers."""
     talkers = recording.reference_frames().sum(axis=1)[: recording.end_frame]
     frames = np.arange(len(talkers)) * FRAME_SAMPLES / SAMPLE_RATE_HZ
-    return talkers, (frames >= recording.extent_s[0]) & (frames < recording.extent_s[1])
+    return talkers, within(frames, recording.extents_s)
 
 
 def errors_between(said: Sequence[Talkers], truths: Sequence[NDArray[Any]], start: int, end: int) -> Errors:

@@ -107,11 +107,13 @@ def _serve_options(args: argparse.Namespace) -> ServeOptions:
     """Raises ServerError for what does not go together, before the weights are fetched."""
     from turnstream.server.config import ServerConfig
 
-    from .access_token import read_token
+    from .access_token import read_token, warn_if_open
     from .options import ServeOptions, WeightOptions
 
     config = options_of(ServerConfig, args, token=read_token(args.token_file), page=PAGE)
     config.tls()  # a wrong certificate is reported now
+    if config.tls_key:
+        warn_if_open(config.tls_key)
     return ServeOptions(config, options_of(WeightOptions, args))
 
 

@@ -16,7 +16,9 @@ from turnstream.stitching.profile import Profile, mean_profile
 
 from .engine import load_engine
 from .options import EnrollOptions
+from .outputs import report
 from .sources.file import AudioFile, Floats
+from .sources.source import engine_channel
 
 if TYPE_CHECKING:
     from turnstream.diarizer import Diarizer
@@ -29,6 +31,7 @@ def enroll(options: EnrollOptions) -> int:
         raise TurnstreamError(f"--from and --to are for one recording: expected 1, got {len(paths)}")
     for path in paths:  # before the weights are fetched
         with AudioFile(path) as recording:
+            engine_channel(options.channel, recording.channels, str(path))
             _bounds(recording, options.begin_s, options.end_s)
     with load_engine(options.weights) as diarizer:
         voices: list[Profile] = []
@@ -45,15 +48,16 @@ def enroll(options: EnrollOptions) -> int:
 def _voice(diarizer: Diarizer, path: Path, options: EnrollOptions) -> Profile:
     """The voice of the one person in a recording; raises EnrollmentError, which names it."""
     with AudioFile(path) as recording:
-        channel = None if options.channel is None else options.channel - 1
+        channel = engine_channel(options.channel, recording.channels, str(path))
         session = diarizer.session(sample_rate_hz=recording.rate_hz, channels=recording.channels, channel=channel)
         with Console(stderr=True).status(f"listening to {path.name}"):
             for block in _section(recording, options.begin_s, options.end_s):
                 session.feed(block)
-            try:
-                return sole_voice(session)
-            except EnrollmentError as error:
-                raise EnrollmentError(f"{path}: {error}") from None
+        report(recording)
+        try:
+            return sole_voice(session)
+        except EnrollmentError as error:
+            raise EnrollmentError(f"{path}: {error}") from None
 
 
 def _bounds(recording: AudioFile, begin_s: float | None, end_s: float | None) -> tuple[int, int]:

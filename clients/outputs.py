@@ -8,12 +8,24 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final, to_json
+from turnstream.rttm import rttm_name
 
 from .options import OutputOptions
+
+FILE_NAMES = "surrogateescape"  # a name that is no text is written as the bytes that it is
+
+
+class Readable(Protocol):
+    """A recording, or another source, that was heard."""
+
+    path: Path
+
+    def warning(self) -> str | None:
+        """One sentence, if anything was odd."""
 
 
 def complain(message: str, code: int = 1) -> int:
@@ -27,40 +39,56 @@ def warn(message: str) -> None:
     print(f"turnstream: warning: {message}", file=sys.stderr)
 
 
+def report(source: Readable) -> None:
+    """What was odd about the source, on stderr."""
+    if warning := source.warning():
+        warn(f"{source.path}: {warning}")
+
+
 def swallow(stream: TextIO) -> None:
     """Let what is still written to a broken pipe go nowhere; Python would complain about it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Stdout:
-    """Standard output that survives its reader: after a broken pipe it swallows what is written and `broken` is set."""
+    """Standard output that survives its reader: once it cannot be written to, it swallows everything.
+
+    `broken` is set then, and `check` says why, unless the reader has just seen enough.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.broken = False
+        self._problem = ""
 
     def write(self, text: str) -> int:
-        """As a text file's; the pipe's end is noted instead of raised."""
+        """As a text file's; errors are noted instead of raised."""
         if not self.broken:
             try:
                 self._stream.write(text)
-            except BrokenPipeError:
-                self._give_up()
+            except OSError as error:
+                self._give_up(error)
         return len(text)
 
     def flush(self) -> None:
-        """As a text file's; the pipe's end is noted instead of raised."""
+        """As a text file's; errors are noted instead of raised."""
         if not self.broken:
             try:
                 self._stream.flush()
-            except BrokenPipeError:
-                self._give_up()
+            except OSError as error:
+                self._give_up(error)
+
+    def check(self) -> None:
+        """Raises TurnstreamError where something could not be written, though there was a reader."""
+        if self._problem:
+            raise TurnstreamError(f"cannot write to standard output: {self._problem}")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: OSError) -> None:
         self.broken = True
+        self._problem = "" if isinstance(error, BrokenPipeError) else error.strerror or str(error)
         swallow(self._stream)
 
 
@@ -93,7 +121,7 @@ class RttmOutput:
         """Add the turns of one recording; the first one replaces what the file held before this run."""
         target = self.target(recording)
         mode = "a" if target in self._begun else "w"
-        with _explained(target), target.open(mode, encoding="utf-8") as file:
+        with _explained(target), target.open(mode, encoding="utf-8", errors=FILE_NAMES) as file:
             file.write(rttm)
         self._begun.add(target)
 
@@ -146,7 +174,7 @@ def _check_names(recordings: Sequence[Path]) -> None:
     """RTTM names recordings by their file names."""
     names: dict[str, Path] = {}
     for path in recordings:
-        other = names.setdefault("_".join(path.stem.split()), path)
+        other = names.setdefault(rttm_name(path.stem), path)
         if other is not path:
             raise TurnstreamError(f"RTTM would call {other} and {path} by one name: run them separately")
 

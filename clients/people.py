@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from turnstream.errors import PeopleError, TurnstreamError
 from turnstream.events import Event
+from turnstream.files import read_at_most, write_private
 from turnstream.people.person import Person
 from turnstream.people.store import PeopleStore
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from turnstream.diarizer import Session
 
 NAME_COLUMNS = 24
+MOST_EXPORT_BYTES = 1_000_000_000
 
 
 def people(options: PeopleOptions) -> int:
@@ -125,14 +127,14 @@ def _export(text: str, path: str | None) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        write_private(Path(path), text)
     except OSError as error:
         raise TurnstreamError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return read_at_most(path, MOST_EXPORT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise PeopleError(f"{path} is not people exported by turnstream: expected UTF-8 text") from None
     except OSError as error:

@@ -16,7 +16,7 @@ from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final
 
 from .options import OutputOptions
-from .outputs import Outputs, Stdout, warn
+from .outputs import Outputs, Stdout, report, warn
 from .sources.source import Source, Step
 from .terminal.displays import Display, LiveDisplay, NoDisplay, PlainDisplay, ProgressDisplay
 from .terminal.summary import print_summary
@@ -81,6 +81,7 @@ def run(source: Source, stream: Stream, outputs: Outputs, display: Display) -> O
         outputs.live(source.path, stream.live_rttm(source.path.stem))
     outputs.final(source.path, final)
     _report_repairs(stream, source.path)
+    report(source)
     return Outcome(final, stream.position_s, time.monotonic() - begun_s, error)
 
 
@@ -102,6 +103,8 @@ def conclude(outcome: Outcome, source: Source, options: OutputOptions, stdout: S
     stdout.flush()
     if outcome.error:
         raise outcome.error
+    stdout.check()
+    stdout.check()
 
 
 def console_on(stdout: Stdout) -> Console:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,17 +15,25 @@ from turnstream.diarizer import Diarizer
 from turnstream.server.server import Server, model_names
 
 from .options import ServeOptions
+from .outputs import complain
 
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model threads need it often and shortly
 
 
 def serve_until_stopped(diarizer: Diarizer, options: ServeOptions) -> int:
-    """Listens until SIGINT or SIGTERM; 0 once every session has its final result. Raises ServerError."""
+    """Listens until SIGINT or SIGTERM; 0 once every session has its final result. Raises ServerError.
+
+    Where the models die, the process ends with 1, for its supervisor to start it again.
+    """
     sys.setswitchinterval(SWITCH_S)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
     weights = options.weights
     server = Server(diarizer, options.config, model_names(_file(weights.segmentation), _file(weights.embedding)))
     asyncio.run(_serve(server))
+    if server.failed.is_set():
+        code = complain("the models do not answer any more: the server has to be started again")
+        os._exit(code)  # an orderly end would wait for them
     return 0
 
 
@@ -38,26 +47,38 @@ async def _serve(server: Server) -> None:
             print(
                 f"listening on {scheme}://{host}:{port}/v1, room for {server.capacity} sessions ({found})", flush=True
             )
-            await stop.wait()
-            print("stopping: sessions get their final results", file=sys.stderr, flush=True)
+            await _first_of(stop, server.failed)
+            if not server.failed.is_set():
+                print("stopping: sessions get their final results", file=sys.stderr, flush=True)
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM sets `stop`, the second one does not wait."""
+    """The first SIGINT, SIGTERM or SIGHUP sets `stop`, the second one, whichever it is, does not wait."""
     loop = asyncio.get_running_loop()
+    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
 
-    def first(number: int) -> None:
+    def remove() -> None:
+        for number in heeded:
+            loop.remove_signal_handler(number)
+
+    def first() -> None:
         stop.set()
-        loop.remove_signal_handler(number)
+        remove()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, first, number)
+    for number in heeded:
+        loop.add_signal_handler(number, first)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        remove()
 
 
 def _file(path: str | None) -> str | None:

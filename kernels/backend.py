@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from .cpu_quota import quota_cores
+
 __all__ = [
     "Backend",
     "cpu_threads",
@@ -52,6 +54,12 @@ class Backend:
     mlx_version: str
     threads: int
     warnings: tuple[str, ...]
+
+
+def cpu_threads() -> int:
+    """Number of cores this process may use, by its affinity and by the quota of its container; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(cores, quota_cores())))  # not rounded up: threads beyond a quota are stopped in mid-work
 
 
 def _openblas_path() -> str | None:
@@ -132,6 +140,8 @@ def _load_openblas() -> tuple[ctypes.CDLL | None, str | None, tuple[str, ...]]:
         return None, None, (f"MLX runs on reference BLAS, up to 100 times slower: pip install {OPENBLAS_PACKAGE}",)
     try:
         library = _open_globally(path)
+        if cpu_threads() < library.openblas_get_num_threads():  # it knows the affinity, not the quota
+            library.openblas_set_num_threads(cpu_threads())
     except OSError as error:
         return None, None, (f"MLX runs on reference BLAS, up to 100 times slower: {error}",)
     if late:
@@ -177,11 +187,6 @@ def limit_cache() -> None:
     """Bound the freed buffers that MLX keeps on a GPU, which otherwise grow by gigabytes as the sizes vary."""
     if not on_cpu():
         mx.set_cache_limit(CACHE_LIMIT_BYTES)
-
-
-def cpu_threads() -> int:
-    """Number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _computations = 1

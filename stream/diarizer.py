@@ -21,6 +21,7 @@ from .audio.input import AudioInput, Chunk
 from .audio.ring import RingBuffer
 from .errors import EnrollmentError, TurnstreamError
 from .events import EndReason, Event, Final, speaker_number
+from .exclusive import Exclusive
 from .labels import Labels
 from .models.activity import ActivityModels, ActivityPath, ActivityRecord, silence
 from .models.batcher import Batcher, ModelClient
@@ -140,6 +141,8 @@ class Models(ActivityModels, Protocol):
 class Session:
     """One stream of audio. How the audio is cut into chunks does not change one event.
 
+    One thread at a time: a second one is refused, and so is going on after a call that was interrupted.
+
     Memory is bounded: audio and fbank rows older than any window or embedding can ask for are dropped. A session that
     is not `live` has no events before its final result (see `turnstream.offline`).
     """
@@ -170,6 +173,7 @@ class Session:
         self._named_frame = 0  # newest frame decided
         self._final: FinalRecord | None = None
         self._publisher = Publisher()
+        self._alone = Exclusive("a session")
 
     def feed(self, samples: Chunk) -> list[Event]:
         """Takes audio of any length and gives what became known by it.
@@ -177,29 +181,26 @@ class Session:
         samples: float32/float64 in [-1, 1] or integers, (N,) or (N, channels); or bytes in the session's encoding.
         Raises AudioError for anything else; audio already received is kept and the session goes on.
         """
-        self._check_open()
-        return self._publisher.publish(self._take(self.audio.feed(samples)))
+        with self._alone:
+            self._check_open()
+            return self._publisher.publish(self._take(self.audio.feed(samples)))
 
     def gap(self, samples: int) -> list[Event]:
         """`samples` of the input were lost (a dropped callback): silence of the same length keeps the time true."""
-        self._check_open()
-        return self._publisher.publish(self._take(self.audio.gap(samples)))
+        with self._alone:
+            self._check_open()
+            return self._publisher.publish(self._take(self.audio.gap(samples)))
 
     def flush(self) -> list[Event]:
         """Ends the audio: what becomes known by the last samples. Empty when the audio has ended before."""
-        return [] if self._end_sample is not None else self._publisher.publish(self._finish_audio())
+        with self._alone:
+            return self._publisher.publish(self._finish_audio())
 
     def close(self, reason: EndReason = "stop") -> Final:
         """The final result, over every sample received. Calling it again gives the same, with the names of now."""
-        if self._final is None:
-            self.flush()
-            labels = self._stitcher.finish()
-            end_frame = self._horizon(labels.end_frame)
-            self._final = self.timeline.finish(labels, end_frame)
-            for old, into in self.timeline.successors.items():
-                self._naming.merge(old, into, end_frame)
-            self._naming.finish(self._numbered_voices(), end_frame)
-        return self._publisher.final(self._final, self._naming.names, self.position_s, reason)
+        with self._alone:
+            final = self._final = self._final or self._finish()
+            return self._publisher.final(final, self._naming.names, self.position_s, reason)
 
     async def stream(self, chunks: Chunks) -> AsyncIterator[Event]:
         """Every event of `chunks` (an iterable, asynchronous or not), the Final last; the event loop is not blocked.
@@ -283,7 +284,19 @@ class Session:
         if self._end_sample is not None:
             raise TurnstreamError(f"the stream ended at {self.position_s:.3f} s: open a new session for more audio")
 
+    def _finish(self) -> FinalRecord:
+        self._finish_audio()
+        labels = self._stitcher.finish()
+        end_frame = self._horizon(labels.end_frame)
+        final = self.timeline.finish(labels, end_frame)
+        for old, into in self.timeline.successors.items():
+            self._naming.merge(old, into, end_frame)
+        self._naming.finish(self._numbered_voices(), end_frame)
+        return final
+
     def _finish_audio(self) -> Records:
+        if self._end_sample is not None:
+            return []
         records = self._take(self.audio.flush())
         self._end_sample = end = self._ring.end
         while self._schedule.frames_end < end:  # silence follows, until the frames of a window cover every sample

@@ -1,10 +1,12 @@
-"""What the engine and the clients of its server agree on: bounds, encodings, reasons. Imports nothing but typing.
+"""What the engine and the clients of its server agree on: bounds, encodings, names, reasons. Imports no package.
 
 A program that only speaks the protocol gets all of this without loading audio, NumPy or SciPy.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Literal
 
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
@@ -13,5 +15,15 @@ MAX_GAP_S = 600
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_s32le": 4, "pcm_f32le": 4}
 MIN_LATENCY_S, MAX_LATENCY_S = 0.5, 5.0
 NAME_LETTERS = 64  # the longest name
+JOINERS = re.compile("[\u200c\u200d]")  # without them Persian, Sinhala and many emoji are misspelled
+INVISIBLE = re.compile("[\u200c\u200d\u034f\u115f\u1160\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0]")
+EMBEDDING_SIZE = 192  # numbers in a voice
 
 Reason = Literal["reassigned", "merged", "split", "named"]  # why a turn's speaker was revised
+
+
+def legible(text: str) -> bool:
+    """Whether a name can be shown: printable apart from joiners, and something in it can be seen."""
+    return JOINERS.sub("", text).isprintable() and any(
+        unicodedata.category(letter)[0] in "LNPS" for letter in INVISIBLE.sub("", text)
+    )

@@ -22,7 +22,7 @@ def format_rttm(file_id: str, segments: Iterable[RttmSegment]) -> str:
 
     Times are written in milliseconds; a segment that is empty at that precision is left out.
     """
-    name = "_".join(file_id.split()) or "stream"
+    name = rttm_name(file_id)
     lines = []
     for segment in segments:
         start_ms, end_ms = round(segment.start_s * 1000), round(segment.end_s * 1000)
@@ -32,10 +32,16 @@ def format_rttm(file_id: str, segments: Iterable[RttmSegment]) -> str:
     return "".join(lines)
 
 
+def rttm_name(file_id: str) -> str:
+    """How RTTM calls a recording: without blanks."""
+    return "_".join(file_id.split()) or "stream"
+
+
 def parse_rttm(text: str) -> dict[str, list[RttmSegment]]:
     """Segments by file id, in the order of the text; other line types, comments (`;;`) and empty lines are skipped.
 
-    Raises TurnstreamError, with the line number, for a SPEAKER line that is short or whose times are no times.
+    Raises TurnstreamError, with the line number, for a SPEAKER line that is short, has blanks in a name, or whose times
+    are no times.
     """
     files: dict[str, list[RttmSegment]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -49,6 +55,8 @@ def parse_rttm(text: str) -> dict[str, list[RttmSegment]]:
 def _segment(fields: list[str], number: int) -> RttmSegment:
     if len(fields) < 8:
         raise TurnstreamError(f"RTTM line {number}: expected at least 8 fields, got {len(fields)}")
+    if len(fields) > 10 or not (fields[8:9] == [] or fields[8] == "<NA>" or _is_number(fields[8])):
+        raise TurnstreamError(f"RTTM line {number}: expected names without blanks, got {' '.join(fields)[:60]}")
     try:
         start_s, duration_s = float(fields[3]), float(fields[4])
     except ValueError:
@@ -56,3 +64,11 @@ def _segment(fields: list[str], number: int) -> RttmSegment:
     if not (0 <= start_s < float("inf") and 0 <= duration_s < float("inf")):
         raise TurnstreamError(f"RTTM line {number}: expected times of 0 s or more, got {fields[3]} {fields[4]}")
     return RttmSegment(start_s, round(start_s + duration_s, 6), fields[7])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -14,6 +14,7 @@ from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeVar
 
 from .errors import TurnstreamError
+from .limits import legible
 
 Check = Callable[[Any], Any]
 T = TypeVar("T")
@@ -144,7 +145,7 @@ def name_text(longest: int) -> Check:
     """A name for people to read: printable, not empty, no blanks at its ends."""
 
     def check(value: Any) -> str:
-        if isinstance(value, str) and 0 < len(value) <= longest and value.isprintable() and value == value.strip():
+        if isinstance(value, str) and 0 < len(value) <= longest and legible(value) and value == value.strip():
             return value
         raise ProtocolError(f"a name of 1 to {longest} printable characters", value)
 

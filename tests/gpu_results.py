@@ -34,7 +34,7 @@ def results() -> Arrays:
         found["embeddings"] = diarizer.models.embed(crops(samples))
         session = diarizer.session()
         session.feed(samples[slice(*(int(16_000 * second) for second in FILE_S))])
-        return found | {"rttm": np.array(session.close().rttm("demo"))}
+        return found | {"rttm": np.array(session.close().to_rttm("demo"))}
 
 
 def windows(models: Any, samples: np.ndarray) -> Arrays:

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from safetensors.numpy import save_file
 
 from turnstream.errors import WeightsError
 from turnstream.weights.checkpoint import parse_safetensors, read_checkpoint
+from turnstream.weights.unpickler import unpickle
 
 GOLDEN = Path(__file__).parent / "golden"
 NUMBERS = np.arange(12, dtype="<f4")
@@ -172,6 +174,66 @@ def test_pickle_cannot_ask_for_a_huge_table(tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
+def doubled(levels: int) -> Ops:
+    """A tuple that holds itself twice, over and over."""
+    return Ops(b")" + b"2\x86" * levels)
+
+
+WORK = {
+    "doubled tuple as a name": {doubled(40): 1},
+    "doubled tuple in a tensor": {"a": tensor((1,), (1,), doubled(40))},
+    "doubled tuple in a reference": {"a": Ops(ops((doubled(40), "y", "z", "cpu", 1)) + b"Q")},
+    "doubled tuple in a set": Ops(b"\x8f(" + doubled(40) + b"\x90"),
+    "deep tuple as a name": {Ops(b")" + b"\x85" * 900_000): 1},
+    "one tuple in many names": Ops(b"}" + b")" + b"2\x86" * 15 + b"q\x000" + b"h\x00Ns" * 10_000),
+    "many objects": Ops(b"]" + b"]0" * 160_000),
+    "numbers of one hash": Ops(b"}" + b"G\x00\x00\x00\x00\x00\x00\x00\x00Ns" * 10_001),
+}
+
+
+@pytest.mark.parametrize("work", WORK)
+def test_a_small_pickle_cannot_ask_for_much_work(work: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pt", WORK[work])
+    with pytest.raises(WeightsError, match="expected the work of reading a checkpoint, got more"):
+        read_checkpoint(path)
+
+
+def test_a_list_of_pairs_is_no_way_around_the_budget(tmp_path: Path) -> None:
+    """An OrderedDict made from a list would hash names that the budget has not counted; torch makes them empty."""
+    pairs = call(name("collections", "OrderedDict"), [["a", 1]])
+    assert unpickle(b"\x80\x02" + pairs + b".") == {}
+
+
+def write_overlapping(path: Path, pickled: object, keys: list[str], numbers: bytes) -> None:
+    """A zip in which every storage holds the headers and the numbers of all those behind it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + ops(pickled) + b".")
+        start, body, infos = archive.start_dir, numbers, []
+        for key in reversed(keys):
+            info = zipfile.ZipInfo(f"archive/data/{key}")
+            info.file_size = info.compress_size = len(body)
+            info.CRC = zlib.crc32(body)
+            body = info.FileHeader() + body
+            info.header_offset = -len(body)
+            infos.append(info)
+        for info in infos:
+            info.header_offset += start + len(body)
+        archive.fp.seek(start)
+        archive.fp.write(body)
+        archive.start_dir = start + len(body)
+        archive.filelist += infos
+
+
+def test_members_that_overlap_are_refused(tmp_path: Path) -> None:
+    keys = [f"{number:02d}" for number in range(50)]
+    tensors = {key: tensor((1,), (1,), key=key, storage="ByteStorage") for key in keys}
+    write_overlapping(tmp_path / "a.pt", tensors, keys, bytes(100_000))
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        assert sum(info.file_size for info in archive.infolist()) > 5_000_000
+    with pytest.raises(WeightsError, match=r"its parts are longer than the file|[Oo]verlap"):
+        read_checkpoint(tmp_path / "a.pt")
+
+
 def test_compressed_members_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.pt", {"a": tensor((1,), (1,))}, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(WeightsError, match="compressed"):
@@ -253,3 +315,32 @@ def test_safetensors_bfloat16_and_unknown_dtypes() -> None:
     )
     with pytest.raises(WeightsError, match="x: tensor a has the unsupported dtype F8_E4M3"):
         parse_safetensors(safetensors_of("F8_E4M3", b"12"), "x")
+
+
+@pytest.mark.parametrize("shape", [[1] * 100, [2**62, 2**62, 0], [2**63, 0], [0, 2**63 - 1]])
+def test_safetensors_of_impossible_shapes_give_one_error(shape: list[int]) -> None:
+    data = b"" if 0 in shape else b"1234"
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, len(data)]}}).encode()
+    with pytest.raises(WeightsError, match=r"^x is (damaged: tensor a: |not a valid safetensors file)"):
+        parse_safetensors(len(header).to_bytes(8, "little") + header + data, "x")
+
+
+def test_an_error_is_short_and_on_one_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pt", {"a\n" * 100_000: tensor((13,), (1,)), ("key",) * 3: 1})
+    with pytest.raises(WeightsError, match="needs 13 numbers, got 12") as caught:
+        read_checkpoint(path)
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
+def test_names_that_are_no_text_are_left_out(tmp_path: Path) -> None:
+    deep = Ops(b")" + b"\x85" * 3000)
+    path = write(tmp_path / "a.pt", {"a": tensor((12,), (1,)), deep: tensor((12,), (1,)), 7: tensor((12,), (1,))})
+    assert list(read_checkpoint(path)) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["pipe.pt", "pipe.safetensors"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(WeightsError, match="expected a regular file, got a pipe or a device"):
+        read_checkpoint(tmp_path / name)

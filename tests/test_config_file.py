@@ -54,6 +54,8 @@ NAME = NUMBERS[0]
         ("[1]", r"one JSON object, got '\[1\]'"),
         ("3", "one JSON object, got '3'"),
         ("{", "expected JSON, got"),
+        ("[" * 100_000, "expected JSON, got"),
+        (" " * 1_000_001, "expected at most 1000000 bytes, got more"),
     ],
 )
 def test_anything_else_is_refused_in_one_sentence(tmp_path: Path, text: str, said: str) -> None:

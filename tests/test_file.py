@@ -114,6 +114,17 @@ def test_audio_without_a_sample(tmp_path):
     one_sentence(error, "holds no audio: expected 1 sample or more, got 0")
 
 
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "said"),
+    [(4000, 1, "a rate in Hz of 8000 to 192000, got 4000"), (16000, 200, "a channel count of 1 to 128, got 200")],
+)
+def test_a_rate_or_channels_that_cannot_be_taken_name_the_file(tmp_path, rate_hz, channels, said):
+    sf.write(tmp_path / "a.wav", sound(100, channels), rate_hz)
+    with pytest.raises(AudioError) as error:
+        AudioFile(tmp_path / "a.wav")
+    one_sentence(error, f"a.wav: expected {said}")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_that_may_not_be_read(tmp_path):
     sf.write(tmp_path / "a.wav", sound(10), 16000)
@@ -159,6 +170,104 @@ os.kill(os.getpid(), signal.SIGKILL)
         blocks.extend(recording.blocks(0.1))
     assert sum(map(len, blocks)) > 70_000
     assert all((block == 0.25).all() for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "rate_hz"),
+    [
+        ("a.wav", "GSM610", 8000),
+        ("a.wav", "G721_32", 8000),
+        ("a.au", "G723_24", 8000),
+        ("a.wav", "NMS_ADPCM_24", 8000),
+        ("a.xi", "DPCM_16", 44100),
+    ],
+)
+def test_codecs_that_cannot_be_sought_in_are_read_also_twice(tmp_path, name, subtype, rate_hz):
+    sf.write(tmp_path / name, sound(16000, 1), rate_hz, subtype)
+    with AudioFile(tmp_path / name) as recording:
+        once, again = (np.concatenate(list(recording.blocks(0.1))) for _ in range(2))
+        assert recording.warning() is None
+    assert len(once) >= 16000
+    np.testing.assert_array_equal(once, again)
+
+
+def wav(path, size_said: int, samples: int = 16000, more: bytes = b"") -> np.ndarray:
+    """A 16-bit WAV file whose header says that its samples have `size_said` bytes."""
+    sf.write(path, sound(samples), 16000)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"data")
+    data[at + 4 : at + 8] = size_said.to_bytes(4, "little")
+    whole = read(path)
+    path.write_bytes(data + more)
+    return whole
+
+
+@pytest.mark.parametrize("size_said", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_a_wav_whose_writer_died_is_read_to_its_end(tmp_path, size_said):
+    whole = wav(tmp_path / "a.wav", size_said)
+    np.testing.assert_array_equal(read(tmp_path / "a.wav"), whole)
+    with AudioFile(tmp_path / "a.wav") as recording:
+        assert recording.total_samples == 16000
+        np.testing.assert_array_equal(np.concatenate([*recording.blocks(), *recording.blocks()]), [*whole, *whole])
+        assert recording.warning() is None
+
+
+def test_an_empty_wav_with_a_comment_has_no_audio(tmp_path):
+    sf.write(tmp_path / "a.wav", sound(0), 16000)
+    with (tmp_path / "a.wav").open("ab") as file:
+        file.write(b"LIST\x0a\0\0\0INFOabcdef")
+    with pytest.raises(AudioError, match="holds no audio"):
+        AudioFile(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("size_said", [64_000, 0, 0xFFFFFFFF])
+def test_a_wav_of_more_than_4_gib_is_read_whole(tmp_path, size_said):
+    """Sparse: the header counts modulo 2^32, as of one that was written without heed, or not at all."""
+    wav(tmp_path / "a.wav", size_said)
+    os.truncate(tmp_path / "a.wav", 44 + 2**32 + 64_000)
+    with AudioFile(tmp_path / "a.wav") as recording:
+        assert recording.total_samples == 2**30 + 16000
+        np.testing.assert_array_equal(next(recording.blocks()), sound_of_wav(tmp_path))
+
+
+def sound_of_wav(folder) -> np.ndarray:
+    sf.write(folder / "reference.wav", sound(16000), 16000)
+    return read(folder / "reference.wav")
+
+
+@pytest.mark.parametrize(
+    ("size_said", "more", "said"),
+    [
+        (64_000, bytes(320_000), "its header says 1.0 s, the file has 6.0 s, of which 1.0 s were read"),
+        (640_000, b"", "its header says 10.0 s, the file has 1.0 s, of which 1.0 s were read"),
+        (64_000, b"LIST\x0a\0\0\0INFOabcdef", None),
+        (64_000, b"", None),
+    ],
+)
+def test_a_wav_that_is_not_as_long_as_its_header_says(tmp_path, size_said, more, said):
+    wav(tmp_path / "a.wav", size_said, more=more)
+    with AudioFile(tmp_path / "a.wav") as recording:
+        assert recording.warning() is None
+        assert sum(map(len, recording.blocks())) == 16000
+        assert recording.warning() == said
+
+
+def test_a_truncated_mp3_is_told_and_its_decoder_is_silent(tmp_path, capfd):
+    sf.write(tmp_path / "a.mp3", sound(480_000, 1), 16000)
+    data = (tmp_path / "a.mp3").read_bytes()
+    with AudioFile(tmp_path / "a.mp3") as recording:
+        list(recording.blocks())
+        assert recording.warning() is None
+    (tmp_path / "a.mp3").write_bytes(data[: len(data) // 2])
+    with AudioFile(tmp_path / "a.mp3") as recording:
+        samples = sum(map(len, recording.blocks()))
+        assert recording.warning() == (
+            f"its header says 30.0 s, the file has {samples / 16000:.1f} s, of which {samples / 16000:.1f} s were read"
+        )
+        print("still heard", file=sys.stderr)
+    assert samples < 260_000
+    os.write(2, b"and here\n")
+    assert capfd.readouterr().err == "still heard\nand here\n"
 
 
 # Pacing

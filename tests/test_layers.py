@@ -17,16 +17,18 @@ LAYERS = {"kernels": {"kernels"}, "stream": {"stream", "kernels"}, "clients": {"
 PUBLIC_NAMES = "stream/__init__.py"  # names everything public, the client too, and loads it when it is used
 
 # The parts of stream/ and what each may import beside itself.
-BASE = {"errors", "windows", "limits", "labels", "rttm"}
+BASE = {"errors", "files", "windows", "limits", "labels", "rttm"}
 PARTS: dict[str, set[str]] = {
     "errors": set(),
+    "exclusive": {"errors"},
+    "files": set(),
     "windows": set(),
     "limits": set(),
-    "wire": {"errors"},
+    "wire": {"errors", "limits"},
     "labels": {"limits"},
     "rttm": {"errors"},
     "events": {"errors", "limits", "rttm", "windows", "wire"},
-    "weights": {"errors", "windows"},
+    "weights": {"errors", "files", "limits", "windows"},
     "protocol": {"errors", "events", "limits", "wire"},
     "audio": {"errors", "limits", "windows"},
     "models": BASE | {"audio", "weights"},
@@ -34,7 +36,8 @@ PARTS: dict[str, set[str]] = {
     "timeline": BASE | {"events", "stitching"},
     "people": BASE | {"events", "stitching", "timeline"},
     "publisher": BASE | {"events", "models", "timeline"},
-    "diarizer": BASE | {"audio", "events", "models", "people", "publisher", "stitching", "timeline", "weights"},
+    "diarizer": BASE
+    | {"audio", "events", "exclusive", "models", "people", "publisher", "stitching", "timeline", "weights"},
     "offline": BASE | {"audio", "diarizer", "events", "models", "stitching", "timeline"},
     "server": BASE | {"audio", "diarizer", "events", "models", "people", "protocol", "wire"},
 }

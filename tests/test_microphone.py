@@ -14,7 +14,8 @@ import soundfile as sf
 import turnstream.clients.sources.microphone
 from tests.fake_sounddevice import PortAudioError, device, fake_sounddevice
 from turnstream.clients.sources.devices import MicrophoneError
-from turnstream.clients.sources.microphone import Gap, Level, Microphone
+from turnstream.clients.sources.file import AudioFile
+from turnstream.clients.sources.microphone import Gap, Level, Microphone, Recorder
 
 BLOCK = 320  # 20 ms at 16 kHz
 
@@ -277,3 +278,35 @@ def test_a_device_that_does_not_open(sounddevice, tmp_path):
 def test_a_wrong_channel_count(sounddevice, channels):
     with pytest.raises(MicrophoneError, match=f"expected 1 to 2 channels of 'Fake Mic', got {channels}"):
         Microphone(channels=channels)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.w64", "a.rf64"])
+def test_a_recording_of_more_than_4_gib_is_whole(tmp_path, name):
+    """Sparse: the middle is sought over, not written."""
+    recorder, block = Recorder(tmp_path / name, 48000, 1), np.full((48000, 1), 0.25, np.float32)
+    recorder.write(block)
+    recorder._file.seek(2**31)
+    recorder.write(block)
+    recorder.close()
+    assert recorder.problem is None
+    assert sf.info(tmp_path / name).frames == 2**31 + 48000
+    with AudioFile(tmp_path / name) as recording:
+        assert recording.total_samples == 2**31 + 48000
+
+
+def test_a_short_recording_is_a_plain_wav_file(tmp_path):
+    recorder = Recorder(tmp_path / "a.wav", 16000, 1)
+    recorder.write(np.full((16000, 1), 0.25, np.float32))
+    recorder.close()
+    assert (tmp_path / "a.wav").read_bytes()[:4] == b"RIFF"
+    assert (sf.read(tmp_path / "a.wav")[0] == 0.25).all()
+
+
+def test_a_format_that_cannot_hold_more_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(turnstream.clients.sources.microphone, "MOST_SHORT_BYTES", 70_000)
+    recorder = Recorder(tmp_path / "a.aiff", 16000, 1)
+    for _ in range(3):
+        recorder.write(np.full((16000, 1), 0.25, np.float32))
+    recorder.close()
+    assert "a.aiff ended early: its format holds 4 GiB" in recorder.problem
+    assert sf.info(tmp_path / "a.aiff").frames == 32000

@@ -13,6 +13,7 @@ from turnstream.stitching.clustering import unit
 from turnstream.stitching.config import frames
 from turnstream.stitching.profile import Profile, mean_profile
 from turnstream.timeline.records import SpeakerRecord
+from turnstream.wire import ProtocolError, name_text
 
 CONFIG = NamingConfig()
 HOP, STEPS = frames(0.5), 60
@@ -209,8 +210,31 @@ def test_mean_profile_weighs_by_seconds():
     np.testing.assert_allclose(mean_profile([a]).vector, a.vector, atol=1e-6)
 
 
+INVISIBLE_NAMES = ["\u200d", "\u200c \u200d", "\u3164", "\u2800", "\u115f", "\ufe0f", "\u034f", "\u0301", "\u202eabc"]
+
+
 @pytest.mark.parametrize(
-    "name", ["", "  ", "S1", "s12", "unknown", "Unknown", "?", "a" * 81, "a\x00b", "\x1b[31m", "\udcff"]
+    "name",
+    ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0dc1\u0dca\u200d\u0dbb\u0dd3", "👩\u200d🔬", "❤\ufe0f"],
+)
+def test_persian_sinhala_and_emoji_are_names(name: str):
+    assert check_name(name) == name
+    assert name_text(64)(name) == name
+
+
+def test_what_is_not_seen_makes_no_other_name():
+    assert len({name_key(name) for name in ("Anna", "An\u200dna", "Anna\ufe0f", "Anna\u3164")}) == 1
+
+
+@pytest.mark.parametrize("name", INVISIBLE_NAMES)
+def test_the_protocol_refuses_what_cannot_be_seen(name: str):
+    with pytest.raises(ProtocolError, match="a name of 1 to 64 printable characters"):
+        name_text(64)(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "  ", "S1", "s12", "unknown", "Unknown", "?", "a" * 81, "a\x00b", "\x1b[31m", "\udcff", *INVISIBLE_NAMES],
 )
 def test_names_that_cannot_be_used(name: str):
     with pytest.raises(TurnstreamError, match=r"^expected a name .*, got "):

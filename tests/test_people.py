@@ -16,7 +16,7 @@ from turnstream.events import Final
 from turnstream.people.enrollment import LEAST_CLEAN_S, sole_voice
 from turnstream.people.naming import check_name, name_key
 from turnstream.people.person import weights_id
-from turnstream.people.store import PeopleStore, people_dir
+from turnstream.people.store import MOST_BYTES, PeopleStore, people_dir
 from turnstream.stitching.clustering import unit
 from turnstream.stitching.profile import Profile
 
@@ -62,7 +62,7 @@ def test_what_is_saved_comes_back_whatever_the_name(tmp_path_factory: pytest.Tem
         assert people[key].clean_s == 12.5
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert len(files) == len(expected)
-    assert all(path.parent == folder / "in here" and path.name.isascii() and len(path.name) < 70 for path in files)
+    assert all(path.parent == folder / "in here" and path.name.isascii() and len(path.name) < 120 for path in files)
     for key in random.sample(sorted(expected), len(expected)):
         store.delete(people[key].name.swapcase() if name_key(people[key].name.swapcase()) == key else people[key].name)
     assert store.people() == []
@@ -133,6 +133,61 @@ def test_a_damaged_file_is_told_and_the_others_work(store: PeopleStore, kind: st
     assert store.get("Anna").clean_s == 12.5
     with pytest.raises(PeopleError, match=r"got X \(1 files of .* are damaged\)"):
         store.get("X")
+
+
+def test_a_voice_of_another_size_is_damaged(store: PeopleStore):
+    store.save("Anna", voice(), MODEL)
+    (path,) = store.folder.iterdir()
+    data = json.loads(path.read_text())
+    data["voices"][0]["embedding"] = [1.0, 0.0, 0.0]
+    path.write_text(json.dumps(data))
+    assert store.people() == []
+    with pytest.raises(PeopleError, match="expected an embedding of 192 numbers, got 3"):
+        store.add(path.read_text(), "x.json")
+
+
+def test_pipes_and_endless_files_in_the_folder_are_told_and_not_waited_for(store: PeopleStore):
+    store.save("Anna", voice(), MODEL)
+    os.mkfifo(store.folder / "pipe.json")
+    (store.folder / "zero.json").symlink_to("/dev/zero")
+    (store.folder / "folder.json").mkdir()
+    with (store.folder / "large.json").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    people, problems = store.read()
+    assert [person.name for person in people] == ["Anna"]
+    assert len(problems) == 4
+    assert sum("expected a regular file, got a pipe or a device" in problem for problem in problems) == 2
+    assert sum("Is a directory" in problem for problem in problems) == 1
+    assert sum(f"expected at most {MOST_BYTES} bytes, got more" in problem for problem in problems) == 1
+
+
+def test_people_whose_hashes_begin_alike_are_two(store: PeopleStore, tmp_path: Path):
+    """The first 32 bits of the hashes of these two names are equal, and neither has a Latin letter."""
+    alike = ("丮俲", "且他")
+    for number, name in enumerate(alike):
+        store.save(name, voice(number), MODEL)
+    other = PeopleStore(tmp_path / "other")
+    other.add(store.export(), "x.json")
+    assert sorted(names(other)) == sorted(alike)
+
+
+def test_a_file_renamed_by_hand_is_not_overwritten(store: PeopleStore):
+    store.save("Anna", voice(0), MODEL)
+    (path,) = store.folder.iterdir()
+    path.write_text(path.read_text().replace("Anna", "Ben"))
+    with pytest.raises(PeopleError, match=r"\.json holds Ben: expected Anna"):
+        store.save("Anna", voice(1), MODEL)
+    assert names(store) == ["Ben"]
+
+
+def test_another_spelling_stays_in_a_file_of_any_name(store: PeopleStore):
+    store.save("Anna", voice(0), MODEL)
+    (path,) = store.folder.iterdir()
+    path.rename(store.folder / "mine.json")
+    store.rename("Anna", "ANNA")
+    assert names(store) == ["ANNA"]
+    store.rename("ANNA", "Ben")
+    assert (names(store), len([*store.folder.iterdir()])) == (["Ben"], 1)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300, "x", None, [1.0]])

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -127,6 +128,9 @@ USER_ERRORS = {
     ),
     "enroll Anna talk.wav --from 99": (1, "got 99 to 24 s of 24.0 s"),
     "enroll Anna talk.wav talk.wav --from 3": (1, "--from and --to are for one recording: expected 1, got 2"),
+    "enroll Anna talk.wav --channel 2": (1, "expected a channel of talk.wav from 1 to 1, got 2"),
+    "enroll Anna slow.wav": (1, "slow.wav: expected a rate in Hz of 8000 to 192000, got 4000"),
+    "file slow.wav": (1, "slow.wav: expected a rate in Hz of 8000 to 192000, got 4000"),
     "enroll Anna talk.wav --to soon": (2, "expected a number, got soon"),
     "file talk.wav --known": (1, "nobody is enrolled in"),
     "file talk.wav --known Ben": (1, "expected an enrolled person, but nobody is enrolled, got Ben"),
@@ -154,6 +158,7 @@ def test_user_error_is_one_sentence(
     """In this process: none of these comes as far as the models."""
     code, words = USER_ERRORS[arguments]
     (folder / "again.wav").write_bytes((folder / "talk.wav").read_bytes())
+    soundfile.write(folder / "slow.wav", np.zeros(4000), 4000)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("TURNSTREAM_PEOPLE", str(folder / "nobody"))
     monkeypatch.setattr("turnstream.diarizer.Diarizer", None)

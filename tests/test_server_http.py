@@ -61,6 +61,9 @@ def test_the_token_comes_by_header_subprotocol_or_first_message(diarizer: Diariz
         ("http://evil.example:8765", "evil.example:8765", False),
         ("null", "127.0.0.1:8765", False),
         ("http://127.0.0.1:8765", None, False),
+        ("http://192.168.1.5:8765", "192.168.1.5:8765", True),
+        ("http://[2001:db8::5]:8765", "[2001:db8::5]:8765", True),
+        ("http://192.168.1.5:3000", "192.168.1.5:8765", False),
     ],
 )
 def test_pages_from_elsewhere_are_not_let_in(origin: str | None, host: str | None, good: bool) -> None:

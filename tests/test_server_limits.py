@@ -103,7 +103,7 @@ def test_sessions_beyond_capacity_and_of_one_address_are_refused(diarizer: Diari
 
 
 def test_a_flood_of_connections_leaves_room_for_health(diarizer: Diarizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "SPARE_CONNECTIONS", 8)
+    monkeypatch.setattr(server, "MOST_UNDECIDED", 8)
 
     async def client() -> None:
         async with serving(diarizer, max_sessions=1, handshake_s=0.5) as (running, url), connect(url) as good:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from turnstream.clients.evaluation.recordings import Recording, Turns
+from turnstream.clients.evaluation.recordings import Recording, Turns, within
 from turnstream.labels import runs_of
 from turnstream.rttm import RttmSegment
 from turnstream.timeline.records import Record, RevisionRecord, TurnRecord
@@ -130,7 +130,7 @@ def stability(recording: Recording, listener: Listener) -> Stability:
     """
     speech = recording.reference_frames()[: recording.end_frame].any(axis=1)
     times = (np.arange(recording.end_frame) + 0.5) * FRAME_S + FRAME_OFFSET_SAMPLES / SAMPLE_RATE_HZ
-    speech &= (times >= recording.extent_s[0]) & (times < recording.extent_s[1])
+    speech &= within(times, recording.extents_s)
     told, ended = speech & ~np.isnan(listener.first_s), speech & (listener.final != 0)
     return Stability(
         first_s=(listener.first_s - times)[told],

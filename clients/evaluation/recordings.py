@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from turnstream.audio.fbank import fbank, rows_of_frames
 from turnstream.audio.input import AudioInput
 from turnstream.errors import TurnstreamError
+from turnstream.files import read_at_most
 from turnstream.models.batcher import Batcher
 from turnstream.models.segmentation import activity
-from turnstream.rttm import RttmSegment, parse_rttm
+from turnstream.rttm import RttmSegment, parse_rttm, rttm_name
 from turnstream.weights.store import embedding_weights, segmentation_weights
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, WindowSchedule
 
@@ -30,6 +31,8 @@ from ..sources.file import AudioFile
 F32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Turns = list[RttmSegment]
+Extents = tuple[tuple[float, float], ...]
+MOST_BYTES = 100_000_000  # of a reference
 
 
 class LazyModels:
@@ -61,7 +64,7 @@ class Recording:
         self.end_frame = -(-len(self._samples) // FRAME_SAMPLES)
         self.digest = hashlib.sha256(path.read_bytes()).hexdigest()
         self._cache = folder / self.digest[:16]
-        self.extent_s = read_extent(path.with_suffix(".uem"), self.duration_s)
+        self.extents_s = read_extents(path.with_suffix(".uem"), self.duration_s)
         self._vectors: dict[str, F32] = _vectors(self._cache_path("embedding.npz"))
         self._new: dict[str, F32] = {}
         self._features: F32 | None = None
@@ -148,29 +151,65 @@ def read_samples(path: Path) -> F32:
 
 
 def read_reference(path: Path) -> Turns:
-    """The turns of an RTTM file of one recording. Raises TurnstreamError where there are none."""
+    """The turns of the recording in an RTTM file beside it, which may hold other recordings too.
+
+    Raises TurnstreamError where there are none.
+    """
     try:
-        turns = turns_of(path.read_text())
-    except (OSError, UnicodeDecodeError):
+        files = parse_rttm(_text(path))
+    except OSError:
         raise TurnstreamError(
             f"expected a reference beside the recording in {path}, got none that can be read"
         ) from None
     except TurnstreamError as error:
         raise TurnstreamError(f"{path}: {error}") from None
-    if not turns:
+    if not files:
         raise TurnstreamError(f"{path}: expected at least 1 SPEAKER line, got 0")
-    return turns
+    own = rttm_name(path.stem)
+    if len(files) > 1 and own not in files:
+        raise TurnstreamError(
+            f"{path}: expected turns of {own}, got those of {len(files)} others: {', '.join(files)[:60]}"
+        )
+    return files[own] if own in files else next(iter(files.values()))
 
 
-def read_extent(path: Path, duration_s: float) -> tuple[float, float]:
-    """The annotated part in seconds: of the UEM file where there is one, else the whole recording."""
+def read_extents(path: Path, duration_s: float) -> Extents:
+    """The annotated parts in seconds, in order: every line of the UEM file about this recording, else all of it."""
     if not path.exists():
-        return 0.0, duration_s
+        return ((0.0, duration_s),)
     try:
-        start, end = map(float, path.read_text().split()[2:4])
+        lines = list(enumerate(_text(path).splitlines(), start=1))
+    except OSError as error:
+        raise TurnstreamError(f"cannot read {path}: {error.strerror or error}") from None
+    parts = [_extent(path, number, line) for number, line in lines if line.split() and not line.startswith(";;")]
+    own = rttm_name(path.stem)
+    names = {name for name, _ in parts}
+    found = sorted(extent for name, extent in parts if name == own or len(names) == 1)
+    if not found:
+        raise TurnstreamError(f"{path}: expected a line about {own}, got lines about {len(names)} others")
+    return tuple(found)
+
+
+def _extent(path: Path, number: int, line: str) -> tuple[str, tuple[float, float]]:
+    try:
+        name, _, start, end = line.split()
+        extent = float(start), float(end)
     except ValueError:
-        raise TurnstreamError(f"{path}: expected `name channel start end`, got {path.read_text()[:60]!r}") from None
-    return start, end
+        raise TurnstreamError(f"{path} line {number}: expected `name channel start end`, got {line[:60]!r}") from None
+    if not 0 <= extent[0] < extent[1] < float("inf"):
+        raise TurnstreamError(f"{path} line {number}: expected a start before the end, got {start} {end}")
+    return name, extent
+
+
+def _text(path: Path) -> str:
+    """UTF-8 with or without a byte order mark; bytes that are no text stay what they are, for they may be in a name."""
+    return read_at_most(path, MOST_BYTES).decode("utf-8-sig", errors="surrogateescape")
+
+
+def within(times_s: NDArray[np.float64], extents_s: Extents) -> Bools:
+    """Which of these times are annotated."""
+    found: Bools = np.any([(times_s >= start) & (times_s < end) for start, end in extents_s], axis=0)
+    return found
 
 
 def turns_of(text: str) -> Turns:

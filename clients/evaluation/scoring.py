@@ -60,7 +60,7 @@ def score(recording: Recording, turns: Turns, collars_s: Sequence[float] = COLLA
             made[Segment(turn.start_s, turn.end_s), n] = turn.speaker
         return made
 
-    extent = Timeline([Segment(*recording.extent_s)])
+    extent = Timeline([Segment(*extent) for extent in recording.extents_s])
     reference, hypothesis = annotation(recording.reference), annotation(turns)
     found = []
     for collar_s in collars_s:

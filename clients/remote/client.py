@@ -48,7 +48,7 @@ PIECE_BYTES = 2**15
 ROUNDED_S = 0.1  # a status says what was received in seconds: believed up to here
 SILENT_S = 30.0  # a status comes every few seconds
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
-RESUMABLE = ("too_slow", "timeout")  # errors after which the session waits for us
+RESUMABLE = ("too_slow", "timeout", "over_capacity")  # errors after which the session waits for us, if there is one
 
 
 class Client:
@@ -246,7 +246,7 @@ class Client:
             case Unknown():
                 return
             case Error():
-                kind = LostError if message.code in RESUMABLE else ClientError
+                kind = LostError if self.started and message.code in RESUMABLE else ClientError
                 raise kind(f"the server ended the session: {message.message}")
             case Started():
                 self._begin(message)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI
+from websockets.exceptions import (
+    InvalidHandshake,
+    InvalidProxy,
+    InvalidProxyStatus,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+)
 from websockets.typing import Subprotocol
 
 from turnstream.errors import TurnstreamError
@@ -47,29 +56,52 @@ def websocket_url(address: str) -> str:
     return parts._replace(path="/v1" if parts.path in ("", "/") else parts.path).geturl()
 
 
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for this address; none for this machine, whatever it says."""
+    parts = urlsplit(url)
+    host, secure = parts.hostname or "", parts.scheme == "wss"
+    if _is_loopback(host) or proxy_bypass(f"{host}:{parts.port or (443 if secure else 80)}"):
+        return None
+    named = getproxies()
+    kinds = ("wss", "socks", "https") if secure else ("ws", "socks", "https", "http")
+    found = next((named[kind] for kind in kinds if kind in named), None)
+    return found.replace("http:", "socks5h:", 1) if found and found == named.get("socks") else found
+
+
 async def open_socket(url: str, token: str | None) -> ClientConnection:
     """An open connection. Raises LostError where another try may help, else ClientError."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     protocols = [Subprotocol(SUBPROTOCOL)]
+    proxy = proxy_for(url)
+    through = f" through the proxy {_without_secrets(proxy)}" if proxy else ""
     try:
         return await connect(
             url,
             subprotocols=protocols,
             additional_headers=headers,
+            proxy=proxy,
             max_size=None,
             compression=None,
             ping_interval=None,  # an answer would wait behind the audio that a busy server has not read yet
         )
     except InvalidStatus as error:
         raise _refusal(url, error.response.status_code) from None
-    except (InvalidURI, InvalidProxy) as error:
+    except InvalidProxyStatus as error:
+        raise LostError(f"cannot connect to {url}{through}: it refuses (HTTP {error.response.status_code})") from None
+    except InvalidProxy:
+        raise ClientError(f"cannot connect to {url}{through}: expected http://, https:// or socks5h://") from None
+    except ProxyError:
+        raise LostError(f"cannot connect to {url}{through}: it does not answer as a proxy does") from None
+    except ImportError:
+        raise ClientError(f"cannot connect to {url}{through}: pip install 'python-socks[asyncio]'") from None
+    except InvalidURI as error:
         raise ClientError(f"cannot connect to {url}: {error}") from None
     except TimeoutError:
-        raise LostError(f"{url} does not answer") from None
+        raise LostError(f"{url} does not answer{through}") from None
     except (InvalidHandshake, EOFError):
-        raise LostError(f"{url} does not answer as a websocket server does") from None
+        raise LostError(f"{url} does not answer as a websocket server does{through}") from None
     except OSError as error:
-        raise LostError(f"cannot connect to {url}: {_reason(error)}") from None
+        raise LostError(f"cannot connect to {url}{through}: {_reason(error)}") from None
 
 
 def _refusal(url: str, status: int) -> ClientError:
@@ -81,3 +113,15 @@ def _reason(error: OSError) -> str:
     if error.errno is None:  # several addresses were tried
         return "nothing answers there"
     return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.rstrip(".").lower() == "localhost" or host.lower().endswith(".localhost")
+
+
+def _without_secrets(proxy: str) -> str:
+    """Its address without a user and a password."""
+    return "//".join([*proxy.split("//")[:-1], proxy.split("//")[-1].rpartition("@")[2]])

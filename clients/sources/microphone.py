@@ -7,6 +7,8 @@ time stays true. A recording is written where the iterator is read, gaps as sile
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import queue
 import time
 from collections.abc import Iterator
@@ -29,6 +31,9 @@ FIRST_BLOCK_S = 10.0
 STALLED_S = 3.0
 GAP_S = 10
 SILENCE_DBFS = -120.0
+LONG_FORMATS = ("WAV", "RF64", "W64", "CAF", "FLAC", "OGG", "MP3")  # hold more than 4 GiB
+MOST_SHORT_BYTES = 2**32 - 2**16
+SFC_RF64_AUTO_DOWNGRADE = 0x1210
 
 Floats = npt.NDArray[np.float32]
 
@@ -203,18 +208,30 @@ class Microphone:
 
 
 class Recorder:
-    """A 16-bit recording in the format of its suffix (.wav, .flac, ...); complete whenever it was closed."""
+    """A 16-bit recording in the format of its suffix (.wav, .flac, ...); complete whenever it was closed.
+
+    A .wav file of more than 4 GiB becomes RF64, the same with a longer header; other formats that cannot hold more end
+    there, and `problem` says so.
+    """
 
     def __init__(self, path: Path, rate_hz: int, channels: int):
         self.problem: str | None = None
         self._path = path
+        name = path.suffix[1:].upper()
+        self._room_bytes = math.inf if name in LONG_FORMATS else MOST_SHORT_BYTES
         try:
-            self._file = sf.SoundFile(path, "w", rate_hz, channels, "PCM_16")
+            form = "RF64" if name == "WAV" else name
+            self._file = sf.SoundFile(os.fsencode(path), "w", rate_hz, channels, "PCM_16", format=form)
+            if name == "WAV":
+                _write_rf64_only_if_long(self._file)
         except (sf.SoundFileError, OSError, TypeError, ValueError) as error:
             raise MicrophoneError(f"{path} cannot be recorded to: {error}") from None
 
     def write(self, samples: Floats) -> None:
         """Append (N, C) float32. A full disk ends the recording, not the stream: see `problem`."""
+        self._room_bytes -= samples.size * 2
+        if self.problem is None and self._room_bytes < 0:
+            self.problem = f"the recording {self._path} ended early: its format holds 4 GiB, .wav and .flac hold more"
         if self.problem is not None:
             return
         try:
@@ -227,6 +244,11 @@ class Recorder:
             self._file.close()
         except sf.SoundFileError as error:
             self.problem = self.problem or f"the recording {self._path} may be incomplete: {error}"
+
+
+def _write_rf64_only_if_long(file: sf.SoundFile) -> None:
+    """soundfile has no name for this command of libsndfile; it leaves room in the header of a plain WAV file."""
+    sf._snd.sf_command(file._file, SFC_RF64_AUTO_DOWNGRADE, sf._ffi.NULL, 1)
 
 
 def _dbfs(value: float) -> float:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -22,9 +20,11 @@ from ..terminal.screen import RunStatus
 from .devices import MicrophoneError, choose_device
 from .file import AudioFile, Floats, paced
 from .microphone import SILENCE_DBFS, Gap, Microphone
+from .quiet import quiet_libraries
 
 PACED_BLOCK_S, FAST_BLOCK_S = 0.1, 1.0
 METER_FALL_DB_PER_S = 20.0
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Step = tuple[list[Event], RunStatus]
 
@@ -59,6 +59,10 @@ class Source(ABC):
     def steps(self, session: Feed) -> Iterator[Step]:
         """Feed all of it; after each block, what became known and where it stands. Raises TurnstreamError."""
 
+    def warning(self) -> str | None:
+        """One sentence, if anything about the source was odd."""
+        return None
+
     @abstractmethod
     def __enter__(self) -> Source: ...
 
@@ -92,6 +96,10 @@ class RecordingSource(Source):
             position_s = samples / self.rate_hz
             backlog_s = max(time.monotonic() - begun_s - position_s, 0.0) if self.live else 0.0
             yield events, RunStatus(position_s, self.total_s, backlog_s)
+
+    def warning(self) -> str | None:
+        """See `Source`."""
+        return self._file.warning()
 
     def __enter__(self) -> RecordingSource:
         return self
@@ -158,30 +166,16 @@ def engine_channel(number: int | None, channels: int, source: str) -> int | None
 
 @contextlib.contextmanager
 def ctrl_c_stops(microphone: Microphone) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM ends the audio, and the final result still comes; the second one does not wait."""
+    """The first Ctrl-C, SIGTERM or SIGHUP ends the audio, and the final result comes; the second one does not wait."""
 
     def stop(number: int, frame: object) -> None:
         microphone.stop()
         signal.signal(number, before[number])
 
-    before: dict[int, Any] = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+    before: dict[int, Any] = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """ALSA and PortAudio write to file descriptor 2, into the live screen; Python's stderr goes on as before."""
-    python_stderr, saved, nowhere = sys.stderr, os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    sys.stderr = os.fdopen(saved, "w", buffering=1, errors="replace", closefd=False)
-    try:
-        yield
-    finally:
-        sys.stderr = python_stderr
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)

@@ -13,7 +13,8 @@ const LAST_RETRY_MS = 5000;
 const SILENT_SERVER_MS = 25000; // the server sends a status every few seconds
 const CONNECT_MS = 30000;
 const ROUNDED_S = 0.1; // safety margin: a status gives the received audio in rounded seconds
-const RESUMABLE = [4408, 4425]; // no answer to a ping, too slow: the session can be resumed, as after a disconnect
+// No answer to a ping, too slow, no room just now: the session can be resumed, as after a disconnect.
+const RESUMABLE = [4408, 4425, 4503];
 
 export class Connection {
   /**

@@ -9,6 +9,7 @@ thread.
 # mypy: allow-untyped-defs, allow-incomplete-defs, disable-error-code="call-arg"
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -37,7 +38,8 @@ def run(function: Callable[..., None], phases: int, *arguments: Any) -> None:
     """
     counters = np.zeros((phases, 2, _LINE), np.int64)
     for _ in range(min(MAX_THREADS, team_threads()) - 1):
-        _pool.submit(function, *arguments, counters)
+        with contextlib.suppress(RuntimeError):  # the script has ended, and this thread goes on alone
+            _pool.submit(function, *arguments, counters)
     function(*arguments, counters)
 
 

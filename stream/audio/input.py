@@ -20,6 +20,7 @@ import soxr  # type: ignore[import-untyped]
 from ..errors import AudioError
 from ..limits import MAX_CHANNELS, MAX_GAP_S, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_BYTES
 from ..windows import SAMPLE_RATE_HZ
+from .mix import Mixer
 
 FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
 
@@ -37,6 +38,7 @@ class AudioCounts:
     clipped_values: int = 0  # floats outside -1..1, clipped to that range
     dropped_bytes: int = 0  # of a sample that was cut off by a gap or by the end of the stream
     peak: float = 0.0  # largest absolute value before clipping; 1.0 is full scale
+    cancelled_samples: int = 0  # where the channels cancelled each other out and the loudest was used
 
     def warning(self) -> str | None:
         """One sentence if the input is clearly not what the sender intended, else None."""
@@ -45,6 +47,12 @@ class AudioCounts:
                 f"expected float samples from -1 to 1, got values up to {self.peak:.6g} which are limited to 1: "
                 "send integers as integers or divide by their full scale"
             )
+        if self.cancelled_samples > self.received_samples / 100:
+            percent = 100 * self.cancelled_samples / self.received_samples
+            return (
+                f"the mean of the channels was almost silent in {percent:.0f} % of the audio, where the loudest one "
+                "was used: are they in antiphase?"
+            )
         return None
 
 
@@ -52,9 +60,10 @@ class AudioInput:
     """Decoding, repair, mix-down and resampling of one stream.
 
     A stream is bytes in `encoding` (interleaved channels, split anywhere) or NumPy arrays of int16, int32, float32 or
-    float64; integers are scaled by their full scale. Channels are averaged, or only `channel` (counted from 0) is used.
-    NaN and infinities become silence, floats outside -1..1 are clipped; both are counted. Resampling may overshoot full
-    scale slightly. Every error is an AudioError and changes nothing: the stream continues with the next chunk.
+    float64; integers are scaled by their full scale. Channels are averaged (stream/audio/mix.py), or only `channel`
+    (counted from 0) is used. NaN and infinities become silence, floats outside -1..1 are clipped; both are counted.
+    Resampling may overshoot full scale slightly. Every error is an AudioError and changes nothing: the stream continues
+    with the next chunk.
     """
 
     def __init__(
@@ -71,6 +80,7 @@ class AudioInput:
         self.encoding = encoding
         self.channel = None if channel is None else _whole_number(channel, "a channel", 0, channels - 1)
         self.counts = AudioCounts()
+        self._mixer = Mixer(self.channels, self.rate_hz) if self.channels > 1 and self.channel is None else None
         self._cut_off = b""  # the beginning of a frame whose other bytes have not arrived yet
         self._resampler = None if self.rate_hz == SAMPLE_RATE_HZ else _Resampler(self.rate_hz)
         self._flushed = False
@@ -138,12 +148,15 @@ class AudioInput:
         return frames
 
     def _mix(self, frames: npt.NDArray[Any]) -> Floats:
-        """One channel, or the mean of all, summed in a fixed order. (N, channels) -> (N,) float32."""
-        columns = range(self.channels) if self.channel is None else [self.channel]
-        total = np.zeros(len(frames))
-        for column in columns:
-            total += self._repair(frames[:, column])
-        return (total / len(columns)).astype(np.float32)
+        """One channel, or the mean of all. (N, channels) -> (N,) float32."""
+        if self._mixer is None:
+            return self._repair(frames[:, self.channel or 0]).astype(np.float32)
+        values = np.empty((self.channels, len(frames)))
+        for channel in range(self.channels):
+            values[channel] = self._repair(frames[:, channel])
+        mixed = self._mixer.mix(values).astype(np.float32)
+        self.counts = replace(self.counts, cancelled_samples=self._mixer.chosen_samples)
+        return mixed
 
     def _repair(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Integers scaled to -1..1; floats with non-finite values silenced and values outside -1..1 clipped."""

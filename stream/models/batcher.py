@@ -13,6 +13,7 @@ progress. They are not batched: crops seldom have the same length, and for equal
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from turnstream.kernels.backend import cpu_threads, limit_cache, share_cores
 
 from ..audio.fbank import MEL_BINS, ROW_STEP_SAMPLES
+from ..errors import TurnstreamError
 from ..windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
 from .activity import AHEAD_FRAMES
 from .carried_state import CarriedState
@@ -106,6 +108,8 @@ class Batcher(RequestedModels):
 
     def __init__(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]):
         self.counts = Counts()
+        self._process = os.getpid()
+        self._progress_s = time.monotonic()  # when something was answered, or asked of models that had nothing to do
         self._waiting: list[Request] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -125,6 +129,24 @@ class Batcher(RequestedModels):
         """Threads that compute."""
         return len(self._threads)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether every thread still runs."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    @property
+    def stalled_s(self) -> float:
+        """For how long requests have waited without any of them being answered."""
+        with self._changed:
+            pending = self._waiting or self._busy
+            return time.monotonic() - self._progress_s if pending else 0.0
+
+    @property
+    def waiting_s(self) -> float:
+        """How long the request that has waited longest has waited for a thread."""
+        with self._changed:
+            return time.monotonic() - min(r.asked_s for r in self._waiting) if self._waiting else 0.0
+
     def client(self) -> ModelClient:
         """The models for one session, which sets on it whether its requests are live."""
         client = ModelClient(self)
@@ -132,17 +154,26 @@ class Batcher(RequestedModels):
         return client
 
     def ask(self, kind: Kind, *arguments: Any, live: bool = True) -> Any:
-        """Send a request to the models and wait for the answer. Raises RuntimeError after `close`."""
+        """Send a request to the models and wait for the answer. Raises RuntimeError after `close`.
+
+        Raises TurnstreamError in a child process, which has no model threads.
+        """
+        if os.getpid() != self._process:
+            raise TurnstreamError("a diarizer cannot be used after a fork: make one in the child process")
         request = Request(kind, arguments, live, len(arguments[0]) if kind in BATCHED else 0)
         with self._changed:
             if self._closed:
                 raise RuntimeError("expected an open diarizer, got a question after it was closed")
+            if not self._waiting and not self._busy:
+                self._progress_s = time.monotonic()
             self._waiting.append(request)
             self._changed.notify()
         return request.answer.result()
 
     def close(self) -> None:
-        """Answer all pending requests and end the threads."""
+        """Answer all pending requests and end the threads; in a child process there are none."""
+        if os.getpid() != self._process:
+            return
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -164,6 +195,7 @@ class Batcher(RequestedModels):
             self._answer(batch)
             with self._changed:
                 self._change_busy(-1)
+                self._progress_s = time.monotonic()
                 self.counts.busy_s += time.perf_counter() - begun_s
             del batch  # otherwise its windows would stay in memory until the next batch
 

@@ -18,7 +18,8 @@ from turnstream.kernels.dense_tdnn import DenseBlock, DenseLayer, dense_block
 
 from ..audio.fbank import MEL_BINS, FbankStream, fbank, rows_of_frames
 from ..errors import AudioError, WeightsError
-from ..weights.manifest import DENSE_LAYERS, EMBEDDING_SIZE, HEAD_CHANNELS
+from ..limits import EMBEDDING_SIZE
+from ..weights.manifest import DENSE_LAYERS, HEAD_CHANNELS
 
 __all__ = ["EMBEDDING_SIZE", "MIN_ROWS", "CamPlusPlus", "FbankStream", "fbank", "rows_of_frames"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import TurnstreamError
 from ..events import speaker_number
-from ..limits import NAME_LETTERS
+from ..limits import INVISIBLE, NAME_LETTERS, legible
 from ..stitching.clustering import best_pairs, product
 from ..stitching.config import frames
 from ..stitching.profile import Profile
@@ -79,7 +79,7 @@ def check_name(name: str) -> str:
     normal = " ".join(unicodedata.normalize("NFC", name).split())
     if not normal or len(normal) > NAME_LETTERS:
         raise TurnstreamError(f"expected a name of 1 to {NAME_LETTERS} letters, got {len(normal)}")
-    if not normal.isprintable():
+    if not legible(normal):
         raise TurnstreamError(f"expected a name of printable characters, got {normal!r}")
     if speaker_number(normal) is not None or name_key(normal) in ("unknown", "?"):
         raise TurnstreamError(f"expected a name that turnstream does not use for speakers itself, got {normal}")
@@ -87,8 +87,8 @@ def check_name(name: str) -> str:
 
 
 def name_key(name: str) -> str:
-    """A key that is equal for equivalent names: case, space or underscore, and Unicode variants are ignored."""
-    return "_".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").split())
+    """A key that is equal for equivalent names: case, underscores, and what is not seen are ignored."""
+    return "_".join(unicodedata.normalize("NFKC", INVISIBLE.sub("", name)).casefold().replace("_", " ").split())
 
 
 def confidences(live: Sequence[Profile], known: Sequence[Profile], config: NamingConfig) -> Doubles:

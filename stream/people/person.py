@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PeopleError, TurnstreamError
+from ..limits import EMBEDDING_SIZE
 from ..stitching.profile import Profile, mean_profile
 from .naming import check_name, name_key
 
@@ -108,8 +109,8 @@ def _person(data: Any, source: str) -> Person:
         times = tuple(str(entry["at"]) for entry in entries)
     except (KeyError, TypeError, ValueError, OverflowError, TurnstreamError) as error:
         raise PeopleError(f"{source} is damaged: {type(error).__name__} {error}") from None
-    if not voices or len({len(voice.vector) for voice in voices}) > 1:
-        raise PeopleError(f"{source} is damaged: expected voices of one size, got {[len(v.vector) for v in voices]}")
+    if not voices:
+        raise PeopleError(f"{source} is damaged: expected 1 voice or more, got 0")
     return Person(name, model, voices, times)
 
 
@@ -119,6 +120,8 @@ def _voice(entry: Any) -> Profile:
         norm = float(np.linalg.norm(vector)) if vector.ndim == 1 else math.nan
     if not abs(norm - 1) < UNIT_ERROR:
         raise ValueError(f"expected an embedding of length 1, got {norm:.3g}")
+    if len(vector) != EMBEDDING_SIZE:
+        raise ValueError(f"expected an embedding of {EMBEDDING_SIZE} numbers, got {len(vector)}")
     if not 0 < clean_s < math.inf:
         raise ValueError(f"expected more than 0 s of speech, got {clean_s}")
     return Profile(vector.astype(np.float32), clean_s)

@@ -6,13 +6,13 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import PeopleError
+from ..files import read_at_most, write_private
 from ..stitching.profile import Profile
 from .enrollment import checked_voice
 from .naming import NamingConfig, check_name, log_odds, name_key
@@ -47,7 +47,12 @@ class PeopleStore:
     """
 
     def __init__(self, folder: Path | str | None = None):
-        self.folder = people_dir() if folder is None else Path(folder).expanduser()
+        self._folder = folder
+
+    @property
+    def folder(self) -> Path:
+        """Found when it is needed: a user without a home folder may not need it."""
+        return people_dir() if self._folder is None else Path(self._folder).expanduser()
 
     def read(self) -> tuple[list[Person], list[str]]:
         """Everyone in order of name, and a sentence for each damaged file."""
@@ -101,9 +106,9 @@ class PeopleStore:
             self._check_free(new)
         renamed = replace(person, name=new)
         before = self._paths(person.name)
-        self._write(renamed)
+        written = self._write(renamed)
         for path in before:
-            if path != self._path(new):
+            if path != written:
                 _delete(path)
         return renamed
 
@@ -139,50 +144,48 @@ class PeopleStore:
             raise PeopleError(f"cannot read {self.folder}: {error.strerror or error}") from None
 
     def _path(self, name: str) -> Path:
-        """The file for a person: readable, the same for all spellings of a name, and safe on every file system."""
+        """The file for a person: the same for all spellings of a name, no other's, and safe on every file system."""
         key = name_key(name)
         readable = re.sub(r"[^a-z0-9]+", "-", key)[:FILE_NAME_LETTERS].strip("-") or "person"
-        return self.folder / f"{readable}-{hashlib.sha256(key.encode()).hexdigest()[:8]}.json"
+        return self.folder / f"{readable}-{hashlib.sha256(key.encode()).hexdigest()}.json"
+
+    def _free_path(self, name: str) -> Path:
+        """The file for a new person. Raises PeopleError where it holds someone else, renamed by hand."""
+        path = self._path(name)
+        if path in self._files() and (holder := _holder(path)):
+            raise PeopleError(f"{path} holds {holder}: expected {name}, give the file another name")
+        return path
 
     def _paths(self, name: str) -> list[Path]:
         """The valid files that hold this person, whatever their names."""
-        found = []
-        for path in self._files():
-            try:
-                person = parse_person(_read(path), str(path))
-            except PeopleError:
-                continue
-            found += [path] if name_key(person.name) == name_key(name) else []
-        return found
+        return [path for path in self._files() if name_key(_holder(path) or "") == name_key(name)]
 
-    def _write(self, person: Person) -> None:
-        """Written atomically and readable by the user only: a voice is personal."""
-        target = next(iter(self._paths(person.name)), self._path(person.name))
+    def _write(self, person: Person) -> Path:
+        """Written atomically and readable by the user only, for a voice is personal; returns where."""
+        target = next(iter(self._paths(person.name)), None) or self._free_path(person.name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=self.folder)
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    file.write(format_person(person))
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, target)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_private(target, format_person(person))
         except OSError as error:
             raise PeopleError(f"cannot write to {self.folder}: {error.strerror or error}") from None
+        return target
 
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise PeopleError(f"{path} is damaged: expected at most {MOST_BYTES} bytes, got {path.stat().st_size}")
-        return path.read_text(encoding="utf-8")
+        return read_at_most(path, MOST_BYTES, regular=True).decode()
     except UnicodeDecodeError:
         raise PeopleError(f"{path} is damaged: expected UTF-8 text") from None
     except OSError as error:
         raise PeopleError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _holder(path: Path) -> str | None:
+    """The name of the person in a file, None where it is damaged."""
+    try:
+        return parse_person(_read(path), str(path)).name
+    except PeopleError:
+        return None
 
 
 def _delete(path: Path) -> None:

@@ -38,6 +38,8 @@ class ServerConfig:
     max_sessions: int | None = None  # None: measured at the start
     max_sessions_per_address: int = 32
     max_message_bytes: int = 1 << 20
+    max_values_per_s: int = 48_000 * 64  # samples times channels of one session, which are decoded and mixed down
+    vanished_s: float = 5.0  # a session whose client is gone keeps its place for so long where others wait
     handshake_s: float = 10.0
     idle_s: float = 60.0
     session_s: float = 8 * 3600.0
@@ -70,10 +72,9 @@ class ServerConfig:
     @property
     def is_local(self) -> bool:
         """Whether only programs on this machine can connect."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
+        if not _is_address(self.host):
             return self.host == "localhost"
+        return ipaddress.ip_address(self.host).is_loopback
 
     def tls(self) -> ssl.SSLContext | None:
         """TLS from the files, if any were named. Raises ServerError where they are no certificate and key."""
@@ -98,11 +99,28 @@ class ServerConfig:
     def admits_origin(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of `origin` may connect: one of this server (`host` is how the page calls it) or a listed one.
 
-        No origin is no browser. Without a token the page must have called the server by a name of this machine, or any
-        page could come in by a name of its own that leads here.
+        No origin is no browser. A page that called the server by a name that is not the server's is a stranger's.
         """
         if origin is None or "*" in self.origins or origin in self.origins:
             return True
-        called = urlsplit(f"//{host or ''}")
-        ours = self.token is not None or called.hostname in (*LOCAL_NAMES, self.host)
-        return ours and urlsplit(origin).netloc == called.netloc
+        return self.admits_host(host or "") and urlsplit(origin).netloc == (host or "")
+
+    def admits_host(self, host: str) -> bool:
+        """Whether the server goes by this name, the `Host` of a request: a name of its machine, or any address.
+
+        Without this, any page could reach a server without a token by a name of its own that leads here (DNS
+        rebinding); with a token it gains nothing, and the server may stand behind a proxy of another name.
+        """
+        if self.token is not None or "*" in self.origins:
+            return True
+        name = urlsplit(f"//{host}").hostname or ""
+        listed = [urlsplit(origin).hostname for origin in self.origins]
+        return name in (*LOCAL_NAMES, self.host, *listed) or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

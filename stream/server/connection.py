@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from ..events import Final
@@ -26,10 +26,14 @@ from ..protocol.messages import (
     start_of_query,
 )
 from ..wire import ProtocolError
+from .bounded_socket import SMALL_BYTES, SMALL_PER_S, Socket
 from .config import ServerConfig
 from .dialects import Dialect, error_reason
 from .session import Replaced, ServerSession
 
+LOG = logging.getLogger(__name__)
+MESSAGES_A_TURN = 16
+WRONG_TOKEN_S = 0.5  # a guess takes this long
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
 LAST_WORDS_S = 3.0  # for an error message to leave
@@ -53,11 +57,14 @@ class Refused(Exception):
 class Sessions(Protocol):
     """Where sessions are opened and found again. Both raise Refused."""
 
-    def open(self, start: Start, address: str) -> ServerSession:
+    async def open(self, start: Start, address: str) -> ServerSession:
         """A new session."""
 
     def find(self, session_id: str) -> ServerSession:
         """The session that a client wants to go on with."""
+
+    def begun(self, connection: Connection) -> None:
+        """The connection has a session and waits no longer."""
 
     async def close(self, session: ServerSession) -> None:
         """The session is over and will not be asked for."""
@@ -66,18 +73,27 @@ class Sessions(Protocol):
 class Connection:
     """`run` is the whole life of one websocket."""
 
-    def __init__(
-        self, socket: ServerConnection, dialect: Dialect, query: str, config: ServerConfig, sessions: Sessions
-    ):
+    def __init__(self, socket: Socket, dialect: Dialect, query: str, config: ServerConfig, sessions: Sessions):
         self._socket, self._dialect, self._query = socket, dialect, query
         self._config, self._sessions = config, sessions
         self._session: ServerSession | None = None
         self.refused: str | None = None  # the error it was closed with
+        self._dismissed: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
+
+    @property
+    def address(self) -> str:
+        """Of the client."""
+        address = self._socket.remote_address
+        return str(address[0]) if address else "unknown"
+
+    def give_way(self) -> None:
+        """Too many wait to begin: this one is turned away."""
+        self._dismiss(Refused(CloseCode.OVER_CAPACITY, "too many connections wait to begin: try again later"))
 
     async def run(self) -> None:
         """Serves the client until either side ends it; never raises for what a client does."""
         try:
-            await self._serve()
+            await self._unless_dismissed()
         except ConnectionClosed:
             pass
         except Refused as refused:
@@ -89,6 +105,30 @@ class Connection:
         finally:
             await self._leave()
 
+    def _dismiss(self, refused: Refused) -> None:
+        if not self._dismissed.done():
+            self._dismissed.set_result(refused)
+
+    async def _unless_dismissed(self) -> None:
+        """Serves the client until somebody turns it away."""
+        serving, flood = asyncio.create_task(self._serve()), asyncio.create_task(self._until_flooded())
+        ends: list[asyncio.Future[Any]] = [serving, self._dismissed]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended = serving.done()
+            serving.cancel()
+            flood.cancel()
+            await asyncio.gather(serving, flood, return_exceptions=True)
+        if not ended:
+            raise self._dismissed.result()
+        serving.result()
+
+    async def _until_flooded(self) -> None:
+        await self._socket.flooded.wait()
+        said = f"messages of {SMALL_BYTES} bytes or more, or at most {SMALL_PER_S} a second"
+        self._dismiss(Refused(CloseCode.MALFORMED, f"expected {said}, got more", said))
+
     async def _serve(self) -> None:
         try:
             async with asyncio.timeout(self._config.handshake_s):
@@ -96,6 +136,7 @@ class Connection:
         except TimeoutError:
             raise Refused(CloseCode.TIMEOUT, f"expected start or audio within {self._config.handshake_s:g} s") from None
         assert self._session is not None
+        self._sessions.begun(self)
         tasks = [
             asyncio.create_task(self._receive(self._session, first)),
             asyncio.create_task(self._send(self._session)),
@@ -126,13 +167,15 @@ class Connection:
             wanted = f"version {VERSION}"
             raise Refused(CloseCode.UNKNOWN_VERSION, f"expected {wanted}, got {start.version}", wanted)
         if not self._config.admits(start.token, *self._header_tokens()):
+            LOG.warning("wrong token, or none, from %s", self.address)
+            await asyncio.sleep(WRONG_TOKEN_S)
             raise Refused(CloseCode.UNAUTHORIZED, "expected the server's token, got none or another one", "a token")
-        self._open(start)
+        await self._open(start)
         return first
 
-    def _open(self, start: Start) -> None:
+    async def _open(self, start: Start) -> None:
         if start.session is None:
-            self._session = self._sessions.open(start, self._address())
+            self._session = await self._sessions.open(start, self.address)
             self._session.attach(self)
         else:
             session = self._sessions.find(start.session)
@@ -148,11 +191,8 @@ class Connection:
         kind, _, token = (request.headers.get("Authorization") or "").partition(" ")
         return [*found, token.strip()] if kind.lower() == "bearer" else found
 
-    def _address(self) -> str:
-        address = self._socket.remote_address
-        return str(address[0]) if address else "unknown"
-
     async def _receive(self, session: ServerSession, heard: bytes | Stop | Start | Name | None) -> None:
+        messages = 0
         while True:
             match heard:
                 case bytes():
@@ -163,6 +203,8 @@ class Connection:
                     session.name(heard)
                 case Start():
                     raise ProtocolError("start once", "start")
+            if (messages := messages + 1) % MESSAGES_A_TURN == 0:
+                await asyncio.sleep(0)  # for the other connections: what has arrived already would be taken without
             heard = self._dialect.hear(await self._frame(session))
 
     async def _frame(self, session: ServerSession) -> str | bytes:

@@ -14,6 +14,7 @@ from websockets.http11 import Request, Response
 from .config import ServerConfig
 
 PATHS = {"/v1": "turnstream", "/compat/pyannote": "pyannote", "/compat/diart": "diart"}
+ONCE = ("Host", "Upgrade", "Origin", "Authorization", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -47,13 +48,53 @@ def wants_upgrade(request: Request) -> bool:
     return "websocket" in request.headers.get("Upgrade", "").lower()
 
 
+def malformed(request: Request) -> Response | None:
+    """The answer to what is no request that can be understood; None where it can."""
+    method = getattr(request, "method", "GET")  # older versions of websockets refuse the others themselves
+    if method not in ("GET", "HEAD"):
+        answer = text_response(405, f"expected GET or HEAD, got {method[:20]}")
+        answer.headers["Allow"] = "GET, HEAD"
+        return answer
+    for name in ONCE:
+        if (count := len(request.headers.get_all(name))) > 1:
+            return text_response(400, f"expected one {name} header, got {count}")
+    for name, address in _addresses(request):
+        try:
+            _ = urlsplit(address).port
+        except ValueError:
+            return text_response(400, f"expected an address in {name}, got {address[:100]!r}")
+    return None
+
+
+def _addresses(request: Request) -> list[tuple[str, str]]:
+    headers = request.headers
+    return [
+        ("the request", request.path),
+        ("Host", f"//{headers.get('Host', '')}"),
+        ("Origin", headers.get("Origin", "")),
+    ]
+
+
+def refuse_host(request: Request, config: ServerConfig) -> Response | None:
+    """The answer to a page that came here by a name of its own that leads to this machine; None where it did not."""
+    host = request.headers.get("Host")
+    if host is None or config.admits_host(host):
+        return None
+    return text_response(403, f"this server does not go by the name {host[:100]!r}")
+
+
+def without_body(answer: Response) -> Response:
+    """The same answer to HEAD."""
+    return Response(answer.status_code, answer.reason_phrase, answer.headers, b"")
+
+
 def refuse_upgrade(request: Request, config: ServerConfig) -> Response | None:
     """The answer to a websocket that may not be opened here; None where it may."""
     if dialect_name(urlsplit(request.path).path, config) is None:
         return text_response(404, f"no websocket here: expected {', '.join(PATHS)}")
-    origins = request.headers.get_all("Origin")
-    if not config.admits_origin(origins[0] if origins else None, request.headers.get("Host")):
-        return text_response(403, f"pages of {origins[0][:100]!r} may not connect to this server")
+    origin = request.headers.get("Origin")
+    if not config.admits_origin(origin, request.headers.get("Host")):
+        return text_response(403, f"pages of {(origin or '')[:100]!r} may not connect to this server")
     return None
 
 

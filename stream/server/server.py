@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
+import resource
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
+from typing import cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server as SocketServer
@@ -24,12 +28,10 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from ..diarizer import Diarizer
-from ..errors import PeopleError
-from ..people.person import Person
-from ..people.store import PeopleStore
 from ..protocol.messages import CloseCode, Config, Limits, Model, Start
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 from ..wire import ProtocolError
+from .bounded_socket import Socket
 from .capacity import measure_capacity
 from .config import ServerConfig, ServerError
 from .connection import CLOSE_S, Connection, Refused, select_subprotocol
@@ -38,11 +40,16 @@ from .http import (
     dialect_name,
     json_response,
     load_page,
+    malformed,
+    refuse_host,
     refuse_upgrade,
     response,
     text_response,
     wants_upgrade,
+    without_body,
 )
+from .known import KnownPeople
+from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics, Sample, exposition
 from .session import ServerSession
 
@@ -50,6 +57,11 @@ LOG = logging.getLogger(__name__)
 BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
 MAX_FRAMES = 4  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
+WATCH_S = 0.25
+LAG_FADES = 0.9  # each time: half of it within 2 s
+STALLED_S = 60.0  # without any answer; a batch takes a fraction of a second
+MOST_SILENT = 128  # connections that have sent no request yet
+MOST_UNDECIDED = 64  # websockets that have not begun a session yet
 
 
 class Server:
@@ -60,11 +72,14 @@ class Server:
         self.sessions: dict[str, ServerSession] = {}
         self.metrics = Metrics()
         self.stopping = False
+        self.failed = asyncio.Event()  # the models are dead: this process can only end
         self._diarizer, self._model = diarizer, model or model_names()
         self.capacity = config.max_sessions or measure_capacity(diarizer.models)
         self._connections: set[ServerConnection] = set()
+        self._silent, self._undecided = Lobby(_within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
         self._page = load_page(config.page)
-        self._people = PeopleStore(config.people)
+        self._people = KnownPeople(config.people, diarizer.voice_model)
+        self._opening: Counter[str] = Counter()  # sessions that are being made, by address
         self._pool = ThreadPoolExecutor(self.capacity + 4, thread_name_prefix="session")
 
     @contextlib.asynccontextmanager
@@ -72,11 +87,14 @@ class Server:
         """Accepts connections; the port. Afterwards sessions are given time to finish. Raises ServerError."""
         quiet = logging.getLogger("turnstream.websockets")  # it would log what strangers send, with stack traces
         quiet.disabled = True
-        listener = self._listener()
+        listener, tls = self._listener(), self.config.tls()
+        survive_exhaustion(asyncio.get_running_loop())
         server = await serve(
             self._handle,
             sock=listener,
-            ssl=self.config.tls(),
+            ssl=tls,
+            ssl_handshake_timeout=self.config.handshake_s if tls else None,
+            create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent)),
             process_request=self._process_request,
             select_subprotocol=_select_subprotocol,
             compression=None,
@@ -88,24 +106,60 @@ class Server:
             server_header=None,
             logger=quiet,
         )
-        reaper = asyncio.create_task(self._reap())
+        tasks = [asyncio.create_task(self._reap()), asyncio.create_task(self._watch())]
         try:
             yield int(listener.getsockname()[1])
         finally:
-            reaper.cancel()
+            for task in tasks:
+                task.cancel()
             await self._stop(server)
 
-    def open(self, start: Start, address: str) -> ServerSession:
-        """See `server_connection.Sessions`."""
+    async def open(self, start: Start, address: str) -> ServerSession:
+        """See `server_connection.Sessions`. Files and models are asked in the thread pool: both may take long."""
+        self._check_work(start)
+        await self._make_room()
+        self._check_room(address)
+        self._opening[address] += 1
+        try:
+            session = await self._new_session(start, address)
+        finally:
+            self._opening[address] -= 1
+        self.sessions[session.id] = session
+        self.metrics.opened += 1
+        LOG.info("session %s of %s begins", session.id[:6], address)
+        return session
+
+    def _check_work(self, start: Start) -> None:
+        most, asked = self.config.max_values_per_s, start.sample_rate_hz * start.channels
+        if asked > most:
+            raise ProtocolError(f"sample_rate times channels of at most {most}", asked)
+
+    async def _make_room(self) -> None:
+        """Where all places are taken, the session whose client has been gone longest gives up its own."""
+        now_s = time.monotonic()
+        gone = [s for s in self.sessions.values() if now_s - (s.detached_s or now_s) > self.config.vanished_s]
+        if self._running() >= self.capacity and gone:
+            await self.close(min(gone, key=lambda session: session.detached_s or now_s))
+
+    def _running(self) -> int:
+        return sum(not session.finished for session in self.sessions.values()) + self._opening.total()
+
+    def _check_room(self, address: str) -> None:
+        if self.failed.is_set():
+            raise Refused(CloseCode.INTERNAL, "the server's models do not answer any more")
         running = [session for session in self.sessions.values() if not session.finished]
-        if self.stopping or len(running) >= self.capacity:
+        if self.stopping or self._running() >= self.capacity:
             raise Refused(CloseCode.OVER_CAPACITY, f"all {self.capacity} sessions are taken: try again later")
-        if sum(session.address == address for session in running) >= self.config.max_sessions_per_address:
-            most = self.config.max_sessions_per_address
+        held = sum(session.address == address for session in running) + self._opening[address]
+        if held >= (most := self.config.max_sessions_per_address):
             raise Refused(CloseCode.TOO_MANY_SESSIONS, f"expected at most {most} sessions of one address, got one more")
-        known = self._known(start.speakers)
+
+    async def _new_session(self, start: Start, address: str) -> ServerSession:
+        in_pool = functools.partial(asyncio.get_running_loop().run_in_executor, self._pool)
+        known = await in_pool(self._people.find, start.speakers)
         model_client = self._diarizer.models.client()
-        engine = self._diarizer.session(
+        ask = functools.partial(
+            self._diarizer.session,
             sample_rate_hz=start.sample_rate_hz,
             channels=start.channels,
             encoding=start.encoding,
@@ -114,6 +168,7 @@ class Server:
             activity=start.activity,
             models=model_client,
         )
+        engine = await in_pool(ask)
         config = Config(
             start.encoding,
             start.sample_rate_hz,
@@ -123,23 +178,7 @@ class Server:
             start.activity,
             tuple(person.name for person in known),
         )
-        session = ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
-        self.sessions[session.id] = session
-        self.metrics.opened += 1
-        LOG.info("session %s of %s begins", session.id[:6], address)
-        return session
-
-    def _known(self, names: Sequence[str]) -> list[Person]:
-        """The people of the store with these names; two names of one person are one."""
-        people: dict[str, Person] = {}
-        for name in names:
-            try:
-                person = self._people.get(name)
-                person.profile_for(self._diarizer.voice_model)
-            except PeopleError:
-                raise ProtocolError("names of people that the server knows", name, "speakers") from None
-            people[person.name] = person
-        return list(people.values())
+        return ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
 
     def find(self, session_id: str) -> ServerSession:
         """See `server_connection.Sessions`."""
@@ -148,6 +187,10 @@ class Server:
             raise Refused(CloseCode.UNKNOWN_SESSION, "no such session, or its time to resume is over")
         self.metrics.resumed += 1
         return session
+
+    def begun(self, connection: Connection) -> None:
+        """See `server_connection.Sessions`."""
+        self._undecided.leave(connection)
 
     async def close(self, session: ServerSession) -> None:
         """See `server_connection.Sessions`."""
@@ -161,35 +204,45 @@ class Server:
         return Limits(config.max_message_bytes, config.idle_s, config.session_s, config.resume_s)
 
     async def _handle(self, connection: ServerConnection) -> None:
+        assert isinstance(connection, Socket)
         assert connection.request is not None
         parts = urlsplit(connection.request.path)
         name = dialect_name(parts.path, self.config)
         assert name is not None
         client = Connection(connection, dialect_of(name), parts.query, self.config, self)
         self._connections.add(connection)
+        self._undecided.enter(client, client.address, client.give_way)
         try:
-            if len(self._connections) > 2 * self.capacity + SPARE_CONNECTIONS:
-                client.refused = CloseCode.OVER_CAPACITY.name.lower()
-                await connection.close(CloseCode.OVER_CAPACITY, "too many connections")
-            else:
-                await client.run()
+            if len(self._connections) > 2 * self.capacity + SPARE_CONNECTIONS + MOST_UNDECIDED:
+                client.give_way()
+            await client.run()
         finally:
+            self._undecided.leave(client)
             self._connections.discard(connection)
             if client.refused:
                 self.metrics.refused[client.refused] += 1
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        path = urlsplit(request.path).path
+        self._silent.leave(connection)
+        if wrong := malformed(request):
+            return wrong
         if wants_upgrade(request):
             return refuse_upgrade(request, self.config)
+        answer = self._answer(request)
+        return without_body(answer) if getattr(request, "method", "GET") == "HEAD" else answer
+
+    def _answer(self, request: Request) -> Response:
+        path = urlsplit(request.path).path
         if path == "/health":
-            return json_response(503 if self.stopping else 200, self._health())
+            return json_response(503 if self.stopping or self.failed.is_set() else 200, self._health())
+        if wrong := refuse_host(request, self.config):
+            return wrong
         if path == "/metrics":
             return response(200, (exposition(self._samples()) + "\n").encode(), CONTENT_TYPE)
         return self._page.get(path) or text_response(404, "nothing here: the protocol's websocket is at /v1")
 
     def _health(self) -> dict[str, object]:
-        state = "stopping" if self.stopping else "ok"
+        state = "failed" if self.failed.is_set() else "stopping" if self.stopping else "ok"
         running = sum(not session.finished for session in self.sessions.values())
         return {"status": state, "sessions": running, "capacity": self.capacity, "version": self._model.name}
 
@@ -206,6 +259,15 @@ class Server:
             Sample("capacity", "gauge", "Sessions for which there is room.", {"": self.capacity}),
             Sample("connections", "gauge", "Websockets now.", {"": len(self._connections)}),
             Sample("backlog_seconds", "gauge", "Audio received and not processed.", {"": waiting_s}),
+            Sample(
+                "event_loop_lag_seconds", "gauge", "How late the event loop was lately.", {"": self.metrics.loop_lag_s}
+            ),
+            Sample(
+                "model_wait_seconds",
+                "gauge",
+                "How long the oldest request waits for a model thread.",
+                {"": self._diarizer.models.waiting_s},
+            ),
             Sample("sessions_opened_total", "counter", "Sessions opened.", {"": self.metrics.opened}),
             Sample("sessions_resumed_total", "counter", "Times a client came back.", {"": self.metrics.resumed}),
             Sample("closed_total", "counter", "Connections closed for a reason, by reason.", refused),
@@ -242,6 +304,19 @@ class Server:
         while True:
             await asyncio.sleep(min(1.0, self.config.resume_s / 4))
             await self._forget_lost()
+
+    async def _watch(self) -> None:
+        """Measures how late the event loop is, and notices models that no longer answer."""
+        loop, models = asyncio.get_running_loop(), self._diarizer.models
+        while True:
+            due_s = loop.time() + WATCH_S
+            await asyncio.sleep(WATCH_S)
+            self.metrics.loop_lag_s = max(loop.time() - due_s, LAG_FADES * self.metrics.loop_lag_s)
+            if not self.failed.is_set() and (not models.is_alive or models.stalled_s > STALLED_S):
+                LOG.error("the models do not answer any more")
+                self.failed.set()
+                for session in self.sessions.values():
+                    session.fail()
 
     async def _forget_lost(self) -> None:
         """Sessions whose client did not come back in time."""
@@ -282,3 +357,9 @@ def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subproto
     except ProtocolError as error:
         raise NegotiationError(str(error)) from None
     return None if chosen is None else Subprotocol(chosen)
+
+
+def _within_descriptors(most: int) -> int:
+    """A quarter of the files that this process may open, at most."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if soft == resource.RLIM_INFINITY else max(8, min(most, soft // 4))

@@ -25,7 +25,7 @@ from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, S
 from ..wire import ProtocolError
 from .client_view import ClientView
 from .journal import Journal
-from .worker import End, Item, Lost, Worker, cut, samples_of
+from .worker import End, Item, Lost, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
 QUEUE_S = 2.0  # audio that waits here; more waits in the sender
@@ -94,6 +94,8 @@ class ServerSession:
             self._skip_bytes = max(0, self.position - position) * self._frame_bytes
             if position > self.position:
                 self._push(Lost(position - self.position), position - self.position)
+            if self.length_s > self._limits.session_s:  # at once: a gap costs its sender nothing
+                self.end("session_too_long")
         started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits)
         self.journal.resume(started, seq, time.monotonic())
         if self._worker:
@@ -139,6 +141,13 @@ class ServerSession:
                 self._push(self._partial, 0)  # the engine counts what was cut off
             self._push(End(reason), 0)
             self._space.set()
+
+    def fail(self) -> None:
+        """The models are dead: nothing more will become known."""
+        self.failed = True
+        self.ended = self.ended or "failed"
+        self._space.set()
+        self.changed.set()
 
     async def abandon(self) -> None:
         """Nobody will ask for the result."""
@@ -195,10 +204,7 @@ class ServerSession:
             await self._feed_engine()
         except Exception:
             LOG.exception("session %s failed", self.id)
-            self.failed = True
-            self.ended = self.ended or "failed"
-            self._space.set()
-            self.changed.set()
+            self.fail()
 
     async def _feed_engine(self) -> None:
         """Gives the engine what comes, in the thread pool, and keeps what it says."""
@@ -242,11 +248,9 @@ class ServerSession:
                 item, rest = cut(item, max(1, int(most)), self._frame_bytes)
                 self._items.appendleft(rest)
                 samples = samples_of(item, self._frame_bytes)
-            if isinstance(item, bytes) and taken and isinstance(taken[-1], bytes):
-                item = taken.pop() + item  # type: ignore[operator]
             taken.append(item)
             most -= samples
-        return taken
+        return joined(taken)
 
     def _publish(self, events: list[Event]) -> None:
         now_s = time.monotonic()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from ..diarizer import Session
 from ..events import EndReason, Event
@@ -73,6 +76,17 @@ class Worker:
 def samples_of(item: Item, frame_bytes: int) -> int:
     """Samples per channel that the item stands for."""
     return len(item) // frame_bytes if isinstance(item, bytes) else item.samples if isinstance(item, Lost) else 0
+
+
+def joined(items: list[Item]) -> list[Item]:
+    """The items with neighbouring pieces of audio as one."""
+    whole: list[Item] = []
+    for is_audio, run in itertools.groupby(items, lambda item: isinstance(item, bytes)):
+        if is_audio:
+            whole.append(b"".join(cast(Iterator[bytes], run)))
+        else:
+            whole.extend(run)
+    return whole
 
 
 def cut(item: Item, samples: int, frame_bytes: int) -> tuple[Item, Item]:

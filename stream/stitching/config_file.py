@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import TurnstreamError
+from ..files import read_at_most
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     Constants = TypeVar("Constants", bound=DataclassInstance)
+
+MOST_BYTES = 1_000_000  # of a file to read
 
 # By the suffix of the name, which is its unit; the first match counts.
 LIMITS: tuple[tuple[str, float, float], ...] = (
@@ -56,13 +59,13 @@ def limits(name: str) -> tuple[float, float]:
 
 def _pairs(path: Path) -> list[tuple[str, Any]]:
     try:
-        pairs = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=list)
+        pairs = json.loads(read_at_most(path, MOST_BYTES), object_pairs_hook=list)
     except OSError as error:
         raise TurnstreamError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TurnstreamError(f"{path}: expected JSON, got {error}") from None
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
-        raise TurnstreamError(f"{path}: expected one JSON object, got {path.read_text(encoding='utf-8')[:40]!r}")
+        raise TurnstreamError(f"{path}: expected one JSON object, got {json.dumps(pairs)[:40]!r}")
     return pairs
 
 

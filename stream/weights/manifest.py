@@ -6,6 +6,7 @@ Counters of training steps (`num_batches_tracked`) are not weights and are left 
 
 from __future__ import annotations
 
+from ..limits import EMBEDDING_SIZE
 from ..windows import LAYERS
 
 Shapes = dict[str, tuple[int, ...]]
@@ -18,7 +19,6 @@ LINEAR_SIZE = 128
 DENSE_LAYERS = (12, 24, 16)  # tdnnd layers in the three dense blocks of CAM++
 DENSE_GROWTH = 32
 HEAD_CHANNELS = 32
-EMBEDDING_SIZE = 192
 
 
 def segmentation_shapes() -> Shapes:

@@ -1,0 +1,64 @@
+"""One websocket as the server accepts it: bounded before it has asked for anything, and in how often it may speak.
+
+asyncio and websockets read and parse what has arrived in one go: a client of many tiny frames would hold the event loop
+for seconds. So little is read at a time, and tiny frames, which no audio needs, are counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event
+
+from .lobby import Lobby
+
+READ_BYTES = 1 << 12  # of a socket at a time ...
+READ_MORE_BYTES = 1 << 14  # ... and of one that sends long frames
+SMALL_BYTES = 160  # less than 10 ms of telephone audio
+SMALL_PER_S, SMALL_BURST = 200, 2000  # frames: names, keep-alives, pings
+
+
+class Socket(ServerConnection):
+    """Waits in the lobby until it has sent its request; `flooded` is set once it sends too many tiny frames."""
+
+    def __init__(self, lobby: Lobby, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.flooded = asyncio.Event()
+        self._lobby = lobby
+        self._left, self._counted_s = float(SMALL_BURST), time.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """As asyncio.Protocol's."""
+        super().connection_made(transport)
+        self._read_at_most(READ_BYTES)
+        peer = transport.get_extra_info("peername")
+        self._lobby.enter(self, str(peer[0]) if peer else "unknown", self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As asyncio.Protocol's."""
+        self._lobby.leave(self)
+        super().connection_lost(exc)
+
+    def process_event(self, event: Event) -> None:
+        """A frame has arrived; of a flood, nothing is taken any more but its end."""
+        if isinstance(event, Frame):
+            self._read_at_most(READ_MORE_BYTES if len(event.data) >= READ_BYTES else READ_BYTES)
+        if isinstance(event, Frame) and event.opcode is not Opcode.CLOSE and self._is_flood(event):
+            self.flooded.set()
+        else:
+            super().process_event(event)
+
+    def _read_at_most(self, size: int) -> None:
+        if hasattr(self.transport, "max_size"):  # asyncio's own; there is no public name for it
+            self.transport.max_size = size
+
+    def _is_flood(self, frame: Frame) -> bool:
+        if len(frame.data) < SMALL_BYTES:
+            now_s = time.monotonic()
+            self._left = min(SMALL_BURST, self._left + SMALL_PER_S * (now_s - self._counted_s)) - 1
+            self._counted_s = now_s
+        return self.flooded.is_set() or self._left < 0
