@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from benchmarks.accuracy.people import by_part, der, errors, frames_of, owners
 from benchmarks.sim.meeting import Part, Plan, make, music, plans, telephone_band, voice_clips
 from tests.test_simulate import RATE, utterance
-from turnstream.events import frame_seconds
 from turnstream.rttm import RttmSegment, parse_rttm
+from turnstream.windows import frame_seconds
 
 WHOLE = (1, 1)
 
