@@ -24,6 +24,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"turnstream: {message} (see {self.prog} --help)\n")
 
 
+class Exactly(argparse.Action):
+    """One number for both ends of a range."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, args: argparse.Namespace, value: Any, option: str | None = None
+    ) -> None:
+        """See argparse."""
+        args.min_speakers = args.max_speakers = value
+
+
 def parser() -> Parser:
     """All commands and their options; destinations are named like the fields of clients/options.py."""
     top = Parser(prog="turnstream", description="Who is speaking now: streaming speaker diarization.")
@@ -179,6 +189,9 @@ def _add_hearing(group: argparse._ArgumentGroup) -> None:
     latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
     group.add_argument("--latency", dest="latency_s", type=_latency, default=1.0, metavar="S", help=latency)
     group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
+    for flag, meaning in (("--min-speakers", "at least N people talk"), ("--max-speakers", "at most N people talk")):
+        group.add_argument(flag, type=_count, metavar="N", help=meaning)
+    group.add_argument("--speakers", action=Exactly, type=_count, metavar="N", help="exactly N people talk")
     activity = "report every 0.1 s whether anyone speaks and whether speech overlaps"
     group.add_argument("--activity", action="store_true", help=activity)
 

@@ -92,6 +92,8 @@ def _session(options: ConnectOptions, source: Source) -> RemoteSession:
         channel=source.channel,
         latency_s=options.latency_s,
         activity=options.activity,
+        min_speakers=options.min_speakers,
+        max_speakers=options.max_speakers,
         known=options.known,
         token=read_token(options.token_file),
     )

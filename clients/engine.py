@@ -47,6 +47,7 @@ def keep_loaded() -> None:
 def stitcher_config(options: EngineOptions) -> StitcherConfig:
     """The stitcher's constants that the options ask for. Raises TurnstreamError for a file that has none."""
     config = StitcherConfig.from_json(options.stitcher) if options.stitcher else StitcherConfig()
+    config = config.for_people(min_speakers=options.min_speakers, max_speakers=options.max_speakers)
     return replace(config, force_speaker=True) if options.force_speaker else config
 
 

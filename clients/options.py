@@ -24,6 +24,8 @@ class EngineOptions(WeightOptions):
     latency_s: float = 1.0
     channel: int | None = None
     activity: bool = False
+    min_speakers: int | None = None
+    max_speakers: int | None = None
     force_speaker: bool = False
     revision_interval_s: float = 1.0
     revision_reach_s: float = math.inf
@@ -100,6 +102,8 @@ class ConnectOptions:
     latency_s: float
     channel: int | None
     activity: bool
+    min_speakers: int | None
+    max_speakers: int | None
     known: tuple[str, ...]
     microphone: MicrophoneOptions
     outputs: OutputOptions

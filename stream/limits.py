@@ -12,6 +12,7 @@ from typing import Literal
 MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 192_000
 MAX_CHANNELS = 128
 MAX_GAP_S = 600
+MAX_SPEAKERS = 10_000  # of one stream: no bound in practice
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_s32le": 4, "pcm_f32le": 4}
 MIN_LATENCY_S, MAX_LATENCY_S = 0.5, 5.0
 NAME_LETTERS = 64  # the longest name

@@ -111,7 +111,7 @@ def committed(lines: list[dict[str, Any]]) -> Iterator[tuple[float, float, str]]
                 done[line["id"]] = line["committed"]
         elif line["type"] == "revision":
             for turn in line["turns"]:
-                turns[turn]["speaker"] = line["new"]
+                turns[turn]["speaker"] = line["to"]
     for turn in turns.values():
         yield done.get(turn["id"], turn["start"]), turn["end"], turn["speaker"] or "unknown"
 
@@ -162,8 +162,8 @@ def test_options_of_the_engine_reach_the_session(tmp_path: Path):
         def session(self, **options: Any) -> None:
             asked.update(options)
 
-    line = "file x.wav --revisions-every 2 --revision-reach 30 --force-speaker --activity --latency 3 --stitcher"
-    args = parser().parse_args([*line.split(), str(tmp_path / "constants.json")])
+    line = "file x.wav --revisions-every 2 --revision-reach 30 --force-speaker --activity --latency 3 --speakers 3"
+    args = parser().parse_args([*line.split(), "--stitcher", str(tmp_path / "constants.json")])
     source = SimpleNamespace(rate_hz=8_000, channels=2, channel=1)
     EngineStream.open(cast(Any, Engine()), options_of(EngineOptions, args), cast(Any, source), [], cast(Any, None))
     assert asked == {
@@ -173,7 +173,7 @@ def test_options_of_the_engine_reach_the_session(tmp_path: Path):
         "latency_s": 3.0,
         "revision_interval_s": 2.0,
         "revision_reach_s": 30.0,
-        "stitcher": StitcherConfig(cluster_distance=0.5, force_speaker=True),
+        "stitcher": StitcherConfig(cluster_distance=0.5, force_speaker=True, min_speakers=3, max_speakers=3),
         "known": [],
         "activity": True,
     }
@@ -291,6 +291,8 @@ USER_ERRORS = {
     "file sub": (1, "sub is a folder"),
     "file": (2, "PATH"),
     "file short.flac --latency 0.2": (2, "latency must be 0.5 to 5 s, got 0.2"),
+    "file short.flac --speakers 0": (2, "expected a whole number from 1, got 0"),
+    "file short.flac --min-speakers 3 --max-speakers 2": (1, "got at least 3 and at most 2"),
     "file short.flac --latency 7": (2, "latency must be 0.5 to 5 s, got 7"),
     "file short.flac --latency nan": (2, "latency must be 0.5 to 5 s, got nan"),
     "file short.flac --revisions-every -1": (2, "expected 0 seconds or more, got -1"),

@@ -13,7 +13,7 @@ from turnstream.events import Activity, Revision, Speaker, Turn
 from turnstream.protocol.messages import Config, Error, Limits, Model, ServerMessage, Started, Status
 from turnstream.server.journal import MAX_ACTIVITY, MAX_RETRACTED, Journal
 
-CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, True, ())
+CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, True, (), None, None)
 STARTED = Started(1, "abc", True, 0, CONFIG, Model("", "", "", 0.5), Limits(1, 1.0, 1.0, 1.0))
 STATUS = Status(1.0, 1.0, 0.0, 0.1, 0.0, 0.0, None)
 

@@ -39,7 +39,14 @@ WORDS: dict[str, list[str]] = {
     "Final.reason": ["stop", "idle", "session_too_long", "shutdown"],
 }
 NAMES = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=64)
-RANGES = {"sample_rate": (8_000, 192_000), "channels": (1, 128), "message_bytes": (1, 2**53), "close": (1000, 4999)}
+RANGES = {
+    "sample_rate": (8_000, 192_000),
+    "channels": (1, 128),
+    "min_speakers": (1, 50),
+    "max_speakers": (50, 10_000),
+    "message_bytes": (1, 2**53),
+    "close": (1000, 4999),
+}
 TEXTS = {
     "session": st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
     "code": st.from_regex(r"[a-z_]{1,40}", fullmatch=True),
@@ -224,6 +231,8 @@ def test_clients_leave_out_fields_they_do_not_know(message: Any) -> None:
         ('{"type":"start","sampel_rate":8000}', "expected fields out of version, encoding, sample_rate"),
         ('{"type":"start","speakers":["A",2]}', "speakers: expected a name of 1 to 64 printable characters, got 2"),
         ('{"type":"start","session":"a b"}', "session: expected a session id"),
+        ('{"type":"start","min_speakers":0}', "min_speakers: expected a whole number of 1 to 10000, got 0"),
+        ('{"type":"start","min_speakers":3,"max_speakers":2}', "start: expected max_speakers of at least 3, got 2"),
         ('{"type":"start","position":-1}', "position: expected a whole number of 0 to"),
         ('{"type":"name","speaker":"S0","name":"A"}', "speaker: expected a speaker such as S1"),
         ('{"type":"name","speaker":"S1","name":" A"}', "name: expected a name of 1 to 64 printable characters"),

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 
 from turnstream.diarizer import Diarizer
 from turnstream.events import Revision, Speaker, Turn
-from turnstream.protocol.messages import Start, Status, encode
+from turnstream.protocol.messages import Start, Started, Status, encode
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
 
@@ -62,6 +62,22 @@ def test_twenty_clients_at_once_get_what_the_file_run_gets(diarizer: Diarizer, s
         assert listener.final.turns == turns
         assert listener.table == table
         assert {t.speaker for t in turns} == {t.speaker for t in listener.final.speakers}
+
+
+def test_nobody_beyond_the_number_of_people_is_reported(diarizer: Diarizer, speech: np.ndarray) -> None:
+    """Two people talk; who says that it is one, and who says that it is two, is believed."""
+
+    async def speakers(start: Start) -> tuple[set[str | None], set[str | None], Started]:
+        async with serving(diarizer) as (_, url):
+            listener = await talk(url, pcm(speech, "pcm_s16le"), start)
+        told = {event.id for event in listener.messages if isinstance(event, Speaker)}
+        return told, {turn.speaker for turn in listener.final.turns}, listener.started
+
+    told, final, started = asyncio.run(speakers(Start(min_speakers=1, max_speakers=1)))
+    assert (told, final) == ({"S1"}, {"S1"})
+    assert (started.config.min_speakers, started.config.max_speakers) == (1, 1)
+    told, final, _ = asyncio.run(speakers(Start(min_speakers=2, max_speakers=2)))
+    assert (told, final) == ({"S1", "S2"}, {"S1", "S2"})
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -54,6 +54,8 @@ class RemoteSession:
         channel: int | None = None,
         latency_s: float = 1.0,
         activity: bool = False,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
         known: Sequence[str] = (),
         token: str | None = None,
     ) -> None:
@@ -70,6 +72,8 @@ class RemoteSession:
             channels=self._sent_channels,
             latency_s=latency_s,
             activity=activity,
+            min_speakers=min_speakers,
+            max_speakers=max_speakers,
             speakers=tuple(known),
         )
         self._client = Client(url, start, token=token)

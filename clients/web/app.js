@@ -78,6 +78,8 @@ async function attempt(work) {
 function begin(source) {
   const url = new URL("v1", document.baseURI.replace(/^http/, "ws")).href;
   const options = { latency: Number(byId("latency").value) };
+  const people = Number(byId("people").value);
+  if (people) Object.assign(options, { min_speakers: people, max_speakers: people });
   const token = byId("token").value.trim();
   if (token) options.token = token;
   const mine = new Session(source, url, options, {

@@ -18,6 +18,7 @@ from ..limits import (
     MAX_CHANNELS,
     MAX_LATENCY_S,
     MAX_RATE_HZ,
+    MAX_SPEAKERS,
     MIN_LATENCY_S,
     MIN_RATE_HZ,
     NAME_LETTERS,
@@ -49,6 +50,7 @@ MAX_KNOWN_SPEAKERS = 100
 
 SESSION_ID = text(64, r"[A-Za-z0-9_-]+", "a session id")
 PLAIN = text(1000)
+PEOPLE = whole(1, MAX_SPEAKERS)
 
 
 class CloseCode(IntEnum):
@@ -73,6 +75,7 @@ class CloseCode(IntEnum):
 class Start:
     """How the audio will come and what is wanted, or which session goes on. Everything is optional.
 
+    min_speakers, max_speakers: how many people there are, as far as that is known; equal where it is known exactly
     position: first sample (per channel, at sample_rate) of the audio that follows, where a session goes on
     seq: number of the last message the client has, where a session goes on
     """
@@ -85,10 +88,16 @@ class Start:
     provisional: bool = wire(flag, default=True)
     activity: bool = wire(flag, default=False)
     speakers: tuple[str, ...] = wire(many(name_text(NAME_LETTERS), MAX_KNOWN_SPEAKERS), default=())
+    min_speakers: int | None = wire(optional(PEOPLE), default=None)
+    max_speakers: int | None = wire(optional(PEOPLE), default=None)
     session: str | None = wire(optional(SESSION_ID), default=None)
     seq: int = wire(whole(0), default=0)
     position: int | None = wire(optional(whole(0)), default=None)
     token: str | None = wire(optional(text(200)), default=None)
+
+    def __post_init__(self) -> None:
+        if self.min_speakers is not None and self.max_speakers is not None and self.min_speakers > self.max_speakers:
+            raise ProtocolError(f"max_speakers of at least {self.min_speakers}", self.max_speakers, "start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,8 @@ class Config:
     provisional: bool = wire(flag)
     activity: bool = wire(flag)
     speakers: tuple[str, ...] = wire(many(name_text(NAME_LETTERS), MAX_KNOWN_SPEAKERS))
+    min_speakers: int | None = wire(optional(PEOPLE), default=None)
+    max_speakers: int | None = wire(optional(PEOPLE), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,8 @@ class Server:
             channels=start.channels,
             encoding=start.encoding,
             latency_s=start.latency_s,
+            min_speakers=start.min_speakers,
+            max_speakers=start.max_speakers,
             known=known,
             activity=start.activity,
             models=model_client,
@@ -177,6 +179,8 @@ class Server:
             start.provisional,
             start.activity,
             tuple(person.name for person in known),
+            start.min_speakers,
+            start.max_speakers,
         )
         return ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
 

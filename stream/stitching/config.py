@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import TurnstreamError
+from ..limits import MAX_SPEAKERS
 from ..windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from .config_file import read_constants
 
@@ -55,7 +56,7 @@ class StitcherConfig:
 
     # How many people there are, where the user knows it; the least number is kept at the end only.
     min_speakers: int = 1
-    max_speakers: int = 10_000
+    max_speakers: int = MAX_SPEAKERS
 
     # New speakers, before a clustering confirms them.
     new_speaker_s: float = 0.5  # embedded speech of one local speaker in the newest window
