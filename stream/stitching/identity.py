@@ -210,13 +210,13 @@ class Speakers:
         return {id(s) for t in self._tentative for s in t.segments if s.end > newest}
 
     def _settle_tentative(self, settled: set[int], horizon_frame: int) -> None:
-        """Drop tentative speakers that are confirmed, have a clustered segment, waited too long or are too many."""
+        """Drop tentative speakers that are confirmed, have a clustered segment, or have waited too long."""
         oldest = horizon_frame - frames(self._config.new_patience_s)
         self._tentative = [
             t
             for t in self._tentative
             if t.heard_frame > oldest and t.id not in self._confirmed and not any(id(s) in settled for s in t.segments)
-        ][: max(0, self._config.max_speakers - len(self._confirmed))]
+        ]
 
     def _collect(self) -> None:
         self.ids = [*self._confirmed, *(t.id for t in self._tentative)]
