@@ -82,14 +82,14 @@ def test_known_speakers_are_named_in_events_and_in_the_end(
 @given(sizes=SIZES)
 def test_chunks_change_no_name(models: Remembering, speech: np.ndarray, known: list[Known], sizes: list[int]) -> None:
     whole, _ = run(open_session(models, known), [speech])
-    assert sum('"named"' in line for line in whole) >= 2
+    assert sum('"state":"named"' in line for line in whole) >= 2
     assert run(open_session(models, known), cut(speech, sizes))[0] == whole
 
 
 def test_names_change_nothing_else(models: Remembering, speech: np.ndarray, known: list[Known]) -> None:
     with_names, _ = run(open_session(models, known), [speech])
     without, _ = run(open_session(models, []), [speech])
-    assert [line for line in with_names[:-1] if '"named"' not in line] == without[:-1]
+    assert [line for line in with_names[:-1] if '"state":"named"' not in line] == without[:-1]
 
 
 def test_a_name_by_the_user_is_one_event_and_reaches_the_final(models: Remembering, speech: np.ndarray) -> None:
