@@ -288,3 +288,20 @@ def test_the_demo_recording_is_diarized(diarizer: Diarizer) -> None:
     error = DiarizationErrorRate(collar=0.0)(annotation(rttm.read_text()), hypothesis, uem=whole)
     assert {turn.speaker for turn in final.turns} == {"S1", "S2"}
     assert error < 0.15
+
+
+@pytest.mark.parametrize("given", [{"speakers": 1}, {"max_speakers": 1}])
+def test_a_session_keeps_to_the_number_of_people_given(
+    diarizer: Diarizer, speech: np.ndarray, given: dict[str, int]
+) -> None:
+    """Of two who talk, one is told of."""
+    session = diarizer.session(**given)
+    session.feed(speech)
+    final = session.close()
+    assert session.timeline.speakers == (1,)
+    assert {turn.speaker for turn in final.turns} - {None} == {1}
+
+
+def test_numbers_of_people_that_contradict_each_other_are_refused(diarizer: Diarizer) -> None:
+    with pytest.raises(TurnstreamError, match="got at least 3 and at most 2"):
+        diarizer.session(min_speakers=3, max_speakers=2)

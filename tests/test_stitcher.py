@@ -14,6 +14,7 @@ from turnstream.labels import Labels
 from turnstream.stitching.aggregation import Aggregator, edge_trust
 from turnstream.stitching.config import FRAME_S, StitcherConfig, frames
 from turnstream.stitching.identity import Speakers
+from turnstream.stitching.pair_votes import PairVotes
 from turnstream.stitching.segments import find_runs
 from turnstream.stitching.stitcher import CROP_REACH_FRAMES, Stitcher
 from turnstream.timeline.timeline import Timeline
@@ -236,6 +237,21 @@ def test_a_small_segment_store_still_knows_everybody():
     assert max(held) < 60
     assert max(held[-100:]) > 20
     assert agreement(truth, stitcher.finish()) > 0.97
+    condensed = [segment for segment in stitcher.store.segments if segment.parts > 1]
+    together, apart = stitcher.store.pair_votes.among(condensed)
+    assert (together.diagonal() > 10 * apart.diagonal()).all()
+
+
+@pytest.mark.slow
+def test_two_who_sound_alike_are_two_where_windows_tell_them_apart():
+    truth = random_turns(2, 2, length_s=120)
+    conversation = Conversation(truth, 2)
+    conversation.voices[1] = 0.75 * conversation.voices[0] + np.sqrt(1 - 0.75**2) * conversation.voices[1]
+    stitcher = Stitcher()
+    _, final = conversation.run(stitcher)
+    assert agreement(truth, final) > 0.97
+    stitcher.store.pair_votes = PairVotes()  # as if no window had told anything
+    assert agreement(truth, stitcher.finish()) < 0.8
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ SEARCHED = (
     "cluster_distance",
     "join_cosine",
     "join_noise_s",
+    "split_apart_cosine",
     "cluster_keep_share",
     "cluster_keep_max_s",
     "cluster_light_share",

@@ -48,6 +48,14 @@ class StitcherConfig:
     join_noise_s: float = 2.0  # speech whose embedding is as much noise as voice; .69 at 3 s in quiet would be 1.4
     # The demo recording's speakers, on one telephone line, have .6 by this measure; voices of one person have 1.
     join_cosine: float = 0.66  # noise-corrected cosine of two clusters' means from which they are one speaker
+    # The halves of a cluster are one voice from this cosine on: join_cosine + split_apart_cosine (1 - held together)
+    # + split_light_cosine ln(lighter half / split_light_s); splitting.two_voices. With an apart of .4 two recordings of
+    # one reader, whose halves windows never hold together, were two people.
+    split_apart_cosine: float = 0.2  # added to the required cosine where windows never hold the halves together
+    split_light_cosine: float = 0.2  # subtracted for each factor e by which the lighter half has less speech ...
+    split_light_s: float = 30.0  # ... than this, in which a voice has made most of its sounds
+    split_least_s: float = 8.0  # of each half: with less, two sentences of one voice may be as unlike as two voices
+    split_doubt_windows: float = 10.0  # windows of doubt added for and against: half of those that see a segment
     cluster_keep_share: float = 0.1  # of all clustered speech that makes a cluster a speaker ...
     cluster_keep_min_s: float = 1.0  # ... but not less than this, or the first words would be several people ...
     cluster_keep_max_s: float = 5.0  # ... and this is enough in a short stream
@@ -60,7 +68,8 @@ class StitcherConfig:
 
     # New speakers, before a clustering confirms them.
     new_speaker_s: float = 0.5  # embedded speech of one local speaker in the newest window
-    public_s: float = 1.0  # clean speech before a new speaker is told of: most of those with less are soon absorbed
+    # Clean speech that a clustering has given a new speaker before they are told of: most with less are soon absorbed.
+    public_s: float = 1.0
     new_patience_s: float = 10.0  # silence after which an unconfirmed speaker is given up: one window
     # Noise-corrected like join_cosine; lower, because what is left over are the most unlike of many short stretches.
     stranger_cosine: float = 0.45  # a light or new cluster whose cosine to all heavier ones is lower is a speaker

@@ -18,7 +18,9 @@ from .clustering import (
     product,
 )
 from .config import FRAME_S, StitcherConfig, frames
+from .pair_votes import PairVotes
 from .segments import Segment
+from .splitting import Splitter
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -66,10 +68,12 @@ def find_speakers(
     segments: list[Segment],
     config: StitcherConfig,
     table: CosineTable,
+    splitter: Splitter,
+    pair_votes: PairVotes,
     waiting: Collection[int] = (),
     new_from_frame: float = np.inf,
 ) -> FoundSpeakers:
-    """Cluster the segments that are long enough: average linkage, then joins by cluster means.
+    """Cluster the segments that are long enough: average linkage, then joins by cluster means, then splits.
 
     `find_people` says which clusters are speakers; those with a segment in `waiting` are. A cluster is new if one of
     its segments ends after `new_from_frame`, infinite at the end of the stream.
@@ -83,6 +87,8 @@ def find_speakers(
     cosines = table.among(parts)
     clusters = average_linkage(cosines, weights, config.cluster_distance)
     clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
+    together, apart = pair_votes.among(members)
+    clusters = splitter.split(cosines, weights, clusters, together, apart)
     mass = np.bincount(clusters, weights).astype(np.float32)
     means = centroids(vectors, weights, clusters)
     held, new = np.zeros(len(mass), bool), np.zeros(len(mass), bool)
@@ -134,19 +140,20 @@ class Speakers:
         self._confirmed: list[int] = []
         self._tentative: list[Tentative] = []
         self._table = CosineTable()
+        self._splitter = Splitter(config)
         self._centroids: Floats = np.zeros((0, 0), np.float32)
         self._seconds: Floats = np.zeros(0, np.float32)
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
 
-    def cluster(self, segments: list[Segment], horizon_frame: int) -> None:
+    def cluster(self, segments: list[Segment], pair_votes: PairVotes, horizon_frame: int) -> None:
         """Cluster all segments that are long enough, name the clusters, and confirm or absorb tentative speakers.
 
         Afterwards every embedded segment has the speaker of its cluster, or the nearest one if its cluster has none.
         """
         config, waiting = self._config, self._waiting(horizon_frame)
         new_from_frame = horizon_frame - frames(config.new_patience_s)
-        found = find_speakers(segments, config, self._table, waiting, new_from_frame)
+        found = find_speakers(segments, config, self._table, self._splitter, pair_votes, waiting, new_from_frame)
         if not found.members:
             return
         names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)
@@ -203,13 +210,13 @@ class Speakers:
         return {id(s) for t in self._tentative for s in t.segments if s.end > newest}
 
     def _settle_tentative(self, settled: set[int], horizon_frame: int) -> None:
-        """Drop tentative speakers that are confirmed, have a clustered segment, waited too long or are too many."""
+        """Drop tentative speakers that are confirmed, have a clustered segment, or have waited too long."""
         oldest = horizon_frame - frames(self._config.new_patience_s)
         self._tentative = [
             t
             for t in self._tentative
             if t.heard_frame > oldest and t.id not in self._confirmed and not any(id(s) in settled for s in t.segments)
-        ][: max(0, self._config.max_speakers - len(self._confirmed))]
+        ]
 
     def _collect(self) -> None:
         self.ids = [*self._confirmed, *(t.id for t in self._tentative)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..labels import Bools, runs_of
 from .clustering import average_linkage, product
 from .config import StitcherConfig, frames
+from .pair_votes import PairVotes
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -109,6 +110,7 @@ class SegmentStore:
         self._config = config
         self.segments: list[Segment] = []
         self.near: list[Segment] = []
+        self.pair_votes = PairVotes()
 
     def follow(self, runs: list[list[Span]], clean: Bools, first_frame: int) -> list[list[Run]]:
         """Match a window's runs one to one with the nearby segments by shared frames; unmatched runs start new ones.
@@ -128,6 +130,7 @@ class SegmentStore:
             else:
                 segment.renew(start, end, fresh, first_frame)
             made[local].append(Run(start, end, len(fresh), segment))
+        self.pair_votes.count([[run.segment for run in found] for found in made])
         self._forget(first_frame)
         return made
 
@@ -207,6 +210,7 @@ class SegmentStore:
         """
         config = self._config
         self.segments = [s for s in self.segments if s.end > reach_frame or s.shapes_clusters(config)]
+        self.pair_votes.keep(self.segments)
         if len(self.segments) <= config.segments_most:
             return
         new = [s for s in self.segments if s.end > reach_frame]
@@ -216,7 +220,12 @@ class SegmentStore:
             if len(groups) + len(new) <= config.segments_most // 2:
                 break
             groups = _alike(old, distance)
-        self.segments = [group[0] if len(group) == 1 else _condensed(group) for group in groups] + new
+        self.segments = [group[0] if len(group) == 1 else self._condensed(group) for group in groups] + new
+
+    def _condensed(self, group: list[Segment]) -> Segment:
+        segment = _condensed(group)
+        self.pair_votes.merge(group, segment)
+        return segment
 
 
 def _alike(segments: list[Segment], distance: float) -> list[list[Segment]]:

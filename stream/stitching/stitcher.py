@@ -25,6 +25,7 @@ from .history import WindowHistory
 from .identity import FoundSpeakers, Speakers, find_speakers
 from .profile import Profile
 from .segments import Segment, SegmentStore, find_runs
+from .splitting import Splitter
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -109,7 +110,9 @@ class Stitcher:
         Earlier decisions of `assign` have no influence: the result is the same as for the recording.
         """
         config = self.config
-        self._found = found = find_speakers(self.store.segments, config, CosineTable())
+        self._found = found = find_speakers(
+            self.store.segments, config, CosineTable(), Splitter(config), self.store.pair_votes
+        )
         votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
             block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)
@@ -143,7 +146,7 @@ class Stitcher:
     def _cluster(self, horizon_frame: int) -> tuple[Change, ...]:
         """Cluster; returns the changes to segments that labels no longer reach."""
         before = set(self.speakers.ids)
-        self.speakers.cluster(self.store.segments, horizon_frame)
+        self.speakers.cluster(self.store.segments, self.store.pair_votes, horizon_frame)
         return tuple(self._changes(before))
 
     def _changes(self, before: set[int]) -> Iterator[Change]:
@@ -194,7 +197,7 @@ class Stitcher:
         return replace(labels, active=np.column_stack([labels.active[:, known], unknown]), speakers=(*speakers, None))
 
     def _heard_enough(self, speakers: set[int]) -> set[int]:
-        """Those of the speakers with at least `public_s` of clean speech."""
+        """Those of the speakers to whom a clustering gave at least `public_s` of clean speech."""
         clean = dict.fromkeys(speakers, 0)
         for segment in self.store.segments if speakers else ():
             if segment.speaker in clean:
