@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Children get SIGINT as from a terminal, also where the suite runs under nohup or in a script's background.
+    """Children get SIGINT and SIGHUP as from a terminal, also where the suite runs under nohup or in the background.
 
-    Both start it with SIGINT ignored, children inherit that, and Python then has no KeyboardInterrupt to raise.
+    Those start it with one of them ignored; children inherit that, and Python then has no KeyboardInterrupt to raise.
     """
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

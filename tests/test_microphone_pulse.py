@@ -29,7 +29,7 @@ def pulse(tmp_path_factory):
 
 
 HEAR = """
-import signal, sys, time, numpy as np
+import pathlib, signal, sys, time, numpy as np
 from turnstream.clients.sources.microphone import Gap, Microphone
 
 class Dropping(Microphone):  # loses the callbacks of one and a half seconds, without a flag
@@ -39,7 +39,7 @@ class Dropping(Microphone):  # loses the callbacks of one and a half seconds, wi
 
 seconds, drop_s, out = float(sys.argv[1]), 1e9, sys.argv[2]
 parts, gaps = [], 0
-with Dropping(record=sys.argv[3]) as microphone:
+with Dropping(record=pathlib.Path(sys.argv[3])) as microphone:
     signal.signal(signal.SIGTERM, lambda *_: microphone.stop())
     for item in microphone:
         if not parts:
