@@ -114,6 +114,13 @@ def test_speaker_who_got_a_turn_back_is_not_named_as_a_former_one():
     assert "was S2" not in "".join(screen(told(back), RunStatus(7.1)))
 
 
+def test_a_speaker_who_becomes_known_corrects_nobody():
+    known = [*HEARD, Revision(("T4",), None, "S2", "named", 7.3)]
+    lines = screen(told(known), RunStatus(7.1))
+    assert "1 revision" in lines[1]
+    assert sum("was" in line for line in lines) == 1  # the turn that was S2's
+
+
 def test_backlog_and_notice_are_said():
     assert "2.5 s behind" in screen(told(HEARD), RunStatus(7.1, backlog_s=2.5))[1]
     assert "keeping up" in screen(told(HEARD), RunStatus(7.1, backlog_s=0.3))[1]

@@ -183,7 +183,7 @@ def _turn_line(row: Row, now_s: float, names: Mapping[str, str]) -> Text:
         f"{speaker_tag(turn.speaker, names):<4}",
         style=f"{'bold ' if started or done else 'italic '}{color(turn.speaker)}",
     )
-    if others := [speaker_tag(was, names) for was in dict.fromkeys(row.was) if was != turn.speaker]:
+    if others := [speaker_tag(was, names) for was in dict.fromkeys(row.was) if was not in (None, turn.speaker)]:
         fresh = now_s - row.revised_s < FRESH_S
         line.append("  ↺ was " + ", ".join(others), style="bold reverse" if fresh else "dim")
     return line

@@ -102,7 +102,7 @@ class Transcript:
         self.rows[turn.id] = replace(before, turn=turn) if before else Row(turn)
 
     def _take_revision(self, revision: Revision) -> None:
-        self.revisions += 1
+        self.revisions += revision.old is not None  # naming the unknown corrects nobody
         for row in [self.rows[i] for i in revision.turns if i in self.rows]:
             self._count(row.turn, -1)
             turn = replace(row.turn, speaker=revision.new)

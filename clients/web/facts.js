@@ -41,7 +41,7 @@ function showCounts(transcript) {
   const people = transcript.talkers().filter((speaker) => speaker !== null).length;
   setText(
     byId("counts"),
-    [count(turns, "turn"), count(people, "speaker"), count(transcript.revisions.length, "correction")].join(" · "),
+    [count(turns, "turn"), count(people, "speaker"), count(transcript.corrections, "correction")].join(" · "),
   );
   byId("no-turns").hidden = turns > 0;
   for (const id of ["save-rttm", "save-json"]) byId(id).disabled = turns === 0;

@@ -47,8 +47,8 @@ export class Stage {
   /** A message arrived; see Session. */
   changed({ message, ids, moved }) {
     const { transcript } = this.session;
-    for (const [id, speaker] of moved) this.lanes.moved(id, speaker, message.type !== "turn");
-    const revised = new Set(message.type === "revision" ? moved.keys() : []);
+    for (const [id, speaker] of moved) this.lanes.moved(id, speaker, message.type !== "turn" && speaker !== null);
+    const revised = new Set(message.type === "revision" && message.from !== null ? moved.keys() : []);
     this.turns.update(transcript, message.type === "speaker" ? transcript.turns.keys() : ids, revised);
     this.announcer.update(transcript, ids);
     this.refresh();

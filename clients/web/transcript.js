@@ -72,6 +72,11 @@ export class Transcript {
     return [turn.id];
   }
 
+  /** How often speech went from one speaker to another; naming the unknown corrects nobody. */
+  get corrections() {
+    return this.revisions.filter(({ from }) => from !== null).length;
+  }
+
   #revision(message) {
     const known = message.turns.filter((id) => this.turns.has(id));
     this.revisions.push({

@@ -51,10 +51,8 @@ export class Turns {
     setText(parts.time, `${clock(turn.start)} – ${clock(turn.end)}`);
     setText(parts.name, transcript.label(turn.speaker));
     setText(parts.length, duration(turn.end - turn.start));
-    const others = [...new Set(turn.was)].filter((speaker) => speaker !== turn.speaker);
-    const was = others.length
-      ? `was ${others.map((s) => (s === null ? "unknown" : transcript.label(s))).join(", ")}`
-      : "";
+    const others = [...new Set(turn.was)].filter((speaker) => speaker !== null && speaker !== turn.speaker);
+    const was = others.length ? `was ${others.map((speaker) => transcript.label(speaker)).join(", ")}` : "";
     setText(parts.note, turn.state === "provisional" ? "provisional" : was);
     parts.row.classList.toggle("provisional", turn.state === "provisional");
     if (revised) restart(parts.row, "revised");
