@@ -10,6 +10,7 @@ from string import Formatter
 # In words: {data} and {sim} are folders, {demo} is the demo recording; a word that ends in /*.flac is all such files.
 SIM_DEV, AMI = "{data}/sim_dev", "{data}/ami"
 SESSIONS = ("1", "8", "16", "20", "24")
+MEETINGS = ("--half", "2/2", "--only", "lecture", "pair", "four", "guest", "nods", "--oracle")
 ELEVEN = "ls1998 ls2033 ls2609 ls3080 ls367 so0135 so0482 so0594 so0739 so0813 so1012"
 
 
@@ -75,6 +76,7 @@ FULL = (
     Step("identify_streams", "benchmarks.identify_streams", ("{data}",), ("identify_streams",)),
     Step("drift", "benchmarks.drift", ("all", SIM_DEV), DRIFT),
     Step("peers", "benchmarks.peers", (), ("peers",)),
+    Step("meetings", "benchmarks.meetings", ("{sim}/meetings", "--data", "{data}", *MEETINGS), ("meetings",)),
     Step("timeline", "benchmarks.timeline_picture", (SIM_DEV + "/d00.flac",), ("timeline",)),
     Step("long_stream", "benchmarks.long_stream", (SIM_DEV + "/*.flac", "--hours", "8"), ("long_stream",)),
     Step("soak", "benchmarks.soak", ("--minutes", "10"), ("soak",)),

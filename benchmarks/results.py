@@ -30,6 +30,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -180,6 +181,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FOLDER", help="write the figures there, as NAME.json")
 
 
+SHARE = re.compile(r"\d+/\d+")  # half 1/2 is no path
+
+
 def asked(module: str, words: Sequence[str] | None = None) -> str:
     """The command that was given, for `command`: folders of this machine left out, and what changes no figure."""
     left, kept = list(sys.argv[1:] if words is None else words), []
@@ -188,7 +192,7 @@ def asked(module: str, words: Sequence[str] | None = None) -> str:
         if word in ("--json", "--cache", "--jobs"):
             left = left[1:]
         elif not word.startswith(("--json=", "--cache=", "--jobs=")):
-            kept.append(Path(word).name if os.sep in word else word)
+            kept.append(word if os.sep not in word or SHARE.fullmatch(word) else Path(word).name)
     return " ".join(["python -m", module, *kept])
 
 

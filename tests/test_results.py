@@ -62,3 +62,8 @@ def test_the_summary_shows_every_figure_and_where_it_is_from(tmp_path: Path) -> 
     assert "a.flac (ffffffffffff)" in page
     assert "- seed: 3" in page
     assert page.index("## one") < page.index("## two")
+
+
+def test_a_share_is_no_path() -> None:
+    words = ["/somewhere/meetings", "--half", "2/2", "--cache", "/somewhere"]
+    assert asked("benchmarks.meetings", words) == "python -m benchmarks.meetings meetings --half 2/2"
