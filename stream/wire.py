@@ -6,7 +6,6 @@ check takes what JSON gave and returns the field's value, or raises ProtocolErro
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeVar
 
 from .errors import TurnstreamError
+from .json_text import DeepError, load_json
 from .limits import legible
 
 Check = Callable[[Any], Any]
@@ -82,10 +82,12 @@ def _plain(value: Any) -> Any:
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """The JSON object in `text`; raises ProtocolError for anything else, for a key that comes twice and for NaN."""
+    """The JSON object in `text`; raises ProtocolError for anything else, keys that come twice, NaN, depth."""
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        value = load_json(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except DeepError as error:
+        raise ProtocolError(error.expected, text) from None
+    except ValueError:
         raise ProtocolError("a JSON object", text) from None
     if not isinstance(value, dict):
         raise ProtocolError("a JSON object", text)

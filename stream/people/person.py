@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PeopleError, TurnstreamError
+from ..json_text import DeepError, load_json
 from ..limits import EMBEDDING_SIZE
 from ..stitching.profile import Profile, mean_profile
 from .naming import check_name, name_key
@@ -94,8 +95,10 @@ def parse_export(text: str, source: str) -> list[Person]:
 
 def _json(text: str, source: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return load_json(text)
+    except DeepError as error:
+        raise PeopleError(f"{source} is damaged: expected {error.expected}") from None
+    except ValueError:
         raise PeopleError(f"{source} is damaged: expected JSON") from None
 
 

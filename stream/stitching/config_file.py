@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import TurnstreamError
 from ..files import read_at_most
+from ..json_text import load_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -59,10 +60,10 @@ def limits(name: str) -> tuple[float, float]:
 
 def _pairs(path: Path) -> list[tuple[str, Any]]:
     try:
-        pairs = json.loads(read_at_most(path, MOST_BYTES), object_pairs_hook=list)
+        pairs = load_json(read_at_most(path, MOST_BYTES), object_pairs_hook=list)
     except OSError as error:
         raise TurnstreamError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TurnstreamError(f"{path}: expected JSON, got {error}") from None
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         raise TurnstreamError(f"{path}: expected one JSON object, got {json.dumps(pairs)[:40]!r}")
