@@ -29,14 +29,17 @@ from turnstream.clients.serve import serve_until_stopped
 from turnstream.errors import TurnstreamError
 from turnstream.models.batcher import Batcher, Request
 from turnstream.people.store import PeopleStore
-from turnstream.protocol.messages import CloseCode, Error, Start, encode
+from turnstream.protocol.messages import CloseCode, Config, Error, Limits, Start, Started, decode_server, encode
 from turnstream.server import server as server_module
 from turnstream.server.connection import WRONG_TOKEN_S, Refused
 from turnstream.server.lobby import Lobby, survive_exhaustion
+from turnstream.server.server import model_names
+from turnstream.server.session import QUEUE_BYTES, QUEUE_S
 from turnstream.server.worker import End, Lost, joined
 from turnstream.stitching.clustering import unit
 from turnstream.stitching.profile import Profile
 
+CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, False, ())
 STOP = '{"type":"stop"}'
 
 
@@ -497,5 +500,56 @@ def test_a_client_that_is_gone_keeps_its_place_only_until_another_wants_it(diari
             assert (await closed_with(url, encode(Start())))[0] == 4503
             session.detached_s -= server.config.vanished_s + 1
             assert (await closed_with(url, encode(Start()), STOP))[0] == 1000
+
+    run(client())
+
+
+def test_the_work_that_a_session_may_ask_for_is_stated(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, max_values_per_s=32_000) as (_, url), connect(url) as socket:
+            await socket.send(encode(Start(sample_rate_hz=16_000, channels=2)))
+            assert json.loads(await socket.recv())["limits"]["values_per_s"] == 32_000
+            await socket.send(STOP)
+            assert await hear_out(socket, Listener()) == 1000
+
+    run(client())
+
+
+def test_a_server_that_states_no_bound_of_work_is_understood():
+    started = Started(1, "a", False, 0, CONFIG, model_names(), Limits(1, 1.0, 1.0, 1.0))
+    values = json.loads(encode(started))
+    del values["limits"]["values_per_s"]
+    assert decode_server(json.dumps(values)) == (None, started)
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(48_000, 64), (16_000, 1)])
+def test_audio_that_waits_is_bounded_in_bytes_and_in_seconds(diarizer: Any, rate_hz: int, channels: int):
+    async def client() -> None:
+        async with serving(diarizer) as (server, _):
+            start = Start(sample_rate_hz=rate_hz, channels=channels, encoding="pcm_f32le")
+            session, owner, sent = await server.open(start, "here"), object(), 0
+            session.attach(owner)
+            never = asyncio.Event()
+            session.in_pool = lambda *_: never.wait()
+            piece = bytes(1 << 20)
+            with contextlib.suppress(TimeoutError):
+                while sent < 40:
+                    await asyncio.wait_for(session.put(owner, piece), 0.2)
+                    sent += 1
+            assert sent * len(piece) <= QUEUE_BYTES + 2 * len(piece)
+            assert session.backlog_s <= QUEUE_S + len(piece) / (4 * rate_hz * channels)
+            await server.close(session)
+
+    run(client())
+
+
+@pytest.mark.parametrize(("message_bytes", "frames"), [(1 << 20, 4), (1 << 21, 2), (1 << 28, 1), (100, 4)])
+def test_frames_that_wait_are_bounded_in_bytes(diarizer: Any, message_bytes: int, frames: int):
+    async def client() -> None:
+        async with serving(diarizer, max_message_bytes=message_bytes) as (server, url), connect(url):
+            while not server._connections:
+                await asyncio.sleep(0.001)
+            (connection,) = server._connections
+            assert connection.max_queue_high == frames
 
     run(client())

@@ -55,7 +55,7 @@ from .session import ServerSession
 
 LOG = logging.getLogger(__name__)
 BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
-MAX_FRAMES = 4  # of one connection that were received and not taken yet
+MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
 WATCH_S = 0.25
 LAG_FADES = 0.9  # each time: half of it within 2 s
@@ -102,7 +102,7 @@ class Server:
             ping_timeout=None,  # a client that sends audio ahead answers late: Connection asks by itself
             close_timeout=CLOSE_S,
             max_size=self.config.max_message_bytes,
-            max_queue=MAX_FRAMES,
+            max_queue=max(1, min(MAX_FRAMES, UNREAD_BYTES // self.config.max_message_bytes)),
             server_header=None,
             logger=quiet,
         )
@@ -201,7 +201,8 @@ class Server:
 
     def _limits(self) -> Limits:
         config = self.config
-        return Limits(config.max_message_bytes, config.idle_s, config.session_s, config.resume_s)
+        times_s = config.idle_s, config.session_s, config.resume_s
+        return Limits(config.max_message_bytes, *times_s, config.max_values_per_s)
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Socket)
