@@ -31,7 +31,7 @@ from turnstream.models.batcher import Batcher, Request
 from turnstream.people.store import PeopleStore
 from turnstream.protocol.messages import CloseCode, Config, Error, Limits, Start, Started, decode_server, encode
 from turnstream.server import server as server_module
-from turnstream.server.connection import WRONG_TOKEN_S, Refused
+from turnstream.server.admission import WRONG_TOKEN_S, Refused
 from turnstream.server.lobby import Lobby, survive_exhaustion
 from turnstream.server.server import model_names
 from turnstream.server.session import QUEUE_BYTES, QUEUE_S
@@ -551,5 +551,82 @@ def test_frames_that_wait_are_bounded_in_bytes(diarizer: Any, message_bytes: int
                 await asyncio.sleep(0.001)
             (connection,) = server._connections
             assert connection.max_queue_high == frames
+
+    run(client())
+
+
+TOKEN, WRONG = "a-long-secret.token", "a-wrong-secret.token"
+UNPROVEN: dict[str, dict[str, Any]] = {
+    "a wrong header": {"additional_headers": {"Authorization": f"Bearer {WRONG}"}},
+    "a wrong subprotocol": {"subprotocols": ["turnstream.v1", f"token.{WRONG}"]},
+    "none, and a query": {"path": "/v1?channels=1"},
+    "none, and no start to come": {"path": "/compat/pyannote"},
+}
+
+
+@pytest.mark.parametrize("kind", UNPROVEN)
+def test_who_cannot_prove_anything_any_more_is_refused_before_saying_a_word(diarizer: Any, kind: str):
+    options = dict(UNPROVEN[kind])
+    path = options.pop("path", "/v1")
+
+    async def client() -> None:
+        async with serving(diarizer, token=TOKEN, handshake_s=60.0) as (server, url):
+            async with asyncio.timeout(10), connect(url + path, **options) as socket:
+                assert await hear_out(socket, Listener()) == 4401
+            assert not server.sessions
+
+    run(client())
+
+
+def test_one_right_token_of_several_is_enough(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, token=TOKEN) as (_, url):
+            both = {"subprotocols": ["turnstream.v1", f"token.{WRONG}", f"token.{TOKEN}"]}
+            assert (await closed_with(url, bytes(100_000), STOP, **both))[0] == 1000
+            assert (await closed_with(url, encode(Start(token=TOKEN)), bytes(1_000_000), STOP))[0] == 1000
+
+    run(client())
+
+
+@pytest.mark.parametrize("frame", [bytes(100_000), " " * 100_000, encode(Start(token=WRONG)) + " " * 100_000])
+def test_strangers_may_not_send_much(diarizer: Any, frame: str | bytes):
+    async def client() -> None:
+        async with serving(diarizer, token=TOKEN) as (_, url):
+            async with asyncio.timeout(4):
+                assert (await closed_with(url, frame))[0] == 4401
+
+    run(client())
+
+
+def test_the_token_comes_before_anything_else_that_start_may_be_wrong_about(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, token=TOKEN) as (_, url):
+            for start in (Start(version=2), Start(session="abc"), Start(sample_rate_hz=192_000, channels=128)):
+                assert (await closed_with(url, encode(start)))[0] == 4401
+
+    run(client())
+
+
+def test_those_who_are_turned_away_and_stay_are_bounded_too(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server_module, "MOST_UNDECIDED", 4)
+    monkeypatch.setattr(server_module, "SPARE_CONNECTIONS", 0)
+
+    async def stay(port: int) -> Any:
+        """Asks for a websocket, and never answers its end."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET /v1 HTTP/1.1\nHost: localhost\n{UPGRADE}\n\n".replace("\n", "\r\n").encode())
+        return reader, writer
+
+    async def client() -> None:
+        async with serving(diarizer, max_sessions=1) as (server, url):
+            port, most = int(url.rsplit(":", 1)[1]), 0
+            staying = []
+            for _ in range(40):
+                staying.append(await stay(port))
+                await asyncio.sleep(0.005)
+                most = max(most, len(server._connections))
+            assert 6 < most <= 2 + 2 * 4 + 1
+            for _, writer in staying:
+                writer.close()
 
     run(client())

@@ -15,8 +15,6 @@ from websockets.exceptions import ConnectionClosed
 
 from ..events import Final
 from ..protocol.messages import (
-    SUBPROTOCOL,
-    TOKEN_SUBPROTOCOL,
     VERSION,
     CloseCode,
     Error,
@@ -26,6 +24,7 @@ from ..protocol.messages import (
     start_of_query,
 )
 from ..wire import ProtocolError
+from .admission import WRONG_TOKEN_S, Admission, Refused
 from .bounded_socket import SMALL_BYTES, SMALL_PER_S, Socket
 from .config import ServerConfig
 from .dialects import Dialect, error_reason
@@ -33,7 +32,6 @@ from .session import Replaced, ServerSession
 
 LOG = logging.getLogger(__name__)
 MESSAGES_A_TURN = 16
-WRONG_TOKEN_S = 0.5  # a guess takes this long
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
 LAST_WORDS_S = 3.0  # for an error message to leave
@@ -44,14 +42,6 @@ ENDINGS = {
     "idle": CloseCode.TIMEOUT,
     "session_too_long": CloseCode.SESSION_TOO_LONG,
 }
-
-
-class Refused(Exception):
-    """The connection is closed with `code`; the sentence goes to the client."""
-
-    def __init__(self, code: CloseCode, message: str, expected: str | None = None):
-        super().__init__(message)
-        self.error = Error(_slug(code), message, expected, code)
 
 
 class Sessions(Protocol):
@@ -78,6 +68,7 @@ class Connection:
         self._config, self._sessions = config, sessions
         self._session: ServerSession | None = None
         self.refused: str | None = None  # the error it was closed with
+        self._admission = Admission(socket, self.address, config)
         self._dismissed: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
 
     @property
@@ -89,6 +80,10 @@ class Connection:
     def give_way(self) -> None:
         """Too many wait to begin: this one is turned away."""
         self._dismiss(Refused(CloseCode.OVER_CAPACITY, "too many connections wait to begin: try again later"))
+
+    def cut_off(self) -> None:
+        """Far too many do not go when they are told to."""
+        self._socket.transport.abort()
 
     async def run(self) -> None:
         """Serves the client until either side ends it; never raises for what a client does."""
@@ -111,15 +106,17 @@ class Connection:
 
     async def _unless_dismissed(self) -> None:
         """Serves the client until somebody turns it away."""
-        serving, flood = asyncio.create_task(self._serve()), asyncio.create_task(self._until_flooded())
+        serving = asyncio.create_task(self._serve())
+        watching = [asyncio.create_task(watch()) for watch in (self._until_flooded, self._until_overfull)]
         ends: list[asyncio.Future[Any]] = [serving, self._dismissed]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended = serving.done()
             serving.cancel()
-            flood.cancel()
-            await asyncio.gather(serving, flood, return_exceptions=True)
+            for watch in watching:
+                watch.cancel()
+            await asyncio.gather(serving, *watching, return_exceptions=True)
         if not ended:
             raise self._dismissed.result()
         serving.result()
@@ -128,6 +125,13 @@ class Connection:
         await self._socket.flooded.wait()
         said = f"messages of {SMALL_BYTES} bytes or more, or at most {SMALL_PER_S} a second"
         self._dismiss(Refused(CloseCode.MALFORMED, f"expected {said}, got more", said))
+
+    async def _until_overfull(self) -> None:
+        await self._socket.overfull.wait()
+        await asyncio.sleep(WRONG_TOKEN_S)  # a token that came first has been seen by then
+        if not self._admission.admitted:
+            self._dismiss(self._admission.refusal())
+            self._socket.ignore()
 
     async def _serve(self) -> None:
         try:
@@ -154,6 +158,7 @@ class Connection:
     async def _begin(self) -> bytes | Stop | None:
         """Opens or resumes the session; what the client said first, where that was not `start`."""
         start = self._dialect.start or start_of_query(self._query)
+        await self._admission.check_handshake(last_chance=start is not None)
         first: bytes | Stop | None = None
         while start is None:
             heard = self._dialect.hear(await self._socket.recv())
@@ -163,13 +168,10 @@ class Connection:
                 start, first = Start(), heard
             elif heard is not None:
                 raise ProtocolError("start before anything else", "name")
+        await self._admission.check(start.token)
         if start.version != VERSION:
             wanted = f"version {VERSION}"
             raise Refused(CloseCode.UNKNOWN_VERSION, f"expected {wanted}, got {start.version}", wanted)
-        if not self._config.admits(start.token, *self._header_tokens()):
-            LOG.warning("wrong token, or none, from %s", self.address)
-            await asyncio.sleep(WRONG_TOKEN_S)
-            raise Refused(CloseCode.UNAUTHORIZED, "expected the server's token, got none or another one", "a token")
         await self._open(start)
         return first
 
@@ -181,15 +183,6 @@ class Connection:
             session = self._sessions.find(start.session)
             session.attach(self, start.seq, start.position, resumed=True)
             self._session = session
-
-    def _header_tokens(self) -> list[str]:
-        request = self._socket.request
-        assert request is not None
-        offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).split(",")
-        names = [name.strip() for name in offered]
-        found = [name.removeprefix(TOKEN_SUBPROTOCOL) for name in names if name.startswith(TOKEN_SUBPROTOCOL)]
-        kind, _, token = (request.headers.get("Authorization") or "").partition(" ")
-        return [*found, token.strip()] if kind.lower() == "bearer" else found
 
     async def _receive(self, session: ServerSession, heard: bytes | Stop | Start | Name | None) -> None:
         messages = 0
@@ -323,16 +316,3 @@ class Connection:
         resumable = self._dialect.start is None and not self._session.failed
         if mine and (seen or not resumable):
             await self._sessions.close(self._session)
-
-
-def select_subprotocol(offered: list[str]) -> str | None:
-    """The subprotocol to answer with. Raises ProtocolError where the client speaks other versions only."""
-    if SUBPROTOCOL in offered:
-        return SUBPROTOCOL
-    if others := [name for name in offered if name.startswith("turnstream.")]:
-        raise ProtocolError(SUBPROTOCOL, others[0])
-    return None
-
-
-def _slug(code: CloseCode) -> str:
-    return code.name.lower()

@@ -31,10 +31,11 @@ from ..diarizer import Diarizer
 from ..protocol.messages import CloseCode, Config, Limits, Model, Start
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 from ..wire import ProtocolError
+from .admission import Refused, select_subprotocol
 from .bounded_socket import Socket
 from .capacity import measure_capacity
 from .config import ServerConfig, ServerError
-from .connection import CLOSE_S, Connection, Refused, select_subprotocol
+from .connection import CLOSE_S, Connection
 from .dialects import dialect_of
 from .http import (
     dialect_name,
@@ -214,14 +215,21 @@ class Server:
         self._connections.add(connection)
         self._undecided.enter(client, client.address, client.give_way)
         try:
-            if len(self._connections) > 2 * self.capacity + SPARE_CONNECTIONS + MOST_UNDECIDED:
-                client.give_way()
-            await client.run()
+            await self._run(client)
         finally:
             self._undecided.leave(client)
             self._connections.discard(connection)
             if client.refused:
                 self.metrics.refused[client.refused] += 1
+
+    async def _run(self, client: Connection) -> None:
+        """Serves the client, or tells it to go: where too many stay nevertheless, it is not told."""
+        beyond = len(self._connections) - (2 * self.capacity + SPARE_CONNECTIONS + MOST_UNDECIDED)
+        if beyond > MOST_UNDECIDED:
+            client.cut_off()
+        elif beyond > 0:
+            client.give_way()
+        await client.run()
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         self._silent.leave(connection)
