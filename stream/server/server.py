@@ -50,6 +50,7 @@ from .http import (
     without_body,
 )
 from .known import KnownPeople
+from .load import JUDGE_S, Capacity, Pace
 from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics, Sample, exposition
 from .session import ServerSession
@@ -75,13 +76,16 @@ class Server:
         self.stopping = False
         self.failed = asyncio.Event()  # the models are dead: this process can only end
         self._diarizer, self._model = diarizer, model or model_names()
-        self.capacity = config.max_sessions or measure_capacity(diarizer.models)
+        self._room = Capacity(
+            config.max_sessions or measure_capacity(diarizer.models), fixed=config.max_sessions is not None
+        )
+        self._pace = Pace()
         self._connections: set[ServerConnection] = set()
         self._silent, self._undecided = Lobby(_within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
         self._page = load_page(config.page)
         self._people = KnownPeople(config.people, diarizer.voice_model)
         self._opening: Counter[str] = Counter()  # sessions that are being made, by address
-        self._pool = ThreadPoolExecutor(self.capacity + 4, thread_name_prefix="session")
+        self._pool = ThreadPoolExecutor(self._room.most + 4, thread_name_prefix="session")
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -107,13 +111,25 @@ class Server:
             server_header=None,
             logger=quiet,
         )
-        tasks = [asyncio.create_task(self._reap()), asyncio.create_task(self._watch())]
+        tasks = [asyncio.create_task(watch()) for watch in (self._reap, self._watch, self._judge)]
         try:
             yield int(listener.getsockname()[1])
         finally:
             for task in tasks:
                 task.cancel()
             await self._stop(server)
+
+    @property
+    def capacity(self) -> int:
+        """Sessions for which there is room."""
+        return self._room.sessions
+
+    def judge_capacity(self) -> None:
+        """Corrects it by how the sessions went since the last time."""
+        progress = {session.id: now for session in self.sessions.values() if (now := session.progress())}
+        factor = self._pace.factor(progress)
+        self.metrics.realtime_factor = factor or 0.0
+        self._room.judge(factor, self._running())
 
     async def open(self, start: Start, address: str) -> ServerSession:
         """See `server_connection.Sessions`. Files and models are asked in the thread pool: both may take long."""
@@ -266,6 +282,12 @@ class Server:
             Sample("sessions", "gauge", "Sessions now.", {"": running}),
             Sample("sessions_detached", "gauge", "Sessions whose client is gone and may come back.", {"": detached}),
             Sample("capacity", "gauge", "Sessions for which there is room.", {"": self.capacity}),
+            Sample(
+                "realtime_factor",
+                "gauge",
+                "Processing time over audio time of live sessions lately.",
+                {"": self.metrics.realtime_factor},
+            ),
             Sample("connections", "gauge", "Websockets now.", {"": len(self._connections)}),
             Sample("backlog_seconds", "gauge", "Audio received and not processed.", {"": waiting_s}),
             Sample(
@@ -326,6 +348,11 @@ class Server:
                 self.failed.set()
                 for session in self.sessions.values():
                     session.fail()
+
+    async def _judge(self) -> None:
+        while True:
+            await asyncio.sleep(JUDGE_S)
+            self.judge_capacity()
 
     async def _forget_lost(self) -> None:
         """Sessions whose client did not come back in time."""

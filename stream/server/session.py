@@ -25,6 +25,7 @@ from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, S
 from ..wire import ProtocolError
 from .client_view import ClientView
 from .journal import Journal
+from .load import Progress
 from .worker import End, Item, Lost, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
@@ -172,6 +173,12 @@ class ServerSession:
             round(worker.engine.audio.counts.gap_samples / rate_hz, 3),
             worker.engine.audio.counts.warning(),
         )
+
+    def progress(self) -> Progress | None:
+        """How a session at real time goes; None for one that is over, or that catches up."""
+        if self._worker is None or not self._model_client.live:
+            return None
+        return Progress(self.processed_samples / self.config.sample_rate_hz, self._worker.processing_s)
 
     @property
     def length_s(self) -> float:
