@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -29,17 +30,19 @@ class Socket(ServerConnection):
     `flooded` is set once it sends too many tiny frames, `overfull` once it has sent much and nobody trusts it.
     """
 
-    def __init__(self, lobby: Lobby, *arguments: Any, **options: Any):
+    def __init__(self, lobby: Lobby, arrived: Callable[[int], None] | None, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.flooded, self.overfull = asyncio.Event(), asyncio.Event()
         self._trusted, self._unproven_bytes = False, 0
-        self._lobby = lobby
+        self._lobby, self._arrived = lobby, arrived
         self._left, self._counted_s = float(SMALL_BURST), time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As asyncio.Protocol's."""
         super().connection_made(transport)
         self._read_at_most(READ_BYTES)
+        if self._arrived:
+            self._arrived(transport.get_extra_info("socket").fileno())
         peer = transport.get_extra_info("peername")
         self._lobby.enter(self, str(peer[0]) if peer else "unknown", self.transport.abort)
 

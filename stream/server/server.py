@@ -11,8 +11,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import resource
-import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -34,7 +32,7 @@ from ..wire import ProtocolError
 from .admission import Refused, select_subprotocol
 from .bounded_socket import Socket
 from .capacity import measure_capacity
-from .config import ServerConfig, ServerError
+from .config import ServerConfig
 from .connection import CLOSE_S, Connection
 from .dialects import dialect_of
 from .http import (
@@ -50,13 +48,13 @@ from .http import (
     without_body,
 )
 from .known import KnownPeople
+from .listener import TlsListener, listening_socket, within_descriptors
 from .load import JUDGE_S, Capacity, Pace
 from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics, Sample, exposition
 from .session import ServerSession
 
 LOG = logging.getLogger(__name__)
-BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
 WATCH_S = 0.25
@@ -81,7 +79,7 @@ class Server:
         )
         self._pace = Pace()
         self._connections: set[ServerConnection] = set()
-        self._silent, self._undecided = Lobby(_within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
+        self._silent, self._undecided = Lobby(within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
         self._page = load_page(config.page)
         self._people = KnownPeople(config.people, diarizer.voice_model)
         self._opening: Counter[str] = Counter()  # sessions that are being made, by address
@@ -92,14 +90,16 @@ class Server:
         """Accepts connections; the port. Afterwards sessions are given time to finish. Raises ServerError."""
         quiet = logging.getLogger("turnstream.websockets")  # it would log what strangers send, with stack traces
         quiet.disabled = True
-        listener, tls = self._listener(), self.config.tls()
+        tls = self.config.tls()
+        listener = listening_socket(self.config)
+        arrived = listener.arrived if isinstance(listener, TlsListener) else None
         survive_exhaustion(asyncio.get_running_loop())
         server = await serve(
             self._handle,
             sock=listener,
             ssl=tls,
             ssl_handshake_timeout=self.config.handshake_s if tls else None,
-            create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent)),
+            create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent, arrived)),
             process_request=self._process_request,
             select_subprotocol=_select_subprotocol,
             compression=None,
@@ -314,23 +314,6 @@ class Server:
             ),
         ]
 
-    def _listener(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self.config.host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        for option, value in (
-            (socket.SO_REUSEADDR, 1),
-            (socket.SO_RCVBUF, BUFFER_BYTES),
-            (socket.SO_SNDBUF, BUFFER_BYTES),
-        ):
-            listener.setsockopt(socket.SOL_SOCKET, option, value)  # connections inherit the buffers
-        try:
-            listener.bind((self.config.host, self.config.port))
-        except (OSError, OverflowError) as error:
-            listener.close()
-            reason = getattr(error, "strerror", None) or error
-            raise ServerError(f"cannot listen on {self.config.host} port {self.config.port}: {reason}") from None
-        return listener
-
     async def _reap(self) -> None:
         while True:
             await asyncio.sleep(min(1.0, self.config.resume_s / 4))
@@ -393,9 +376,3 @@ def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subproto
     except ProtocolError as error:
         raise NegotiationError(str(error)) from None
     return None if chosen is None else Subprotocol(chosen)
-
-
-def _within_descriptors(most: int) -> int:
-    """A quarter of the files that this process may open, at most."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return most if soft == resource.RLIM_INFINITY else max(8, min(most, soft // 4))
