@@ -12,7 +12,7 @@ from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import connect
 
 from turnstream.protocol.messages import Start, encode
-from turnstream.server import server as server_module
+from turnstream.server import sessions as sessions_module
 from turnstream.server.load import AT_EASE, BEHIND, MOST_GROWTH, Capacity, Pace, Progress
 
 
@@ -62,7 +62,7 @@ def test_the_pace_is_that_of_the_time_since_it_was_asked():
 def test_the_room_under_way_is_told_and_ends_nobody(
     monkeypatch: pytest.MonkeyPatch, max_sessions: int | None, room: int
 ):
-    monkeypatch.setattr(server_module, "measure_capacity", lambda models: 2)
+    monkeypatch.setattr(sessions_module, "measure_capacity", lambda models: 2)
     diarizer: Any = SilentDiarizer()
 
     async def client() -> None:
@@ -71,12 +71,12 @@ def test_the_room_under_way_is_told_and_ends_nobody(
             for socket in sockets:
                 await socket.send(encode(Start()))
                 await socket.recv()
-            for session in server.sessions.values():
+            for session in server.table.sessions.values():
                 figures = iter([Progress(10.0, 5.0), Progress(20.0, 25.0)])
                 session.progress = lambda figures=figures: next(figures)
             for _ in range(2):
-                server.judge_capacity()
-            assert server.capacity == room
+                server.table.judge_capacity()
+            assert server.table.capacity == room
             assert f"turnstream_capacity {room}" in await page(url, "/metrics")
             assert "turnstream_realtime_factor 2" in await page(url, "/metrics")
             assert json.loads(await page(url, "/health"))["capacity"] == room

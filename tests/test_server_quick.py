@@ -131,7 +131,7 @@ def test_silence_that_a_client_skips_to_counts_as_audio_at_once(diarizer: Any):
             async with connect(url) as socket:
                 await socket.send(encode(Start()))
                 session_id = json.loads(await socket.recv())["session"]
-            session = server.sessions[session_id]
+            session = server.table.sessions[session_id]
             for number in range(1, 4):
                 ahead = {"session": session_id, "position": min(session.position + 600 * 16_000, number * 600 * 16_000)}
                 async with connect(url) as socket:
@@ -213,8 +213,8 @@ def test_running_out_of_descriptors_is_one_line_in_the_log(caplog: pytest.LogCap
 def test_a_client_comes_back_to_a_server_that_is_full_for_a_moment(diarizer: Any, code: CloseCode):
     async def client() -> None:
         async with serving(diarizer) as (server, url):
-            refusals, find = [Refused(code, "not now")], server.find
-            server.find = lambda session_id: raise_one(refusals) or find(session_id)
+            refusals, find = [Refused(code, "not now")], server.table.find
+            server.table.find = lambda session_id: raise_one(refusals) or find(session_id)
             async with Client(url) as remote:
                 await remote.send(bytes(32_000))
                 await anext(aiter(remote))
@@ -336,7 +336,7 @@ def test_dead_models_end_sessions_and_are_seen_in_health(diarizer: Any, name: st
             await socket.recv()
             setattr(diarizer.models, name, value)
             assert await hear_out(socket, Listener()) == 4500
-            assert server.failed.is_set()
+            assert server.table.failed.is_set()
             status, _, body = await ask(url, "GET /health HTTP/1.1\nHost: localhost")
             assert (status, json.loads(body)["status"]) == (503, "failed")
             assert (await closed_with(url, encode(Start())))[0] == 4500
@@ -494,7 +494,7 @@ def test_a_client_that_is_gone_keeps_its_place_only_until_another_wants_it(diari
             await gone.recv()
             assert (await closed_with(url, encode(Start())))[0] == 4503
             gone.transport.abort()
-            (session,) = server.sessions.values()
+            (session,) = server.table.sessions.values()
             while session.detached_s is None:
                 await asyncio.sleep(0.001)
             assert (await closed_with(url, encode(Start())))[0] == 4503
@@ -527,7 +527,7 @@ def test_audio_that_waits_is_bounded_in_bytes_and_in_seconds(diarizer: Any, rate
     async def client() -> None:
         async with serving(diarizer) as (server, _):
             start = Start(sample_rate_hz=rate_hz, channels=channels, encoding="pcm_f32le")
-            session, owner, sent = await server.open(start, "here"), object(), 0
+            session, owner, sent = await server.table.open(start, "here"), object(), 0
             session.attach(owner)
             never = asyncio.Event()
             session.in_pool = lambda *_: never.wait()
@@ -538,7 +538,7 @@ def test_audio_that_waits_is_bounded_in_bytes_and_in_seconds(diarizer: Any, rate
                     sent += 1
             assert sent * len(piece) <= QUEUE_BYTES + 2 * len(piece)
             assert session.backlog_s <= QUEUE_S + len(piece) / (4 * rate_hz * channels)
-            await server.close(session)
+            await server.table.close(session)
 
     run(client())
 
@@ -573,7 +573,7 @@ def test_who_cannot_prove_anything_any_more_is_refused_before_saying_a_word(diar
         async with serving(diarizer, token=TOKEN, handshake_s=60.0) as (server, url):
             async with asyncio.timeout(10), connect(url + path, **options) as socket:
                 assert await hear_out(socket, Listener()) == 4401
-            assert not server.sessions
+            assert not server.table.sessions
 
     run(client())
 
