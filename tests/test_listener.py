@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import subprocess
 from pathlib import Path
@@ -75,5 +76,16 @@ def test_those_who_are_through_or_gone_hold_no_place(files: Any, monkeypatch: py
             for _ in range(3):
                 assert (await closed_with(url.replace("ws:", "wss:"), b"", ssl=trusting))[0] == 1000
             assert len(made[0].shaking) == 0
+
+    asyncio.run(asyncio.wait_for(client(), 30))
+
+
+def test_many_who_connect_while_the_loop_is_busy_wait_instead_of_being_dropped():
+    diarizer: Any = SilentDiarizer()
+
+    async def client() -> None:
+        async with serving(diarizer) as (_, url), contextlib.AsyncExitStack() as stack:
+            for _ in range(200):  # the loop has no turn meanwhile
+                stack.enter_context(socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=0.5))
 
     asyncio.run(asyncio.wait_for(client(), 30))
