@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 NAMES = ("decode_client", "decode_server", "start_of_query", "parse_export", "from_json", "parse_rttm")
 LONGEST_BYTES = 4096
+DICTIONARY_BYTES = 64  # of a word that libFuzzer takes
 MEMORY = Path("/dev/shm")  # for the files that are read: a disk would take most of the time
 TOLD = 5  # complaints shown of each decoder
 WORDS = (
@@ -89,7 +90,7 @@ def by_coverage(name: str, messages: int, seed: int) -> None:
         for number, example in enumerate(target.examples):
             (Path(folder) / str(number)).write_bytes(example)
         words = Path(folder).with_suffix(".dict")
-        words.write_text("".join(f'"{_escaped(word)}"\n' for word in WORDS))
+        words.write_text("".join(f'"{_escaped(word)}"\n' for word in WORDS if len(word) <= DICTIONARY_BYTES))
         options = [f"-seed={seed}", f"-max_len={LONGEST_BYTES}", f"-dict={words}", "-verbosity=0"]
         atheris.Setup([sys.argv[0], *options, folder], Count(target, messages))
         atheris.Fuzz()

@@ -57,7 +57,7 @@ def targets() -> dict[str, Target]:
     voice = Profile(unit(np.arange(1, 193, dtype=np.float32)), 12.5)
     person = Person("Anna Maria", "a" * 64, (voice,), ("2026-01-01T00:00:00+00:00",))
     return {
-        "decode_client": Target(_client, ProtocolError, [encode(message).encode() for message in CLIENT]),
+        "decode_client": Target(_client, ProtocolError, [*(encode(message).encode() for message in CLIENT), *HOSTILE]),
         "decode_server": Target(_server, ProtocolError, [encode(message, 3).encode() for message in SERVER]),
         "start_of_query": Target(lambda data: start_of_query(_text(data)), ProtocolError, QUERIES),
         "parse_export": Target(
@@ -77,6 +77,11 @@ SERVER = (
     Revision(("T1",), "S1", "S2", "merged", 1.0),
     Speaker("S1", "appeared", None, None, None, 2.0),
     Final("stop", 9.0, (), ()),
+)
+HOSTILE = (  # what changes of the others hardly ever come to
+    b'{"type":"start","latency":%s}' % (b"9" * 400),
+    b'{"type":"start","latency":%s}' % (b"[" * 1000 + b"]" * 1000),
+    b'{"type":%s1%s}' % (b'{"a":' * 300, b"}" * 300),
 )
 QUERIES = (
     b"sample_rate=48000&channels=2&latency=0.5",
