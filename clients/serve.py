@@ -31,7 +31,7 @@ def serve_until_stopped(diarizer: Diarizer, options: ServeOptions) -> int:
     weights = options.weights
     server = Server(diarizer, options.config, model_names(_file(weights.segmentation), _file(weights.embedding)))
     asyncio.run(_serve(server))
-    if server.failed.is_set():
+    if server.table.failed.is_set():
         code = complain("the models do not answer any more: the server has to be started again")
         os._exit(code)  # an orderly end would wait for them
     return 0
@@ -45,10 +45,11 @@ async def _serve(server: Server) -> None:
             host = f"[{config.host}]" if ":" in config.host else config.host
             found = "as configured" if config.max_sessions else "measured"
             print(
-                f"listening on {scheme}://{host}:{port}/v1, room for {server.capacity} sessions ({found})", flush=True
+                f"listening on {scheme}://{host}:{port}/v1, room for {server.table.capacity} sessions ({found})",
+                flush=True,
             )
-            await _first_of(stop, server.failed)
-            if not server.failed.is_set():
+            await _first_of(stop, server.table.failed)
+            if not server.table.failed.is_set():
                 print("stopping: sessions get their final results", file=sys.stderr, flush=True)
 
 

@@ -19,3 +19,9 @@ class EnrollmentError(TurnstreamError):
 
 class PeopleError(TurnstreamError):
     """A person who is not in the store, or a file of it that is damaged or of another model."""
+
+
+def shown(value: object) -> str:
+    """A short form for error messages that is safe to print and to send: one line, at most 60 characters."""
+    plain = value if isinstance(value, str) and value.isidentifier() else ascii(value)
+    return plain if len(plain) <= 60 else plain[:57] + "..."

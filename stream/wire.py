@@ -6,14 +6,14 @@ check takes what JSON gave and returns the field's value, or raises ProtocolErro
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeVar
 
-from .errors import TurnstreamError
+from .errors import TurnstreamError, shown
+from .json_text import DeepError, load_json
 from .limits import legible
 
 Check = Callable[[Any], Any]
@@ -27,7 +27,7 @@ class ProtocolError(TurnstreamError):
 
     def __init__(self, expected: str, got: object, where: str = "") -> None:
         self.expected, self.got, self.where = expected, got, where
-        super().__init__(f"{where}: " * bool(where) + f"expected {expected}, got {_shown(got)}")
+        super().__init__(f"{where}: " * bool(where) + f"expected {expected}, got {shown(got)}")
 
     def at(self, where: str) -> ProtocolError:
         """The same error, one level up."""
@@ -82,10 +82,12 @@ def _plain(value: Any) -> Any:
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """The JSON object in `text`; raises ProtocolError for anything else, for a key that comes twice and for NaN."""
+    """The JSON object in `text`; raises ProtocolError for anything else, keys that come twice, NaN, depth."""
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        value = load_json(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except DeepError as error:
+        raise ProtocolError(error.expected, text) from None
+    except ValueError:
         raise ProtocolError("a JSON object", text) from None
     if not isinstance(value, dict):
         raise ProtocolError("a JSON object", text)
@@ -200,9 +202,3 @@ def nested(kind: type[Any], *, strict: bool = False) -> Check:
 def _encodes(value: str) -> bool:
     """False for half of a surrogate pair, which JSON can name and UTF-8 cannot."""
     return not any("\ud800" <= letter <= "\udfff" for letter in value)
-
-
-def _shown(value: object) -> str:
-    """A short form for error messages that is safe to print and to send."""
-    plain = value if isinstance(value, str) and value.isidentifier() else ascii(value)
-    return plain if len(plain) <= 60 else plain[:57] + "..."

@@ -44,6 +44,8 @@ NAME = NUMBERS[0]
     ("text", "said"),
     [
         ('{"no_such": 1}', "got no_such"),
+        ('{"no\\nsuch": 1}', r"got 'no\\nsuch'"),
+        (f'{{"{NAME}": "{"9" * 999}"}}', f"expected {NAME} to be a number, got '9+[.]{{3}}$"),
         (f'{{"{NAME}": "0.5"}}', f"expected {NAME} to be a number, got '0.5'"),
         (f'{{"{NAME}": true}}', f"expected {NAME} to be a number, got True"),
         (f'{{"{NAME}": -1}}', r"from 0 to .*, got -1"),
@@ -64,6 +66,7 @@ def test_anything_else_is_refused_in_one_sentence(tmp_path: Path, text: str, sai
     with pytest.raises(TurnstreamError, match=said) as caught:
         StitcherConfig.from_json(path)
     assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_lost_connections_lose_and_double_nothing(diarizer: Diarizer, speech: np
                 cuts += 1
                 first = Start(session=listener.started.session, seq=listener.seq)
             await asyncio.sleep(0.1)
-            assert not server.sessions
+            assert not server.table.sessions
 
     asyncio.run(client())
     assert cuts
@@ -339,13 +339,13 @@ def test_the_server_goes_on_after_a_defect_of_one_session(
             async with connect(url) as socket:
                 await socket.send(bytes(3_200))
                 await socket.recv()
-                session = next(iter(server.sessions.values()))
+                session = next(iter(server.table.sessions.values()))
                 assert session._worker
                 monkeypatch.setattr(session._worker.engine, "feed", lambda data: 1 / 0)
                 await socket.send(bytes(3_200))
                 assert await hear_out(socket, Listener()) == 4500
             await asyncio.sleep(0.2)
-            assert not server.sessions
+            assert not server.table.sessions
             assert (await talk(url, pcm(speech[:48_000], "pcm_s16le"), Start())).final.turns
 
     asyncio.run(client())
@@ -362,14 +362,14 @@ def test_nothing_is_kept_of_a_session_that_is_over(diarizer: Diarizer, speech: n
                 async with connect(url) as socket:
                     await socket.send(pcm(speech[:24_000], "pcm_s16le"))
                     await socket.recv()
-                    session = next(iter(server.sessions.values()))
+                    session = next(iter(server.table.sessions.values()))
                     assert session._worker
                     kept.extend([weakref.ref(session), weakref.ref(session._worker.engine)])
                     del session
                     if ends:
                         await socket.send(b"")
                         assert await hear_out(socket, Listener()) == 1000
-            while server.sessions:
+            while server.table.sessions:
                 await asyncio.sleep(0.05)
             await asyncio.sleep(0.2)
             gc.collect()

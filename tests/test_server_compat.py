@@ -90,7 +90,7 @@ def test_a_client_of_diart(diarizer: Diarizer, speech: np.ndarray) -> None:
                 while sum(talk_of(lines).values()) < sum(expected.values()) - 0.01:
                     lines.append(str(await socket.recv()))
             await asyncio.sleep(0.1)
-            return len(server.sessions)
+            return len(server.table.sessions)
 
     assert asyncio.run(asyncio.wait_for(client(), 60)) == 0  # it cannot come back, so nothing waits for it
     assert all(line.startswith("SPEAKER stream 1 ") and line.endswith("<NA> <NA>\n") for line in lines)

@@ -21,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 from turnstream.diarizer import Diarizer
 from turnstream.protocol.messages import Start, encode
 from turnstream.server import connection as server_connection
-from turnstream.server import server
+from turnstream.server import listener, server
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +111,7 @@ def test_a_flood_of_connections_leaves_room_for_health(diarizer: Diarizer, monke
             codes = await asyncio.gather(*(closed_with(url) for _ in range(40)))
             assert {code for code, _ in codes} == {4408, 4503}
             assert sum(code == 4408 for code, _ in codes) <= 9
-            assert running._health()["sessions"] == 1
+            assert running.table.running == 1
             await good.send('{"type":"stop"}')
             assert await hear_out(good, Listener()) == 1000
 
@@ -129,7 +129,7 @@ def test_silence_before_the_start_and_after_it_ends_the_connection(diarizer: Dia
                 await socket.send(bytes(3_200))
                 closed = await hear_out(socket, listener)
             await asyncio.sleep(0.05)
-            assert not running.sessions
+            assert not running.table.sessions
             return closed
 
     assert asyncio.run(client()) == 4408
@@ -171,9 +171,9 @@ def test_sessions_that_are_over_cannot_be_resumed(diarizer: Diarizer) -> None:
             async with connect(url) as socket:
                 await socket.send(bytes(320))
                 session = json.loads(await socket.recv())["session"]
-            assert len(running.sessions) == 1
+            assert len(running.table.sessions) == 1
             await asyncio.sleep(0.8)
-            assert not running.sessions
+            assert not running.table.sessions
             assert (await closed_with(f"{url}?session={session}"))[1]["code"] == "unknown_session"
 
     asyncio.run(asyncio.wait_for(client(), 60))
@@ -183,7 +183,7 @@ def test_a_client_that_does_not_read_is_closed_and_can_come_back(
     diarizer: Diarizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It makes the server talk (names that change) and reads nothing; what waits stays small all the while."""
-    monkeypatch.setattr(server, "BUFFER_BYTES", 4_096)
+    monkeypatch.setattr(listener, "BUFFER_BYTES", 4_096)
 
     async def client() -> None:
         async with serving(diarizer, slow_s=0.5, status_s=0.001) as (running, url):
@@ -196,7 +196,7 @@ def test_a_client_that_does_not_read_is_closed_and_can_come_back(
                 session = None
                 while not running.metrics.refused:
                     await asyncio.sleep(0.05)
-                    session = next(iter(running.sessions.values()), session)
+                    session = next(iter(running.table.sessions.values()), session)
                     assert session is not None
                     assert len(session.journal) <= 3
                 assert running.metrics.refused == {"too_slow": 1}
@@ -225,9 +225,9 @@ def test_a_half_open_connection_gives_its_session_free(diarizer: Diarizer, monke
             lines += ["Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}\r\n\r\n"]
             writer.write("\r\n".join(lines).encode())
             assert b"101" in await reader.readline()
-            while not running.sessions:
+            while not running.table.sessions:
                 await asyncio.sleep(0.01)
-            session = next(iter(running.sessions.values()))
+            session = next(iter(running.table.sessions.values()))
             begun_s = time.monotonic()
             while session.owner is not None:
                 await asyncio.sleep(0.01)

@@ -29,14 +29,17 @@ from turnstream.clients.serve import serve_until_stopped
 from turnstream.errors import TurnstreamError
 from turnstream.models.batcher import Batcher, Request
 from turnstream.people.store import PeopleStore
-from turnstream.protocol.messages import CloseCode, Error, Start, encode
+from turnstream.protocol.messages import CloseCode, Config, Error, Limits, Start, Started, decode_server, encode
 from turnstream.server import server as server_module
-from turnstream.server.connection import WRONG_TOKEN_S, Refused
+from turnstream.server.admission import WRONG_TOKEN_S, Refused
 from turnstream.server.lobby import Lobby, survive_exhaustion
+from turnstream.server.server import model_names
+from turnstream.server.session import QUEUE_BYTES, QUEUE_S
 from turnstream.server.worker import End, Lost, joined
 from turnstream.stitching.clustering import unit
 from turnstream.stitching.profile import Profile
 
+CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, False, ())
 STOP = '{"type":"stop"}'
 
 
@@ -128,7 +131,7 @@ def test_silence_that_a_client_skips_to_counts_as_audio_at_once(diarizer: Any):
             async with connect(url) as socket:
                 await socket.send(encode(Start()))
                 session_id = json.loads(await socket.recv())["session"]
-            session = server.sessions[session_id]
+            session = server.table.sessions[session_id]
             for number in range(1, 4):
                 ahead = {"session": session_id, "position": min(session.position + 600 * 16_000, number * 600 * 16_000)}
                 async with connect(url) as socket:
@@ -210,8 +213,8 @@ def test_running_out_of_descriptors_is_one_line_in_the_log(caplog: pytest.LogCap
 def test_a_client_comes_back_to_a_server_that_is_full_for_a_moment(diarizer: Any, code: CloseCode):
     async def client() -> None:
         async with serving(diarizer) as (server, url):
-            refusals, find = [Refused(code, "not now")], server.find
-            server.find = lambda session_id: raise_one(refusals) or find(session_id)
+            refusals, find = [Refused(code, "not now")], server.table.find
+            server.table.find = lambda session_id: raise_one(refusals) or find(session_id)
             async with Client(url) as remote:
                 await remote.send(bytes(32_000))
                 await anext(aiter(remote))
@@ -333,7 +336,7 @@ def test_dead_models_end_sessions_and_are_seen_in_health(diarizer: Any, name: st
             await socket.recv()
             setattr(diarizer.models, name, value)
             assert await hear_out(socket, Listener()) == 4500
-            assert server.failed.is_set()
+            assert server.table.failed.is_set()
             status, _, body = await ask(url, "GET /health HTTP/1.1\nHost: localhost")
             assert (status, json.loads(body)["status"]) == (503, "failed")
             assert (await closed_with(url, encode(Start())))[0] == 4500
@@ -491,11 +494,139 @@ def test_a_client_that_is_gone_keeps_its_place_only_until_another_wants_it(diari
             await gone.recv()
             assert (await closed_with(url, encode(Start())))[0] == 4503
             gone.transport.abort()
-            (session,) = server.sessions.values()
+            (session,) = server.table.sessions.values()
             while session.detached_s is None:
                 await asyncio.sleep(0.001)
             assert (await closed_with(url, encode(Start())))[0] == 4503
             session.detached_s -= server.config.vanished_s + 1
             assert (await closed_with(url, encode(Start()), STOP))[0] == 1000
+
+    run(client())
+
+
+def test_the_work_that_a_session_may_ask_for_is_stated(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, max_values_per_s=32_000) as (_, url), connect(url) as socket:
+            await socket.send(encode(Start(sample_rate_hz=16_000, channels=2)))
+            assert json.loads(await socket.recv())["limits"]["values_per_s"] == 32_000
+            await socket.send(STOP)
+            assert await hear_out(socket, Listener()) == 1000
+
+    run(client())
+
+
+def test_a_server_that_states_no_bound_of_work_is_understood():
+    started = Started(1, "a", False, 0, CONFIG, model_names(), Limits(1, 1.0, 1.0, 1.0))
+    values = json.loads(encode(started))
+    del values["limits"]["values_per_s"]
+    assert decode_server(json.dumps(values)) == (None, started)
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(48_000, 64), (16_000, 1)])
+def test_audio_that_waits_is_bounded_in_bytes_and_in_seconds(diarizer: Any, rate_hz: int, channels: int):
+    async def client() -> None:
+        async with serving(diarizer) as (server, _):
+            start = Start(sample_rate_hz=rate_hz, channels=channels, encoding="pcm_f32le")
+            session, owner, sent = await server.table.open(start, "here"), object(), 0
+            session.attach(owner)
+            never = asyncio.Event()
+            session.in_pool = lambda *_: never.wait()
+            piece = bytes(1 << 20)
+            with contextlib.suppress(TimeoutError):
+                while sent < 40:
+                    await asyncio.wait_for(session.put(owner, piece), 0.2)
+                    sent += 1
+            assert sent * len(piece) <= QUEUE_BYTES + 2 * len(piece)
+            assert session.backlog_s <= QUEUE_S + len(piece) / (4 * rate_hz * channels)
+            await server.table.close(session)
+
+    run(client())
+
+
+@pytest.mark.parametrize(("message_bytes", "frames"), [(1 << 20, 4), (1 << 21, 2), (1 << 28, 1), (100, 4)])
+def test_frames_that_wait_are_bounded_in_bytes(diarizer: Any, message_bytes: int, frames: int):
+    async def client() -> None:
+        async with serving(diarizer, max_message_bytes=message_bytes) as (server, url), connect(url):
+            while not server._connections:
+                await asyncio.sleep(0.001)
+            (connection,) = server._connections
+            assert connection.max_queue_high == frames
+
+    run(client())
+
+
+TOKEN, WRONG = "a-long-secret.token", "a-wrong-secret.token"
+UNPROVEN: dict[str, dict[str, Any]] = {
+    "a wrong header": {"additional_headers": {"Authorization": f"Bearer {WRONG}"}},
+    "a wrong subprotocol": {"subprotocols": ["turnstream.v1", f"token.{WRONG}"]},
+    "none, and a query": {"path": "/v1?channels=1"},
+    "none, and no start to come": {"path": "/compat/pyannote"},
+}
+
+
+@pytest.mark.parametrize("kind", UNPROVEN)
+def test_who_cannot_prove_anything_any_more_is_refused_before_saying_a_word(diarizer: Any, kind: str):
+    options = dict(UNPROVEN[kind])
+    path = options.pop("path", "/v1")
+
+    async def client() -> None:
+        async with serving(diarizer, token=TOKEN, handshake_s=60.0) as (server, url):
+            async with asyncio.timeout(10), connect(url + path, **options) as socket:
+                assert await hear_out(socket, Listener()) == 4401
+            assert not server.table.sessions
+
+    run(client())
+
+
+def test_one_right_token_of_several_is_enough(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, token=TOKEN) as (_, url):
+            both = {"subprotocols": ["turnstream.v1", f"token.{WRONG}", f"token.{TOKEN}"]}
+            assert (await closed_with(url, bytes(100_000), STOP, **both))[0] == 1000
+            assert (await closed_with(url, encode(Start(token=TOKEN)), bytes(1_000_000), STOP))[0] == 1000
+
+    run(client())
+
+
+@pytest.mark.parametrize("frame", [bytes(100_000), " " * 100_000, encode(Start(token=WRONG)) + " " * 100_000])
+def test_strangers_may_not_send_much(diarizer: Any, frame: str | bytes):
+    async def client() -> None:
+        async with serving(diarizer, token=TOKEN) as (_, url):
+            async with asyncio.timeout(4):
+                assert (await closed_with(url, frame))[0] == 4401
+
+    run(client())
+
+
+def test_the_token_comes_before_anything_else_that_start_may_be_wrong_about(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, token=TOKEN) as (_, url):
+            for start in (Start(version=2), Start(session="abc"), Start(sample_rate_hz=192_000, channels=128)):
+                assert (await closed_with(url, encode(start)))[0] == 4401
+
+    run(client())
+
+
+def test_those_who_are_turned_away_and_stay_are_bounded_too(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server_module, "MOST_UNDECIDED", 4)
+    monkeypatch.setattr(server_module, "SPARE_CONNECTIONS", 0)
+
+    async def stay(port: int) -> Any:
+        """Asks for a websocket, and never answers its end."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET /v1 HTTP/1.1\nHost: localhost\n{UPGRADE}\n\n".replace("\n", "\r\n").encode())
+        return reader, writer
+
+    async def client() -> None:
+        async with serving(diarizer, max_sessions=1) as (server, url):
+            port, most = int(url.rsplit(":", 1)[1]), 0
+            staying = []
+            for _ in range(40):
+                staying.append(await stay(port))
+                await asyncio.sleep(0.005)
+                most = max(most, len(server._connections))
+            assert 6 < most <= 2 + 2 * 4 + 1
+            for _, writer in staying:
+                writer.close()
 
     run(client())

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PeopleError, TurnstreamError
+from ..errors import PeopleError, TurnstreamError, shown
+from ..json_text import DeepError, load_json
 from ..limits import EMBEDDING_SIZE
 from ..stitching.profile import Profile, mean_profile
 from .naming import check_name, name_key
@@ -94,15 +95,17 @@ def parse_export(text: str, source: str) -> list[Person]:
 
 def _json(text: str, source: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return load_json(text)
+    except DeepError as error:
+        raise PeopleError(f"{source} is damaged: expected {error.expected}") from None
+    except ValueError:
         raise PeopleError(f"{source} is damaged: expected JSON") from None
 
 
 def _person(data: Any, source: str) -> Person:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
-        raise PeopleError(f"{source} is damaged: expected the format {FORMAT!r}, got {found!r}")
+        raise PeopleError(f"{source} is damaged: expected the format {FORMAT!r}, got {shown(found)}")
     try:
         name, model, entries = check_name(str(data["name"])), str(data["model"]), list(data["voices"])
         voices = tuple(_voice(entry) for entry in entries)

@@ -147,12 +147,13 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the server allows; the times are in seconds."""
+    """What the server allows; the times are in seconds, `values_per_s` is the most of sample_rate times channels."""
 
     message_bytes: int = wire(whole(1))
     idle_s: float = wire(SECONDS, name="idle")
     session_s: float = wire(SECONDS, name="session")
     resume_s: float = wire(SECONDS, name="resume")
+    values_per_s: int | None = wire(optional(whole(1)), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -16,6 +17,7 @@ from websockets.protocol import Event
 
 from .lobby import Lobby
 
+UNPROVEN_BYTES = 1 << 15  # of one that has not given the token; a `start` with 100 long names fits
 READ_BYTES = 1 << 12  # of a socket at a time ...
 READ_MORE_BYTES = 1 << 14  # ... and of one that sends long frames
 SMALL_BYTES = 160  # less than 10 ms of telephone audio
@@ -23,18 +25,24 @@ SMALL_PER_S, SMALL_BURST = 200, 2000  # frames: names, keep-alives, pings
 
 
 class Socket(ServerConnection):
-    """Waits in the lobby until it has sent its request; `flooded` is set once it sends too many tiny frames."""
+    """Waits in the lobby until it has sent its request.
 
-    def __init__(self, lobby: Lobby, *arguments: Any, **options: Any):
+    `flooded` is set once it sends too many tiny frames, `overfull` once it has sent much and nobody trusts it.
+    """
+
+    def __init__(self, lobby: Lobby, arrived: Callable[[int], None] | None, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        self.flooded = asyncio.Event()
-        self._lobby = lobby
+        self.flooded, self.overfull = asyncio.Event(), asyncio.Event()
+        self._trusted, self._unproven_bytes = False, 0
+        self._lobby, self._arrived = lobby, arrived
         self._left, self._counted_s = float(SMALL_BURST), time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As asyncio.Protocol's."""
         super().connection_made(transport)
         self._read_at_most(READ_BYTES)
+        if self._arrived:
+            self._arrived(transport.get_extra_info("socket").fileno())
         peer = transport.get_extra_info("peername")
         self._lobby.enter(self, str(peer[0]) if peer else "unknown", self.transport.abort)
 
@@ -51,6 +59,25 @@ class Socket(ServerConnection):
             self.flooded.set()
         else:
             super().process_event(event)
+
+    def data_received(self, data: bytes) -> None:
+        """As asyncio.Protocol's."""
+        super().data_received(data)
+        self._unproven_bytes += 0 if self._trusted else len(data)
+        if self._unproven_bytes > UNPROVEN_BYTES and not self._trusted:
+            self.transport.pause_reading()
+            self.overfull.set()
+
+    def trust(self) -> None:
+        """It may send as much as it likes from now on."""
+        self._trusted = True
+        if self.overfull.is_set():
+            self.transport.resume_reading()
+
+    def ignore(self) -> None:
+        """Takes nothing any more but its end."""
+        self.flooded.set()
+        self.trust()
 
     def _read_at_most(self, size: int) -> None:
         if hasattr(self.transport, "max_size"):  # asyncio's own; there is no public name for it

@@ -6,17 +6,12 @@ The session outlives it. Only I/O happens here; what takes time runs in the thre
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import time
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
-from ..events import Final
 from ..protocol.messages import (
-    SUBPROTOCOL,
-    TOKEN_SUBPROTOCOL,
     VERSION,
     CloseCode,
     Error,
@@ -26,18 +21,18 @@ from ..protocol.messages import (
     start_of_query,
 )
 from ..wire import ProtocolError
+from .admission import WRONG_TOKEN_S, Admission, Refused
 from .bounded_socket import SMALL_BYTES, SMALL_PER_S, Socket
+from .closing import Closing
 from .config import ServerConfig
-from .dialects import Dialect, error_reason
+from .dialects import Dialect
+from .outgoing import Outgoing
 from .session import Replaced, ServerSession
+from .sessions import SessionTable
 
-LOG = logging.getLogger(__name__)
 MESSAGES_A_TURN = 16
-WRONG_TOKEN_S = 0.5  # a guess takes this long
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
-LAST_WORDS_S = 3.0  # for an error message to leave
-CLOSE_S = 5.0  # for a client to agree that it is over
 ENDINGS = {
     "stop": CloseCode.DONE,
     "shutdown": CloseCode.SHUTDOWN,
@@ -46,38 +41,24 @@ ENDINGS = {
 }
 
 
-class Refused(Exception):
-    """The connection is closed with `code`; the sentence goes to the client."""
-
-    def __init__(self, code: CloseCode, message: str, expected: str | None = None):
-        super().__init__(message)
-        self.error = Error(_slug(code), message, expected, code)
-
-
-class Sessions(Protocol):
-    """Where sessions are opened and found again. Both raise Refused."""
-
-    async def open(self, start: Start, address: str) -> ServerSession:
-        """A new session."""
-
-    def find(self, session_id: str) -> ServerSession:
-        """The session that a client wants to go on with."""
-
-    def begun(self, connection: Connection) -> None:
-        """The connection has a session and waits no longer."""
-
-    async def close(self, session: ServerSession) -> None:
-        """The session is over and will not be asked for."""
-
-
 class Connection:
-    """`run` is the whole life of one websocket."""
+    """`run` is the whole life of one websocket; `begun` is called with it once it has a session."""
 
-    def __init__(self, socket: Socket, dialect: Dialect, query: str, config: ServerConfig, sessions: Sessions):
+    def __init__(
+        self,
+        socket: Socket,
+        dialect: Dialect,
+        query: str,
+        config: ServerConfig,
+        sessions: SessionTable,
+        begun: Callable[[object], None],
+    ):
         self._socket, self._dialect, self._query = socket, dialect, query
-        self._config, self._sessions = config, sessions
+        self._config, self._sessions, self._begun = config, sessions, begun
         self._session: ServerSession | None = None
         self.refused: str | None = None  # the error it was closed with
+        self._closing, self._outgoing = Closing(socket, dialect), Outgoing(socket, dialect, config)
+        self._admission = Admission(socket, self.address, config)
         self._dismissed: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
 
     @property
@@ -89,6 +70,10 @@ class Connection:
     def give_way(self) -> None:
         """Too many wait to begin: this one is turned away."""
         self._dismiss(Refused(CloseCode.OVER_CAPACITY, "too many connections wait to begin: try again later"))
+
+    def cut_off(self) -> None:
+        """Far too many do not go when they are told to."""
+        self._socket.transport.abort()
 
     async def run(self) -> None:
         """Serves the client until either side ends it; never raises for what a client does."""
@@ -111,15 +96,17 @@ class Connection:
 
     async def _unless_dismissed(self) -> None:
         """Serves the client until somebody turns it away."""
-        serving, flood = asyncio.create_task(self._serve()), asyncio.create_task(self._until_flooded())
+        serving = asyncio.create_task(self._serve())
+        watching = [asyncio.create_task(watch()) for watch in (self._until_flooded, self._until_overfull)]
         ends: list[asyncio.Future[Any]] = [serving, self._dismissed]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended = serving.done()
             serving.cancel()
-            flood.cancel()
-            await asyncio.gather(serving, flood, return_exceptions=True)
+            for watch in watching:
+                watch.cancel()
+            await asyncio.gather(serving, *watching, return_exceptions=True)
         if not ended:
             raise self._dismissed.result()
         serving.result()
@@ -129,6 +116,13 @@ class Connection:
         said = f"messages of {SMALL_BYTES} bytes or more, or at most {SMALL_PER_S} a second"
         self._dismiss(Refused(CloseCode.MALFORMED, f"expected {said}, got more", said))
 
+    async def _until_overfull(self) -> None:
+        await self._socket.overfull.wait()
+        await asyncio.sleep(WRONG_TOKEN_S)  # a token that came first has been seen by then
+        if not self._admission.admitted:
+            self._dismiss(self._admission.refusal())
+            self._socket.ignore()
+
     async def _serve(self) -> None:
         try:
             async with asyncio.timeout(self._config.handshake_s):
@@ -136,10 +130,10 @@ class Connection:
         except TimeoutError:
             raise Refused(CloseCode.TIMEOUT, f"expected start or audio within {self._config.handshake_s:g} s") from None
         assert self._session is not None
-        self._sessions.begun(self)
+        self._begun(self)
         tasks = [
             asyncio.create_task(self._receive(self._session, first)),
-            asyncio.create_task(self._send(self._session)),
+            asyncio.create_task(self._outgoing.run(self._session, self)),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -154,6 +148,7 @@ class Connection:
     async def _begin(self) -> bytes | Stop | None:
         """Opens or resumes the session; what the client said first, where that was not `start`."""
         start = self._dialect.start or start_of_query(self._query)
+        await self._admission.check_handshake(last_chance=start is not None)
         first: bytes | Stop | None = None
         while start is None:
             heard = self._dialect.hear(await self._socket.recv())
@@ -163,13 +158,10 @@ class Connection:
                 start, first = Start(), heard
             elif heard is not None:
                 raise ProtocolError("start before anything else", "name")
+        await self._admission.check(start.token)
         if start.version != VERSION:
             wanted = f"version {VERSION}"
             raise Refused(CloseCode.UNKNOWN_VERSION, f"expected {wanted}, got {start.version}", wanted)
-        if not self._config.admits(start.token, *self._header_tokens()):
-            LOG.warning("wrong token, or none, from %s", self.address)
-            await asyncio.sleep(WRONG_TOKEN_S)
-            raise Refused(CloseCode.UNAUTHORIZED, "expected the server's token, got none or another one", "a token")
         await self._open(start)
         return first
 
@@ -181,15 +173,6 @@ class Connection:
             session = self._sessions.find(start.session)
             session.attach(self, start.seq, start.position, resumed=True)
             self._session = session
-
-    def _header_tokens(self) -> list[str]:
-        request = self._socket.request
-        assert request is not None
-        offered = ",".join(request.headers.get_all("Sec-WebSocket-Protocol")).split(",")
-        names = [name.strip() for name in offered]
-        found = [name.removeprefix(TOKEN_SUBPROTOCOL) for name in names if name.startswith(TOKEN_SUBPROTOCOL)]
-        kind, _, token = (request.headers.get("Authorization") or "").partition(" ")
-        return [*found, token.strip()] if kind.lower() == "bearer" else found
 
     async def _receive(self, session: ServerSession, heard: bytes | Stop | Start | Name | None) -> None:
         messages = 0
@@ -228,55 +211,6 @@ class Connection:
         except TimeoutError:
             raise Refused(CloseCode.TIMEOUT, f"expected an answer to a ping within {PONG_S:g} s, got none") from None
 
-    async def _send(self, session: ServerSession) -> None:
-        """Sends the client its messages, up to the final result."""
-        status_s = time.monotonic() + self._config.status_s
-        while session.owner is self:
-            entry = session.journal.take()
-            if entry is not None:
-                if time.monotonic() - entry.added_s > self._config.slow_s:
-                    raise self._too_slow()
-                seq, message = entry.seq, entry.message
-                if isinstance(message, Final):  # it may be megabytes
-                    texts = await session.in_pool(self._dialect.say, message, seq)
-                else:
-                    texts = self._dialect.say(message, seq)
-                await self._send_texts(texts)
-            elif session.failed:
-                raise Refused(CloseCode.INTERNAL, "the server failed to process the audio")
-            elif session.finished:
-                return
-            else:
-                await self._something(session, status_s)
-                if time.monotonic() >= status_s:
-                    self._tell_status(session)
-                    status_s = time.monotonic() + self._config.status_s
-        raise Replaced
-
-    async def _send_texts(self, texts: list[str]) -> None:
-        try:
-            async with asyncio.timeout(self._config.slow_s):
-                for text in texts:
-                    await self._socket.send(text)
-        except TimeoutError:
-            raise self._too_slow() from None
-
-    def _too_slow(self) -> Refused:
-        return Refused(CloseCode.TOO_SLOW, f"expected messages to be read within {self._config.slow_s:g} s")
-
-    async def _something(self, session: ServerSession, until_s: float) -> None:
-        session.changed.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
-                await session.changed.wait()
-
-    def _tell_status(self, session: ServerSession) -> None:
-        now_s = time.monotonic()
-        if not session.ended:
-            session.journal.add(session.status(), now_s)
-            if max(now_s - session.begun_s, session.length_s) > self._config.session_s:
-                session.end("session_too_long")
-
     async def _finish(self, session: ServerSession) -> None:
         """`final` was sent: close, with the reason why the audio was over."""
         reason = session.ended or "stop"
@@ -286,33 +220,11 @@ class Connection:
             said = "nothing came" if reason == "idle" else "the session went on"
             await self._refuse(Refused(code, f"{said} for more than {limit_s:g} s").error)
         else:
-            await self._close(code)
+            await self._closing.close(code)
 
     async def _refuse(self, error: Error) -> None:
-        """Says why, as far as the client listens, and closes."""
         self.refused = error.code
-        with contextlib.suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(LAST_WORDS_S):
-                if error.close != CloseCode.TOO_SLOW:
-                    for text in self._dialect.say(error, None):
-                        await self._socket.send(text)
-        await self._close(error.close, error_reason(error))
-
-    async def _close(self, code: int, reason: str = "") -> None:
-        """Closes the websocket, by force where the client does not read what was sent before."""
-        rest = asyncio.create_task(self._read_out())
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._socket.close(code, reason)
-        except TimeoutError:
-            self._socket.transport.abort()
-        await rest
-
-    async def _read_out(self) -> None:
-        """Takes what the client had sent before it knew of the end, or its answer would stay behind that."""
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                await self._socket.recv()
+        await self._closing.refuse(error)
 
     async def _leave(self) -> None:
         if self._session is None:
@@ -323,16 +235,3 @@ class Connection:
         resumable = self._dialect.start is None and not self._session.failed
         if mine and (seen or not resumable):
             await self._sessions.close(self._session)
-
-
-def select_subprotocol(offered: list[str]) -> str | None:
-    """The subprotocol to answer with. Raises ProtocolError where the client speaks other versions only."""
-    if SUBPROTOCOL in offered:
-        return SUBPROTOCOL
-    if others := [name for name in offered if name.startswith("turnstream.")]:
-        raise ProtocolError(SUBPROTOCOL, others[0])
-    return None
-
-
-def _slug(code: CloseCode) -> str:
-    return code.name.lower()

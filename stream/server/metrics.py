@@ -18,6 +18,7 @@ class Metrics:
     refused: Counter[str] = field(default_factory=Counter)
     closed_audio_s: float = 0.0  # of sessions that are over
     loop_lag_s: float = 0.0
+    realtime_factor: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,12 @@ from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, S
 from ..wire import ProtocolError
 from .client_view import ClientView
 from .journal import Journal
+from .load import Progress
 from .worker import End, Item, Lost, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
 QUEUE_S = 2.0  # audio that waits here; more waits in the sender
+QUEUE_BYTES = 4 << 20  # of it, where many channels make less than that
 FEED_S = 0.5  # most audio given to the engine at once, so that its events are sent soon
 GATHER_S = 0.1  # less audio than this is kept until there is more, unless a window is due
 BURST_S = 3.0  # a stream may be this far ahead of its pace and still count as live
@@ -75,6 +77,7 @@ class ServerSession:
         self._model_client, self._pool, self._model, self._limits = model_client, pool, model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
         self._partial = b""
+        self._most_queued_samples = min(QUEUE_S * config.sample_rate_hz, QUEUE_BYTES / self._frame_bytes)
         self._skip_bytes = 0
         self._items: deque[Item] = deque()
         self._queued_samples = 0
@@ -110,7 +113,7 @@ class ServerSession:
 
     async def put(self, owner: object, data: bytes) -> None:
         """Takes audio, cut anywhere; waits while enough of it is waiting. Raises Replaced."""
-        while self._queued_samples > QUEUE_S * self.config.sample_rate_hz and not self.ended and self.owner is owner:
+        while self._queued_samples > self._most_queued_samples and not self.ended and self.owner is owner:
             self._space.clear()
             await self._space.wait()
         if self.owner is not owner:
@@ -170,6 +173,12 @@ class ServerSession:
             round(worker.engine.audio.counts.gap_samples / rate_hz, 3),
             worker.engine.audio.counts.warning(),
         )
+
+    def progress(self) -> Progress | None:
+        """How a session at real time goes; None for one that is over, or that catches up."""
+        if self._worker is None or not self._model_client.live:
+            return None
+        return Progress(self.processed_samples / self.config.sample_rate_hz, self._worker.processing_s)
 
     @property
     def length_s(self) -> float:

@@ -8,8 +8,9 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import TurnstreamError
+from ..errors import TurnstreamError, shown
 from ..files import read_at_most
+from ..json_text import load_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,7 +46,7 @@ def read_constants(path: Path | str, kind: type[Constants]) -> Constants:
     values = {}
     for name, value in _pairs(Path(path)):
         if name not in known:
-            raise TurnstreamError(f"{path}: expected constants among {', '.join(known)}, got {name}")
+            raise TurnstreamError(f"{path}: expected constants among {', '.join(known)}, got {shown(name)}")
         if name in values:
             raise TurnstreamError(f"{path}: expected {name} once, got it twice")
         values[name] = _checked(path, known[name], value)
@@ -59,10 +60,10 @@ def limits(name: str) -> tuple[float, float]:
 
 def _pairs(path: Path) -> list[tuple[str, Any]]:
     try:
-        pairs = json.loads(read_at_most(path, MOST_BYTES), object_pairs_hook=list)
+        pairs = load_json(read_at_most(path, MOST_BYTES), object_pairs_hook=list)
     except OSError as error:
         raise TurnstreamError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TurnstreamError(f"{path}: expected JSON, got {error}") from None
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         raise TurnstreamError(f"{path}: expected one JSON object, got {json.dumps(pairs)[:40]!r}")
@@ -74,11 +75,11 @@ def _checked(path: Path | str, field: Field[Any], value: Any) -> Any:
     default = field.default
     if isinstance(default, tuple):
         if not isinstance(value, list) or len(value) != len(default):
-            raise TurnstreamError(f"{path}: expected {field.name} to be {len(default)} numbers, got {value!r}")
+            raise TurnstreamError(f"{path}: expected {field.name} to be {len(default)} numbers, got {shown(value)}")
         return tuple(_number(path, field.name, float, part) for part in value)
     if isinstance(default, bool):
         if not isinstance(value, bool):
-            raise TurnstreamError(f"{path}: expected {field.name} to be true or false, got {value!r}")
+            raise TurnstreamError(f"{path}: expected {field.name} to be true or false, got {shown(value)}")
         return value
     return _number(path, field.name, type(default), value)
 
@@ -86,7 +87,7 @@ def _checked(path: Path | str, field: Field[Any], value: Any) -> Any:
 def _number(path: Path | str, name: str, kind: type[Any], value: Any) -> Any:
     whole = kind is int
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise TurnstreamError(f"{path}: expected {name} to be a {'whole ' * whole}number, got {value!r}")
+        raise TurnstreamError(f"{path}: expected {name} to be a {'whole ' * whole}number, got {shown(value)}")
     low, high = limits(name)
     if not low <= value <= high:  # false for nan too
         raise TurnstreamError(f"{path}: expected {name} from {low:g} to {high:g}, got {value}")

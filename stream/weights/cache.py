@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..json_text import load_json
 
 
 def cache_dir() -> Path:
@@ -44,7 +45,7 @@ def sha256(data: bytes) -> str:
 def load(path: Path, source_sha256: str) -> bytes | None:
     """Bytes of the cached file made from the source with that hash; None if absent, outdated or damaged."""
     try:
-        record = json.loads(_record_path(path).read_bytes())
+        record = load_json(_record_path(path).read_bytes())
         data = path.read_bytes()
     except (OSError, ValueError):
         return None

@@ -1,0 +1,72 @@
+"""The socket that accepts connections; where TLS is spoken, only so many handshakes are in progress.
+
+asyncio tells of a TLS connection only after its handshake, so those before it are known by what was accepted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import resource
+import socket
+from typing import Any
+
+from .config import ServerConfig, ServerError
+from .lobby import Lobby
+
+BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
+MOST_SHAKING = 128  # TLS handshakes in progress
+
+
+class TlsListener(socket.socket):
+    """Accepts everyone; beyond `most` who have not finished their handshake, one of them gives way."""
+
+    def __init__(self, family: int, most: int):
+        super().__init__(family, socket.SOCK_STREAM)
+        self.shaking = Lobby(most)
+        self._accepted: dict[int, socket.socket] = {}
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """As socket.socket's."""
+        connection, address = super().accept()
+        for number in [number for number, one in self._accepted.items() if one.fileno() < 0]:
+            self.arrived(number)
+        number = connection.fileno()
+        self._accepted[number] = connection
+        self.shaking.enter(number, str(address[0]), functools.partial(self._cut, number))
+        return connection, address
+
+    def arrived(self, number: int) -> None:
+        """The handshake of the connection with this descriptor is over."""
+        self._accepted.pop(number, None)
+        self.shaking.leave(number)
+
+    def _cut(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            self._accepted.pop(number).shutdown(socket.SHUT_RDWR)
+
+
+def listening_socket(config: ServerConfig) -> socket.socket:
+    """Bound to the address, and as bounded as it says. Raises ServerError."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    speaks_tls = config.tls_certificate is not None
+    listener = TlsListener(family, within_descriptors(MOST_SHAKING)) if speaks_tls else socket.socket(family)
+    for option, value in (
+        (socket.SO_REUSEADDR, 1),
+        (socket.SO_RCVBUF, BUFFER_BYTES),
+        (socket.SO_SNDBUF, BUFFER_BYTES),
+    ):
+        listener.setsockopt(socket.SOL_SOCKET, option, value)  # connections inherit the buffers
+    try:
+        listener.bind((config.host, config.port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise ServerError(f"cannot listen on {config.host} port {config.port}: {reason}") from None
+    return listener
+
+
+def within_descriptors(most: int) -> int:
+    """A quarter of the files that this process may open, at most."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if soft == resource.RLIM_INFINITY else max(8, min(most, soft // 4))
