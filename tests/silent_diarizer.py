@@ -57,8 +57,12 @@ class SilentDiarizer:
         known: Sequence[Person],
         models: Any,
         activity: bool,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
     ) -> Session:
         assert not activity
+        assert min_speakers is None
+        assert max_speakers is None
         naming = Naming([Known(person.name, person.profile_for(MODEL)) for person in known])
         audio = AudioInput(sample_rate_hz, channels, encoding)
         return Session(models, audio, Stitcher(), Timeline(latency_s), naming)
