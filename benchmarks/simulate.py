@@ -29,7 +29,7 @@ import soundfile
 import soxr
 
 from benchmarks.sim.acoustics import add_noise, limit, places, rooms_in, stems
-from benchmarks.sim.dialogue import Dialogue, Placed, shares
+from benchmarks.sim.dialogue import Dialogue, Placed, labels_of, shares, talking
 from benchmarks.sim.speech import F32, Clip, audio_files, clips_of, part, read_audio, speaker_names
 from turnstream.errors import TurnstreamError
 from turnstream.rttm import RttmSegment, format_rttm
@@ -126,7 +126,7 @@ def _mixed(
     if options.noises:
         noise = _dealt("noise", options.noises, options.seed, number)
         drawn |= {"noise": noise.name, "snr_db": round(float(rng.uniform(*options.snr_db)), 2)}
-        mixture = add_noise(mixture, _talking(placed, length), read_audio(noise), drawn["snr_db"], rng)
+        mixture = add_noise(mixture, talking(placed, length), read_audio(noise), drawn["snr_db"], rng)
     talk, heard = shares(placed), sorted({p.clip.speaker for p in placed})
     drawn |= {
         "length_s": round(length / SAMPLE_RATE_HZ, 3),
@@ -138,20 +138,7 @@ def _mixed(
             {"at_s": round(p.speech[0][0] / SAMPLE_RATE_HZ, 3), "clip": p.clip.name, "kind": p.kind} for p in placed
         ],
     }
-    return Conversation(limit(mixture), single, _labels(placed), drawn)
-
-
-def _talking(placed: list[Placed], length: int) -> np.ndarray:
-    talking = np.zeros(length, bool)
-    for p in placed:
-        for start, end in p.speech:
-            talking[start:end] = True
-    return talking
-
-
-def _labels(placed: list[Placed]) -> list[RttmSegment]:
-    spans = sorted((start, end, p.clip.speaker) for p in placed for start, end in p.speech)
-    return [RttmSegment(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, speaker) for start, end, speaker in spans]
+    return Conversation(limit(mixture), single, labels_of(placed), drawn)
 
 
 def write(folder: Path, name: str, made: Conversation, options: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.sim.speech import Clip
+from turnstream.rttm import RttmSegment
 from turnstream.windows import SAMPLE_RATE_HZ
 
 Kind = Literal["turn", "goes on", "early", "interruption", "backchannel"]
@@ -231,3 +232,18 @@ def shares(placed: Sequence[Placed]) -> Shares:
             talking[start // STEP_SAMPLES : end // STEP_SAMPLES] += 1
     speech = int((talking > 0).sum())
     return Shares(speech * STEP_SAMPLES / SAMPLE_RATE_HZ, float((talking > 1).sum() / max(1, speech)))
+
+
+def talking(placed: Sequence[Placed], length: int) -> np.ndarray:
+    """The samples in which anybody talks, (length,) bool."""
+    found = np.zeros(length, bool)
+    for p in placed:
+        for start, end in p.speech:
+            found[start:end] = True
+    return found
+
+
+def labels_of(placed: Sequence[Placed]) -> list[RttmSegment]:
+    """Who talks when, in order of time."""
+    spans = sorted((start, end, p.clip.speaker) for p in placed for start, end in p.speech)
+    return [RttmSegment(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, speaker) for start, end, speaker in spans]

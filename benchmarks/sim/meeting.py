@@ -12,9 +12,9 @@ import soundfile
 from scipy.signal import butter, sosfilt
 
 from benchmarks.sim.acoustics import SPEECH_DBFS, Place, add_noise, limit, places, rooms_in, stems
-from benchmarks.sim.dialogue import Dialogue, Placed
+from benchmarks.sim.dialogue import Dialogue, Placed, labels_of, talking
 from benchmarks.sim.speech import F32, Clip, audio_files, clips_of, part, read_audio
-from turnstream.rttm import RttmSegment, format_rttm
+from turnstream.rttm import format_rttm
 from turnstream.windows import SAMPLE_RATE_HZ
 
 PART_S = 600.0  # at most: bounds memory and the time to draw turns
@@ -94,7 +94,7 @@ def make(plan: Plan, data: Path, split: tuple[int, int], folder: Path) -> Path:
         pieces.append(samples)
         length += len(samples)
     noise = read_audio(noises[int(rng.integers(len(noises)))])
-    mixture = add_noise(np.concatenate(pieces), _talking(placed, length), noise, float(rng.uniform(*SNR_DB)), rng)
+    mixture = add_noise(np.concatenate(pieces), talking(placed, length), noise, float(rng.uniform(*SNR_DB)), rng)
     return _write(plan, telephone_band(mixture) if plan.telephone else mixture, placed, folder)
 
 
@@ -170,19 +170,10 @@ def telephone_band(samples: F32) -> F32:
     return sosfilt(band, samples).astype(np.float32)
 
 
-def _talking(placed: list[Placed], length: int) -> np.ndarray:
-    talking = np.zeros(length, bool)
-    for p in placed:
-        for start, end in p.speech:
-            talking[start:end] = True
-    return talking
-
-
 def _write(plan: Plan, samples: F32, placed: list[Placed], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{plan.name}.flac"
-    spans = sorted((start, end, p.clip.speaker) for p in placed for start, end in p.speech)
-    labels = [RttmSegment(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, speaker) for start, end, speaker in spans]
+    labels = labels_of(placed)
     path.with_suffix(".rttm").write_text(format_rttm(plan.name, labels))
     path.with_suffix(".json").write_text(json.dumps(asdict(plan), indent=1) + "\n")
     soundfile.write(path, limit(samples), SAMPLE_RATE_HZ, subtype="PCM_16")
