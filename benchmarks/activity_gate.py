@@ -14,12 +14,12 @@ from benchmarks.stand_ins import Remembering
 from turnstream.audio.input import AudioInput
 from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
 from turnstream.clients.evaluation.scoring import COLLARS_S, Errors, pooled, score
-from turnstream.diarizer import Session
 from turnstream.events import Turn
 from turnstream.models.activity import ActivityPath
 from turnstream.models.segmentation import POWERSET
 from turnstream.rttm import RttmSegment, parse_rttm
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
@@ -129,7 +129,7 @@ def gate(recordings: list[Recording]) -> dict[str, Figure]:
 
 def _run(stream: Labelled, models: Counting, with_gate: bool, onsets: Onsets) -> Session:
     path = ActivityPath(models) if with_gate else None
-    session = Session(models, AudioInput(), Stitcher(), Timeline(LATENCY_S), activity=path)
+    session = Session(models, AudioInput(), StitcherConfig(), Timeline(LATENCY_S), activity=path)
     begun = _begun_s(stream)
     told: set[str] = set()
     for at in range(0, len(stream.wave), FEED_SAMPLES):

@@ -24,10 +24,10 @@ from benchmarks.results import Figure, median
 from benchmarks.results import recording as data_of
 from benchmarks.stand_ins import Forwarding
 from turnstream.audio.input import AudioInput
-from turnstream.diarizer import Diarizer, Session
+from turnstream.diarizer import Diarizer
 from turnstream.kernels.backend import describe, measure_gflops
+from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig
-from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
 from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
@@ -84,7 +84,7 @@ def test_whole_engine(benchmark: Any, diarizer: Diarizer, recording: np.ndarray,
     models = Stopwatch(diarizer.models)
 
     def run() -> Any:
-        session = Session(models, AudioInput(), Stitcher(StitcherConfig()), Timeline(1.0))
+        session = Session(models, AudioInput(), StitcherConfig(), Timeline(1.0))
         for start in range(0, len(recording), CHUNK_SAMPLES):
             session.feed(recording[start : start + CHUNK_SAMPLES])
         return session.close()

@@ -34,8 +34,9 @@ from benchmarks.results import Figure, Result, recording
 from benchmarks.stand_ins import Remembering
 from turnstream.audio.input import AudioInput
 from turnstream.clients.engine import keep_loaded
-from turnstream.diarizer import Diarizer, Session
+from turnstream.diarizer import Diarizer
 from turnstream.rttm import parse_rttm
+from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig, frames
 from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import Timeline

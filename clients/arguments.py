@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from turnstream.errors import TurnstreamError
 from turnstream.events import speaker_name, speaker_number
-from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S
+from turnstream.limits import MAX_HOP_S, MAX_LATENCY_S, MIN_HOP_S, MIN_LATENCY_S
 from turnstream.people.naming import check_name
 
 PEOPLE_HELP = "the folder of the people (default: $TURNSTREAM_PEOPLE, else one in your data folder)"
@@ -186,6 +186,8 @@ def _add_engine(command: Parser) -> None:
 
 
 def _add_hearing(group: argparse._ArgumentGroup) -> None:
+    hop = "look at the audio every S seconds while it comes, 0.34 to 2 (default: 0.5); longer hops cost less"
+    group.add_argument("--hop", dest="hop_s", type=_hop, default=0.5, metavar="S", help=hop)
     latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
     group.add_argument("--latency", dest="latency_s", type=_latency, default=1.0, metavar="S", help=latency)
     group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
@@ -220,6 +222,13 @@ def _add_results(command: Parser) -> None:
     group.add_argument("--rttm", metavar="PATH", help="write the final turns; one file each in a folder")
     group.add_argument("--live-rttm", metavar="PATH", help="write the turns as they were committed, unrevised")
     group.add_argument("--json", action="store_true", help="every event as one JSON line on stdout, and nothing else")
+
+
+def _hop(text: str) -> float:
+    value = _number(text)
+    if not MIN_HOP_S <= value <= MAX_HOP_S:
+        raise argparse.ArgumentTypeError(f"hop must be {MIN_HOP_S:g} to {MAX_HOP_S:g} s, got {text}")
+    return value
 
 
 def _latency(text: str) -> float:

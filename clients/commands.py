@@ -136,7 +136,8 @@ def _diarize(
     names: Names,
 ) -> None:
     """One source, start to end; raises what cut it short, after what came before is finished and shown."""
-    stream = EngineStream.open(diarizer, options.engine, source, known, names)
+    followed = source.live or options.outputs.json or options.outputs.live_rttm is not None
+    stream = EngineStream.open(diarizer, options.engine, source, known, names, live=followed)
     outputs.begin(source.path, latency=options.engine.latency_s, **source.facts)
     display = choose_display(source, options.outputs, options.engine.latency_s, stdout)
     outcome = run(source, stream, outputs, display)

@@ -21,7 +21,8 @@ from .sources.source import Source, Step
 
 if TYPE_CHECKING:
     from turnstream.audio.input import AudioInput
-    from turnstream.diarizer import Diarizer, Session
+    from turnstream.diarizer import Diarizer
+    from turnstream.session import Session
 
 
 def load_engine(weights: WeightOptions) -> Diarizer:
@@ -60,19 +61,27 @@ class EngineStream:
 
     @classmethod
     def open(
-        cls, diarizer: Diarizer, options: EngineOptions, source: Source, known: Sequence[Person], names: Names
+        cls,
+        diarizer: Diarizer,
+        options: EngineOptions,
+        source: Source,
+        known: Sequence[Person],
+        names: Names,
+        live: bool,
     ) -> EngineStream:
-        """A session as the options ask for it, for the audio of `source`."""
+        """A session as the options ask for it, for the audio of `source`; only a `live` one has events on the way."""
         session = diarizer.session(
             sample_rate_hz=source.rate_hz,
             channels=source.channels,
             channel=source.channel,
+            hop_s=options.hop_s,
             latency_s=options.latency_s,
             revision_interval_s=options.revision_interval_s,
             revision_reach_s=options.revision_reach_s,
             stitcher=stitcher_config(options),
             known=known,
             activity=options.activity,
+            live=live,
         )
         return cls(session, names)
 

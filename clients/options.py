@@ -21,6 +21,7 @@ class WeightOptions:
 class EngineOptions(WeightOptions):
     """What a session of the engine is opened with. `channel` counts from 1, None mixes all."""
 
+    hop_s: float = 0.5
     latency_s: float = 1.0
     channel: int | None = None
     activity: bool = False
@@ -99,6 +100,7 @@ class ConnectOptions:
     file: Path | None
     realtime: bool
     token_file: str | None
+    hop_s: float
     latency_s: float
     channel: int | None
     activity: bool
@@ -156,6 +158,7 @@ class TuneOptions(WeightOptions):
     paths: tuple[str, ...]
     out: str | None = None
     trials: int = 60
+    hop_s: float = 0.5
     latency_s: float = 1.0
     held_out: float = 0.4
     seed: int = 0

@@ -16,7 +16,7 @@ from .options import NameOptions, PeopleOptions
 from .outputs import warn
 
 if TYPE_CHECKING:
-    from turnstream.diarizer import Session
+    from turnstream.session import Session
 
 NAME_COLUMNS = 24
 MOST_EXPORT_BYTES = 1_000_000_000

@@ -21,23 +21,25 @@ if TYPE_CHECKING:
     from turnstream.clients.remote.client import Client
     from turnstream.clients.remote.connection import ClientError
 
-    from .diarizer import Diarizer, Session
+    from .diarizer import Diarizer
     from .errors import AudioError, EnrollmentError, PeopleError, TurnstreamError, WeightsError
     from .events import Activity, Event, Final, Revision, Speaker, Statistics, Talk, Turn, to_json
     from .people.person import Person
     from .people.store import PeopleStore
     from .protocol.messages import Start, Started, Status
+    from .session import Session
     from .stitching.config import StitcherConfig
 
 _HOMES = {
     "clients.remote.client": ("Client",),
     "clients.remote.connection": ("ClientError",),
-    "diarizer": ("Diarizer", "Session"),
+    "diarizer": ("Diarizer",),
     "errors": ("AudioError", "EnrollmentError", "PeopleError", "TurnstreamError", "WeightsError"),
     "events": ("Activity", "Event", "Final", "Revision", "Speaker", "Statistics", "Talk", "Turn", "to_json"),
     "people.person": ("Person",),
     "people.store": ("PeopleStore",),
     "protocol.messages": ("Start", "Started", "Status"),
+    "session": ("Session",),
     "stitching.config": ("StitcherConfig",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,55 +1,24 @@
-"""The engine: `Diarizer` holds the models and their threads, `Session` is one stream of audio.
-
-The main path, top to bottom in this file:
-samples -> audio -> ring -> windows -> segmentation -> embedding if needed -> stitcher -> timeline -> publisher
-"""
+"""The engine: `Diarizer` holds the models and their threads, and opens a `Session` for each stream of audio."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from .audio.input import AudioInput, Chunk
-from .audio.ring import RingBuffer
-from .errors import EnrollmentError, TurnstreamError
-from .events import EndReason, Event, Final, speaker_number
-from .exclusive import Exclusive
-from .labels import Labels
-from .models.activity import ActivityModels, ActivityPath, ActivityRecord, silence
+from .models.activity import ActivityPath
 from .models.batcher import Batcher, ModelClient
-from .models.embedding import FbankStream
-from .models.segmentation import activity
 from .people.enrollment import sole_voice
 from .people.naming import Known, Naming
 from .people.person import Person, weights_id
-from .publisher import Publisher
+from .session import Session
 from .stitching.config import StitcherConfig
 from .stitching.profile import Profile
-from .stitching.stitcher import CROP_REACH_FRAMES, Stitcher
-from .timeline.records import FinalRecord, Record, SpeakerRecord
 from .timeline.timeline import Timeline
 from .weights.store import embedding_weights, segmentation_weights
-from .windows import (
-    FRAME_OFFSET_SAMPLES,
-    FRAME_SAMPLES,
-    HOP_SAMPLES,
-    SAMPLE_RATE_HZ,
-    WINDOW_FRAMES,
-    WINDOW_SAMPLES,
-    WindowSchedule,
-)
-
-F32 = NDArray[np.float32]
-Records = list[Record | ActivityRecord]
-Chunks = Iterable[Chunk] | AsyncIterable[Chunk]
+from .windows import RECORD_FRAMES, SAMPLE_RATE_HZ, hop_at_most
 
 
 class Diarizer:
@@ -71,6 +40,7 @@ class Diarizer:
         channels: int = 1,
         channel: int | None = None,
         encoding: str = "pcm_s16le",
+        hop_s: float = 0.5,
         latency_s: float = 1.0,
         revision_interval_s: float = 1.0,
         revision_reach_s: float = math.inf,
@@ -80,6 +50,7 @@ class Diarizer:
         max_speakers: int | None = None,
         known: Sequence[Person] = (),
         activity: bool = False,
+        live: bool = True,
         models: ModelClient | None = None,
     ) -> Session:
         """A new stream; many can be open at once, in as many threads.
@@ -91,6 +62,11 @@ class Diarizer:
         speakers, min_speakers, max_speakers: how many people there are, as far as that is known. Nobody beyond the most
         is ever reported; the least is kept in the final result.
 
+        hop_s: audio between two windows. A shorter hop tells sooner who is speaking and costs more; it does not change
+        the final result. The longest possible hop that is not longer is taken (`Session.hop_s`).
+
+        live: False gives no event before the final result, which is the same, in a fraction of the time.
+
         activity: report as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
         onsets of speech within 0.3 s; and compute no window in which nobody speaks.
 
@@ -99,16 +75,18 @@ class Diarizer:
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
         timeline = Timeline(latency_s, revision_interval_s=revision_interval_s, revision_reach_s=revision_reach_s)
         naming = Naming([Known(person.name, person.profile_for(self.voice_model)) for person in known])
-        path = ActivityPath(models or self.models) if activity else None
+        asked = models or self.models
+        path = ActivityPath(asked) if activity else None
         config = (stitcher or StitcherConfig()).for_people(speakers, min_speakers, max_speakers)
-        return Session(models or self.models, audio, Stitcher(config), timeline, naming, path)
+        hop_frames = hop_at_most(hop_s) if live else RECORD_FRAMES
+        return Session(asked, audio, config, timeline, naming, path, hop_frames=hop_frames, live=live)
 
     def enroll(self, samples: Chunk, *, sample_rate_hz: int = SAMPLE_RATE_HZ, channels: int = 1) -> Profile:
         """The voice of the one person who talks in these samples (see `Session.feed`); save it with a PeopleStore.
 
         Raises EnrollmentError where several people talk, or nobody for long enough.
         """
-        session = self.session(sample_rate_hz=sample_rate_hz, channels=channels)
+        session = self.session(sample_rate_hz=sample_rate_hz, channels=channels, live=False)
         session.feed(samples)
         return sole_voice(session)
 
@@ -123,261 +101,3 @@ class Diarizer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class Models(ActivityModels, Protocol):
-    """What a session needs of the models; NumPy in, NumPy out. Of ActivityModels nothing without an activity path."""
-
-    def initial_state(self) -> Any:
-        """What the segmentation keeps of one stream from window to window."""
-
-    def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        """Log-probabilities (589, 7) of the stream's next window (160000,), and the state after it."""
-
-    def embed(self, crops: list[F32]) -> F32:
-        """Unit-norm speaker embeddings (len(crops), 192) of fbank crops, each (rows, 80)."""
-
-
-class Session:
-    """One stream of audio. How the audio is cut into chunks does not change one event.
-
-    One thread at a time: a second one is refused, and so is going on after a call that was interrupted.
-
-    Memory is bounded: audio and fbank rows older than any window or embedding can ask for are dropped. A session that
-    is not `live` has no events before its final result (see `turnstream.offline`).
-    """
-
-    def __init__(
-        self,
-        models: Models,
-        audio: AudioInput,
-        stitcher: Stitcher,
-        timeline: Timeline,
-        naming: Naming | None = None,
-        activity: ActivityPath | None = None,
-        *,
-        live: bool = True,
-    ):
-        self.audio = audio
-        self._live = live
-        self.timeline = timeline
-        self._models = models
-        self._activity = activity
-        self._stitcher = stitcher
-        self._naming = naming or Naming()
-        self._schedule = WindowSchedule()
-        self._ring = RingBuffer(WINDOW_SAMPLES + HOP_SAMPLES)
-        self._fbank = FbankStream()
-        self._state = models.initial_state()
-        self._end_sample: int | None = None  # length of the stream, once it has ended
-        self._named_frame = 0  # newest frame decided
-        self._final: FinalRecord | None = None
-        self._publisher = Publisher()
-        self._alone = Exclusive("a session")
-
-    def feed(self, samples: Chunk) -> list[Event]:
-        """Takes audio of any length and gives what became known by it.
-
-        samples: float32/float64 in [-1, 1] or integers, (N,) or (N, channels); or bytes in the session's encoding.
-        Raises AudioError for anything else; audio already received is kept and the session goes on.
-        """
-        with self._alone:
-            self._check_open()
-            return self._publisher.publish(self._take(self.audio.feed(samples)))
-
-    def gap(self, samples: int) -> list[Event]:
-        """`samples` of the input were lost (a dropped callback): silence of the same length keeps the time true."""
-        with self._alone:
-            self._check_open()
-            return self._publisher.publish(self._take(self.audio.gap(samples)))
-
-    def flush(self) -> list[Event]:
-        """Ends the audio: what becomes known by the last samples. Empty when the audio has ended before."""
-        with self._alone:
-            return self._publisher.publish(self._finish_audio())
-
-    def close(self, reason: EndReason = "stop") -> Final:
-        """The final result, over every sample received. Calling it again gives the same, with the names of now."""
-        with self._alone:
-            final = self._final = self._final or self._finish()
-            return self._publisher.final(final, self._naming.names, self.position_s, reason)
-
-    async def stream(self, chunks: Chunks) -> AsyncIterator[Event]:
-        """Every event of `chunks` (an iterable, asynchronous or not), the Final last; the event loop is not blocked.
-
-        The engine computes in a thread, and an iterable that is not asynchronous waits for its audio in one; a chunk is
-        taken when the one before it is done.
-        """
-        async for chunk in _each(chunks):
-            for event in await asyncio.to_thread(self.feed, chunk):
-                yield event
-        for event in await asyncio.to_thread(self.flush):
-            yield event
-        yield await asyncio.to_thread(self.close)
-
-    def name(self, speaker: str, name: str | None) -> list[Event]:
-        """The user says who `speaker` (such as "S1") is, None for nobody known; returns the events of that.
-
-        No later evidence overrules it. Another speaker who had the name loses it. After `close()` the final result has
-        the name too. Raises TurnstreamError for a speaker this stream does not have and for a name that cannot be used.
-        """
-        return self._publisher.publish(self._naming.choose(self._number(speaker), name, self._named_frame))
-
-    def profile(self, speaker: str) -> Profile:
-        """The voice of a speaker of this stream as it is known now.
-
-        Raises TurnstreamError for a speaker this stream does not have, and for one who has said too little.
-        """
-        if (voice := self._numbered_voices().get(self._number(speaker))) is None:
-            raise EnrollmentError(f"expected clean speech of {speaker}, got none that is long enough for a voice")
-        return voice
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The names of the speakers who have one now: {"S1": "Anna"}."""
-        return {f"S{speaker}": name for speaker, (name, _) in self._naming.names.items()}
-
-    @property
-    def voices(self) -> dict[str, Profile]:
-        """The voices of all speakers who have said enough to have one: {"S1": ...}."""
-        return {f"S{speaker}": voice for speaker, voice in self._numbered_voices().items()}
-
-    def live_rttm(self, recording: str) -> str:
-        """RTTM of everything committed so far, as it was first committed: what a listener learned in time."""
-        return self.timeline.live_rttm(recording)
-
-    @property
-    def position_s(self) -> float:
-        """Seconds of audio received, without the silence behind the end."""
-        return (self._ring.end if self._end_sample is None else self._end_sample) / SAMPLE_RATE_HZ
-
-    @property
-    def next_due_s(self) -> float:
-        """Seconds of audio with which the next window or chunk is complete: until then nothing becomes known."""
-        return self._next_end / SAMPLE_RATE_HZ
-
-    @property
-    def _next_end(self) -> int:
-        """Sample at which the next window is complete or, before it, the activity path's next chunk."""
-        window_end = self._schedule.next_end
-        return min(window_end, self._activity.next_end) if self._activity else window_end
-
-    def _numbered_voices(self) -> dict[int, Profile]:
-        numbers = self.timeline.numbers
-        return {numbers[own]: voice for own, voice in self._stitcher.profiles().items() if own in numbers}
-
-    def _number(self, speaker: str) -> int:
-        numbers = sorted({*self.timeline.speakers, *self.timeline.numbers.values()})
-        number = speaker_number(speaker)
-        if number is None or number not in numbers:
-            found = f"one of {', '.join(f'S{n}' for n in numbers)}" if numbers else "a stream that has speakers"
-            raise TurnstreamError(f"expected {found}, got {speaker}")
-        return number
-
-    def _horizon(self, end_frame: int) -> int:
-        """`end_frame`, but not before the stream, nor so late that a turn could outlast the audio."""
-        if self._end_sample is not None:
-            end_frame = min(end_frame, (self._end_sample - FRAME_OFFSET_SAMPLES) // FRAME_SAMPLES)
-        return max(0, end_frame)
-
-    def _check_open(self) -> None:
-        if self._end_sample is not None:
-            raise TurnstreamError(f"the stream ended at {self.position_s:.3f} s: open a new session for more audio")
-
-    def _finish(self) -> FinalRecord:
-        self._finish_audio()
-        labels = self._stitcher.finish()
-        end_frame = self._horizon(labels.end_frame)
-        final = self.timeline.finish(labels, end_frame)
-        for old, into in self.timeline.successors.items():
-            self._naming.merge(old, into, end_frame)
-        self._naming.finish(self._numbered_voices(), end_frame)
-        return final
-
-    def _finish_audio(self) -> Records:
-        if self._end_sample is not None:
-            return []
-        records = self._take(self.audio.flush())
-        self._end_sample = end = self._ring.end
-        while self._schedule.frames_end < end:  # silence follows, until the frames of a window cover every sample
-            records += self._take(np.zeros(self._schedule.next_end - self._ring.end, np.float32))
-        while self._activity and self._activity.behind(self._horizon(end)):
-            records += self._take(np.zeros(self._activity.next_end - self._ring.end, np.float32))
-        return records
-
-    def _take(self, samples: F32) -> Records:
-        records: Records = []
-        while len(samples):
-            piece, samples = np.split(samples, [self._next_end - self._ring.end])
-            self._append(piece)
-            if self._activity and self._ring.end == self._activity.next_end:
-                records += self._listen(self._activity)
-            if self._ring.end == self._schedule.next_end:
-                start = self._schedule.take()
-                if self._activity is None or self._activity.gate.lets_through(start):
-                    records += self._window(start)
-        return records
-
-    def _listen(self, path: ActivityPath) -> Records:
-        """What the activity path hears in the newest chunk, an onset, and the window that waited for it."""
-        known = self._horizon(path.next_end // FRAME_SAMPLES)
-        records: Records = list(path.hear(self._ring, known))
-        onset = path.onset(self.timeline.horizon_frame)
-        if onset and self._live and self._end_sample is None:  # at the end no window would come to take it over
-            records += self.timeline.onset(*onset)
-        if (verdict := path.gate.decided()) is not None:
-            start, speech = verdict
-            records += self._window(start) if speech else self._skip(start)
-        return records
-
-    def _skip(self, start_sample: int) -> Records:
-        """Nobody speaks in this window: its labels are known without it."""
-        end_frame = start_sample // FRAME_SAMPLES + WINDOW_FRAMES
-        self._drop(end_frame)
-        return self._update(silence(start_sample), end_frame) if self._live else []
-
-    def _append(self, samples: F32) -> None:
-        self._ring.append(samples)
-        self._fbank.append(samples)
-
-    def _window(self, start_sample: int) -> Records:
-        window = self._ring.read(start_sample, start_sample + WINDOW_SAMPLES)
-        first_frame = start_sample // FRAME_SAMPLES
-        end_frame = first_frame + WINDOW_FRAMES
-        logp, self._state = self._models.segment(window, start_sample, self._state)
-        active = activity(logp)
-        if self._activity:
-            self._activity.gate.seen(first_frame, active)
-        crops = self._stitcher.observe(first_frame, active)
-        vectors = self._models.embed([self._fbank.rows_of_frames(crop) for crop in crops])
-        self._drop(end_frame)
-        if self._live:
-            return self._update(self._stitcher.assign(vectors), end_frame)
-        self._stitcher.remember(vectors)
-        return []
-
-    def _update(self, labels: Labels, end_frame: int) -> Records:
-        """The records of the newest window's labels."""
-        self._named_frame = self._horizon(end_frame)
-        records: Records = [*self.timeline.update(labels, self._named_frame)]
-        for record in [record for record in records if isinstance(record, SpeakerRecord)]:
-            if record.into is not None:
-                records += self._naming.merge(record.id, record.into, self._named_frame)
-        if self._naming.listens:
-            records += self._naming.update(self._numbered_voices(), self._named_frame)
-        return records
-
-    def _drop(self, end_frame: int) -> None:
-        """Forget what lies before anything that a window or an embedding can still ask for."""
-        self._ring.drop_before(self._schedule.next_start)
-        self._fbank.drop_before(end_frame - CROP_REACH_FRAMES)
-
-
-async def _each(chunks: Chunks) -> AsyncIterator[Chunk]:
-    if isinstance(chunks, AsyncIterable):
-        async for chunk in chunks:
-            yield chunk
-    else:
-        iterator = iter(chunks)
-        while taken := await asyncio.to_thread(list, itertools.islice(iterator, 1)):
-            yield taken[0]

@@ -15,6 +15,7 @@ MAX_GAP_S = 600
 MAX_SPEAKERS = 10_000  # of one stream: no bound in practice
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s24le": 3, "pcm_s32le": 4, "pcm_f32le": 4}
 MIN_LATENCY_S, MAX_LATENCY_S = 0.5, 5.0
+MIN_HOP_S, MAX_HOP_S = 0.34, 2.0  # of a live stream; windows.HOPS_FRAMES
 NAME_LETTERS = 64  # the longest name
 JOINERS = re.compile("[\u200c\u200d]")  # without them Persian, Sinhala and many emoji are misspelled
 INVISIBLE = re.compile("[\u200c\u200d\u034f\u115f\u1160\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0]")

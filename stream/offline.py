@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .audio.input import AudioInput, Chunk
-from .diarizer import Models, Session
 from .events import Final
 from .models.activity import ActivityPath
+from .session import Models, Session
 from .stitching.config import StitcherConfig
-from .stitching.stitcher import Stitcher
 from .timeline.timeline import Timeline
 
 
@@ -25,7 +24,7 @@ def diarize(
     No window is clustered and no label made until all are known. With an activity path, windows in which nobody speaks
     are left out, as a live session with one leaves them out. Raises AudioError for chunks that `audio` refuses.
     """
-    session = Session(models, audio, Stitcher(config), Timeline(), activity=activity, live=False)
+    session = Session(models, audio, config or StitcherConfig(), Timeline(), activity=activity, live=False)
     for chunk in chunks:
         session.feed(chunk)
     return session.close()

@@ -1,13 +1,18 @@
 """Frame geometry and the window schedule: everything that turns samples into frames and back.
 
 All positions are integers. A *sample* is one 16 kHz sample counted from the start of the stream; a *frame* is one
-output step of the segmentation model, counted on one grid for the whole stream: window `k` starts at frame
-`k * HOP_FRAMES`, so that overlapping windows share their frames and nothing is ever rounded.
+output step of the segmentation model, counted on one grid for the whole stream: windows start on multiples of the hop,
+a whole number of frames, so that overlapping windows share their frames and nothing is ever rounded.
+
+Windows that are kept start on multiples of `RECORD_FRAMES`. A live stream takes others between them, as its hop says.
 """
 
 from __future__ import annotations
 
 from turnstream.kernels.sizes import CONV_TAPS, POOL, SINC_STRIDE, SINC_TAPS
+
+from .errors import TurnstreamError
+from .limits import MAX_HOP_S, MIN_HOP_S
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 160_000
@@ -44,7 +49,11 @@ RECEPTIVE_FIELD_SAMPLES = _receptive_field()  # 991
 WINDOW_FRAMES = frame_count(WINDOW_SAMPLES)  # 589
 # A frame is reported at the middle of its receptive field: 0.6 points of DER less than at its left edge.
 FRAME_OFFSET_SAMPLES = (RECEPTIVE_FIELD_SAMPLES - FRAME_SAMPLES) // 2  # 360: 22.5 ms
-HOP_FRAMES = 30
+# Of the windows that are kept, 2.025 s. Found with 60, 120, 150 and 180 frames: docs/experiments.md.
+RECORD_FRAMES = 120
+# Hops of a live stream: divisors of RECORD_FRAMES, each long enough for a window to be decided before the next is due.
+HOPS_FRAMES = (20, 24, 30, 40, 60, 120)
+HOP_FRAMES = 30  # by default
 HOP_SAMPLES = HOP_FRAMES * FRAME_SAMPLES  # 8,100: a multiple of the frame step and of the sinc stride
 
 
@@ -56,6 +65,21 @@ def frame_seconds(frame: int) -> float:
 def frame_at(time_s: float) -> int:
     """The frame that begins nearest to this time: the inverse of `frame_seconds`."""
     return max(0, round((time_s * SAMPLE_RATE_HZ - FRAME_OFFSET_SAMPLES) / FRAME_SAMPLES))
+
+
+def hop_seconds(hop_frames: int) -> float:
+    """The length of a hop, in seconds to the millisecond."""
+    return round(hop_frames * FRAME_SAMPLES / SAMPLE_RATE_HZ, 3)
+
+
+def hop_at_most(hop_s: float) -> int:
+    """Frames of the longest possible hop that is not longer than `hop_s`, give or take 2 %.
+
+    Raises TurnstreamError where it is out of range.
+    """
+    if not MIN_HOP_S <= hop_s <= MAX_HOP_S:
+        raise TurnstreamError(f"hop must be {MIN_HOP_S:g} to {MAX_HOP_S:g} s, got {hop_s}")
+    return [frames for frames in HOPS_FRAMES if hop_seconds(frames) <= 1.02 * hop_s][-1]
 
 
 class WindowSchedule:
@@ -80,8 +104,20 @@ class WindowSchedule:
         """Sample at which the frames of the windows taken so far end."""
         return self.next_start - self.hop_samples + WINDOW_FRAMES * FRAME_SAMPLES
 
+    @property
+    def kept_end(self) -> int:
+        """Sample at which the frames of those of them end that are kept."""
+        record_samples = RECORD_FRAMES * FRAME_SAMPLES
+        newest = self.next_start - self.hop_samples
+        return newest // record_samples * record_samples + WINDOW_FRAMES * FRAME_SAMPLES
+
     def take(self) -> int:
         """Start sample of the next window (negative while it reaches before the stream); moves on by one hop."""
         start = self.next_start
         self.next_start += self.hop_samples
         return start
+
+    def change_hop(self, hop_frames: int, now_sample: int) -> None:
+        """From now on another hop; the next window ends after `now_sample`."""
+        self.hop_samples = hop_frames * FRAME_SAMPLES
+        self.next_start = ((now_sample - WINDOW_SAMPLES) // self.hop_samples + 1) * self.hop_samples

@@ -9,11 +9,11 @@ import numpy as np
 from tone_speakers import ToneModels
 
 from turnstream.audio.input import AudioInput
-from turnstream.diarizer import Session
 from turnstream.models.batcher import Counts
 from turnstream.people.naming import Known, Naming
 from turnstream.people.person import Person
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
 
 MODEL = "a" * 64
@@ -65,4 +65,4 @@ class SilentDiarizer:
         assert max_speakers is None
         naming = Naming([Known(person.name, person.profile_for(MODEL)) for person in known])
         audio = AudioInput(sample_rate_hz, channels, encoding)
-        return Session(models, audio, Stitcher(), Timeline(latency_s), naming)
+        return Session(models, audio, StitcherConfig(), Timeline(latency_s), naming)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ from turnstream import AudioError, Event, Final, Session, Talk, Turn, Turnstream
 from turnstream.audio.input import AudioInput
 from turnstream.labels import Labels
 from turnstream.rttm import parse_rttm
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.record import RecordStitcher
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
 
@@ -109,8 +111,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     return soundfile.read(path, dtype="int16")[0]
 
 
-def open_session(models: Models | None = None, stitcher: Stitcher | None = None) -> Session:
-    return Session(models or Models(), AudioInput(), stitcher or Stitcher(), Timeline(1.0))
+def open_session(models: Models | None = None) -> Session:
+    return Session(models or Models(), AudioInput(), StitcherConfig(), Timeline(1.0))
 
 
 def cut(samples: np.ndarray, size: int) -> list[np.ndarray]:
@@ -195,7 +197,9 @@ class Gate:
                 self.answered.release()
 
 
-def test_the_event_loop_goes_on_while_the_engine_computes(samples: np.ndarray, by_hand: list[Event]) -> None:
+def test_the_event_loop_goes_on_while_the_engine_computes(
+    samples: np.ndarray, by_hand: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In every window, those behind the end too, and in the final clustering it waits for a task of the loop."""
     gate = Gate()
 
@@ -204,14 +208,17 @@ def test_the_event_loop_goes_on_while_the_engine_computes(samples: np.ndarray, b
             gate.wait()
             return super().segment(window, start, state)
 
-    class WaitingStitcher(Stitcher):
-        def finish(self) -> Labels:
-            gate.wait()
-            return super().finish()
+    finish = RecordStitcher.finish
+
+    def waiting_finish(record: RecordStitcher, embed: Any) -> Labels:
+        gate.wait()
+        return finish(record, embed)
+
+    monkeypatch.setattr(RecordStitcher, "finish", waiting_finish)
 
     async def listen() -> list[Event]:
         attendant = asyncio.create_task(gate.attend())
-        found = await heard(open_session(Waiting(), WaitingStitcher()), cut(samples, 40_000))
+        found = await heard(open_session(Waiting()), cut(samples, 40_000))
         attendant.cancel()
         return found
 

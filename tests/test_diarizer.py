@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from turnstream.audio.input import AudioInput
-from turnstream.diarizer import Diarizer, Models, Session
+from turnstream.diarizer import Diarizer
 from turnstream.errors import AudioError, TurnstreamError
 from turnstream.events import Event, Final, Revision, Speaker, Turn, speaker_name, to_json
 from turnstream.offline import diarize
+from turnstream.session import Models, Session
 from turnstream.stitching.config import StitcherConfig
-from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
-from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, WINDOW_FRAMES, WINDOW_SAMPLES
+from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, HOPS_FRAMES, WINDOW_FRAMES, WINDOW_SAMPLES
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +51,16 @@ class Remembering:
             self._answers[key], state = self._models.segment(window, start_sample, state)
         return self._answers[key], state
 
+    def segment_block(self, windows: np.ndarray, start_samples: list[int]) -> Future[np.ndarray]:
+        """Computed anew: it must not matter that windows come in blocks."""
+        self.computed += len(windows)
+        return self._models.segment_block(windows, start_samples)
+
+    def embed_block(self, crops: list[np.ndarray]) -> Future[np.ndarray]:
+        answer: Future[np.ndarray] = Future()
+        answer.set_result(self.embed(crops))
+        return answer
+
     def embed(self, crops: list[np.ndarray]) -> np.ndarray:
         for crop in crops:
             if crop.tobytes() not in self._answers:
@@ -76,8 +87,8 @@ def speech() -> np.ndarray:
     return samples[80_000:336_000]
 
 
-def open_session(models: Models, latency_s: float = 1.0, **audio: object) -> Session:
-    return Session(models, AudioInput(**audio), Stitcher(StitcherConfig()), Timeline(latency_s))
+def open_session(models: Models, latency_s: float = 1.0, hop_frames: int = HOP_FRAMES, **audio: object) -> Session:
+    return Session(models, AudioInput(**audio), StitcherConfig(), Timeline(latency_s), hop_frames=hop_frames)
 
 
 def run(session: Session, chunks: list[np.ndarray | bytes]) -> list[str]:
@@ -139,10 +150,12 @@ def spans(final: Final) -> list[tuple[int, int, int]]:
     ]
 
 
-def assert_final_is_offline(models: Models, recording: np.ndarray, sizes: list[int], latency_s: float) -> None:
+def assert_final_is_offline(
+    models: Models, recording: np.ndarray, sizes: list[int], latency_s: float, hop_frames: int
+) -> None:
     """Every frame of every turn, and who has the same speaker as whom."""
     offline = diarize(models, AudioInput(), [recording])
-    session = open_session(models, latency_s)
+    session = open_session(models, latency_s, hop_frames)
     for chunk in cut(recording, sizes):
         session.feed(chunk)
     assert spans(session.close()) == spans(offline)
@@ -150,15 +163,31 @@ def assert_final_is_offline(models: Models, recording: np.ndarray, sizes: list[i
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(sizes=SIZES, latency_s=st.sampled_from([0.5, 1.0, 5.0]))
-def test_final_is_offline(models: Remembering, speech: np.ndarray, sizes: list[int], latency_s: float) -> None:
-    assert_final_is_offline(models, speech, sizes, latency_s)
+@given(sizes=SIZES, latency_s=st.sampled_from([0.5, 1.0, 5.0]), hop_frames=st.sampled_from(HOPS_FRAMES))
+def test_final_is_offline(
+    models: Remembering, speech: np.ndarray, sizes: list[int], latency_s: float, hop_frames: int
+) -> None:
+    assert_final_is_offline(models, speech, sizes, latency_s, hop_frames)
+
+
+def test_the_hop_may_change_at_any_time(models: Remembering, speech: np.ndarray) -> None:
+    """The windows then follow the new hop at once, and the final result is the same."""
+    session = open_session(models)
+    for second, hop_s in enumerate([2.0, 0.35, 1.0, 0.5, 2.0, 0.7]):
+        session.feed(speech[second * 16_000 : (second + 1) * 16_000])
+        session.hop_s = hop_s
+        assert session.hop_s == pytest.approx(hop_s, rel=0.04)
+        assert 0 < session.next_due_s - session.position_s <= session.hop_s
+    session.feed(speech[6 * 16_000 :])
+    assert spans(session.close()) == spans(diarize(models, AudioInput(), [speech]))
+    with pytest.raises(TurnstreamError, match=r"hop must be 0\.34 to 2 s, got 0\.3"):
+        session.hop_s = 0.3
 
 
 def test_final_is_offline_on_real_meetings(models: Remembering, speech_data: Path) -> None:
     """Nine excerpts of 30 s."""
     for path in sorted((speech_data / "ami").glob("*.flac")):
-        assert_final_is_offline(models, soundfile.read(path, dtype="int16")[0], [4_001, 70_000], 1.0)
+        assert_final_is_offline(models, soundfile.read(path, dtype="int16")[0], [4_001, 70_000], 1.0, HOP_FRAMES)
 
 
 def test_final_keeps_the_live_numbers(models: Remembering, speech: np.ndarray) -> None:

@@ -15,10 +15,10 @@ import pytest
 from tone_speakers import ToneModels
 
 from turnstream.audio.input import AudioInput
-from turnstream.diarizer import Session
 from turnstream.errors import AudioError, TurnstreamError
 from turnstream.models.batcher import Batcher
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
 
 SECOND = np.zeros(16_000, np.float32)
@@ -43,7 +43,7 @@ def models() -> Models:
 
 @pytest.fixture
 def session(models: Models) -> Session:
-    return Session(models, AudioInput(), Stitcher(), Timeline(1.0))
+    return Session(models, AudioInput(), StitcherConfig(), Timeline(1.0))
 
 
 def test_a_second_thread_in_a_session_is_refused_and_the_first_one_goes_on(session: Session, models: Models):

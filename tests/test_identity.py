@@ -14,7 +14,7 @@ from turnstream.errors import TurnstreamError
 from turnstream.labels import Labels
 from turnstream.stitching.config import frames
 from turnstream.stitching.identity import find_people
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.stitching.stitchers import Stitchers
 from turnstream.timeline.timeline import Timeline
 
 
@@ -35,7 +35,7 @@ def told(labels: list[Labels]) -> set[int | None]:
 
 def test_one_voice_in_two_channels_is_one_speaker():
     truth = turns((0, 1, 28), length_s=30)
-    live, final = TwoChannels(truth).run(Stitcher())
+    live, final = TwoChannels(truth).run(Stitchers())
     assert told(live) - {None} == {1}
     assert agreement(truth, final) > 0.97
     assert agreement(truth, live[-1]) > 0.97
@@ -45,7 +45,7 @@ def test_a_voice_that_talks_already_does_not_take_what_is_said_over_it():
     truth = turns((0, 1, 12), (1, 6, 16), length_s=20)
     conversation = Conversation(truth)
     conversation.voices[1] = 0.95 * conversation.voices[0] + np.sqrt(1 - 0.95**2) * conversation.voices[1]
-    _, final = conversation.run(Stitcher())
+    _, final = conversation.run(Stitchers())
     assert set(final.speakers) == {1, None}
     assert final.active[frames(7) : frames(11)].all()
 
@@ -79,7 +79,7 @@ def test_what_is_light_grows_with_the_stream(light_s: float):
 
 def test_nobody_is_told_of_before_enough_was_heard():
     truth = turns((0, 1, 8), (1, 9, 12), length_s=15)
-    live, _ = Conversation(truth).run(Stitcher())
+    live, _ = Conversation(truth).run(Stitchers())
     for labels in live:
         for n, speaker in enumerate(labels.speakers):
             heard = labels.active[:, n] & truth[labels.first_frame :][: len(labels.active), 1].any()
@@ -91,7 +91,7 @@ def test_nobody_is_told_of_before_enough_was_heard():
 def test_numbers_of_voices_nobody_was_told_of_are_not_used_up():
     """Somebody says a word and is gone; the next person is number two all the same."""
     truth = turns((0, 1, 8), (1, 9, 9.7), (0, 11, 30), (2, 31, 36), length_s=38)
-    live, _ = Conversation(truth).run(Stitcher())
+    live, _ = Conversation(truth).run(Stitchers())
     timeline = Timeline(1.0)
     for labels in live:
         timeline.update(labels, max(0, labels.end_frame))
@@ -102,7 +102,7 @@ def test_numbers_of_voices_nobody_was_told_of_are_not_used_up():
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_nobody_beyond_the_number_given_is_told_of(most: int):
     truth = random_turns(7, 3, length_s=90)
-    live, final = Conversation(truth, 7).run(Stitcher(replace(CONFIG, max_speakers=most)))
+    live, final = Conversation(truth, 7).run(Stitchers(replace(CONFIG, max_speakers=most)))
     assert len(told(live) - {None}) == most
     assert len(told([final]) - {None}) == most
 
@@ -110,7 +110,7 @@ def test_nobody_beyond_the_number_given_is_told_of(most: int):
 def test_a_least_number_is_kept_at_the_end():
     truth = turns((0, 1, 60), (1, 61, 61.9), (0, 63, 80), length_s=82)
     for least in (1, 2):
-        _, final = Conversation(truth).run(Stitcher(replace(CONFIG, min_speakers=least)))
+        _, final = Conversation(truth).run(Stitchers(replace(CONFIG, min_speakers=least)))
         assert len(told([final]) - {None}) == least
 
 

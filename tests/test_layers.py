@@ -23,7 +23,7 @@ PARTS: dict[str, set[str]] = {
     "exclusive": {"errors"},
     "files": set(),
     "json_text": set(),
-    "windows": set(),
+    "windows": {"errors", "limits"},
     "limits": set(),
     "wire": {"errors", "json_text", "limits"},
     "labels": {"limits"},
@@ -37,10 +37,12 @@ PARTS: dict[str, set[str]] = {
     "timeline": BASE | {"events", "stitching"},
     "people": BASE | {"events", "stitching", "timeline"},
     "publisher": BASE | {"events", "models", "timeline"},
-    "diarizer": BASE
-    | {"audio", "events", "exclusive", "models", "people", "publisher", "stitching", "timeline", "weights"},
-    "offline": BASE | {"audio", "diarizer", "events", "models", "stitching", "timeline"},
-    "server": BASE | {"audio", "diarizer", "events", "models", "people", "protocol", "wire"},
+    "ahead": BASE | {"audio", "models", "stitching"},
+    "session": BASE
+    | {"ahead", "audio", "events", "exclusive", "models", "people", "publisher", "stitching", "timeline"},
+    "diarizer": BASE | {"audio", "models", "people", "session", "stitching", "timeline", "weights"},
+    "offline": BASE | {"audio", "events", "models", "session", "stitching", "timeline"},
+    "server": BASE | {"audio", "diarizer", "events", "session", "models", "people", "protocol", "wire"},
 }
 CLIENTS_NAMED = re.compile(r"turnstream\.clients|\bclients[/\\]|^clients(\.|$)")
 HEAVY = ("mlx", "numba", "numpy", "scipy", "soundfile", "soxr")

@@ -12,14 +12,15 @@ from hypothesis import given, settings
 
 from tests.test_diarizer import SIZES, Remembering, cut
 from turnstream.audio.input import AudioInput
-from turnstream.diarizer import Diarizer, Session
+from turnstream.diarizer import Diarizer
 from turnstream.errors import EnrollmentError, PeopleError, TurnstreamError
 from turnstream.events import Event, Final, Speaker, Turn
 from turnstream.people.naming import Known, Naming
 from turnstream.people.person import Person
 from turnstream.rttm import parse_rttm
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.stitching.profile import Profile
-from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
 
@@ -47,7 +48,7 @@ def speech() -> np.ndarray:
 
 
 def open_session(models: Remembering, known: list[Known]) -> Session:
-    return Session(models, AudioInput(), Stitcher(), Timeline(1.0), Naming(known))
+    return Session(models, AudioInput(), StitcherConfig(), Timeline(1.0), Naming(known))
 
 
 def run(session: Session, chunks: list[np.ndarray]) -> tuple[list[Event], Final]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ class ToneModels:
     def __init__(self, *_: object, noise: float = 0.3) -> None:
         rng = np.random.default_rng(1)
         self._centres = rng.standard_normal((len(TONES_HZ), SIZE)) / np.sqrt(SIZE)
-        self._rng, self._noise = rng, noise
+        self._noise = noise
         self.calls = 0
 
     def get(self) -> ToneModels:
@@ -47,8 +49,24 @@ class ToneModels:
         self.calls += 1
         bands = np.array([round(_mel(hz) / _mel(8000) * 79) for hz in TONES_HZ])
         speakers = [int(np.abs(bands - crop.mean(axis=0).argmax()).argmin()) for crop in crops]
-        made = self._centres[speakers] + self._noise * self._rng.standard_normal((len(crops), SIZE)) / np.sqrt(SIZE)
+        rngs = [np.random.default_rng(zlib.crc32(crop.tobytes())) for crop in crops]
+        noise = np.array([rng.standard_normal(SIZE) for rng in rngs]).reshape(-1, SIZE) / np.sqrt(SIZE)
+        made = self._centres[speakers] + self._noise * noise
         return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+    def segment_block(self, windows: NDArray[np.float32], starts: list[int]) -> Future[NDArray[np.float32]]:
+        """As `segment`, one after the other."""
+        return _done(np.stack([self.segment(*window, None)[0] for window in zip(windows, starts, strict=True)]))
+
+    def embed_block(self, crops: list[NDArray[np.float32]]) -> Future[NDArray[np.float32]]:
+        """As `embed`."""
+        return _done(self.embed(crops))
+
+
+def _done(result: NDArray[np.float32]) -> Future[NDArray[np.float32]]:
+    answer: Future[NDArray[np.float32]] = Future()
+    answer.set_result(result)
+    return answer
 
 
 def _mel(hz: float) -> float:

@@ -1,16 +1,14 @@
-"""The engine without the models: one stitcher and a timeline for each latency over what the models said."""
+"""The engine without the models: its stitchers and a timeline for each latency over what the models said."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from benchmarks.accuracy.stability import Listener
 from turnstream.clients.evaluation.recordings import Recording, Turns, turns_of
 from turnstream.stitching.config import StitcherConfig
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.stitching.stitchers import Stitchers
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
@@ -34,23 +32,23 @@ class Outcome:
 
 def run(recording: Recording, latencies_s: list[float], config: StitcherConfig) -> Outcome:
     """Every window of a recording, then the final result."""
-    stitcher, timelines = Stitcher(config), {latency: Timeline(latency) for latency in latencies_s}
+    stitchers, timelines = Stitchers(config), {latency: Timeline(latency) for latency in latencies_s}
     outcome = Outcome(listeners={latency: Listener(recording.end_frame) for latency in latencies_s})
     for first_frame, active in recording.windows():
         started = time.perf_counter()
-        crops = stitcher.observe(first_frame, active)
+        crops = stitchers.observe(first_frame, active)
         seen = time.perf_counter()
-        vectors = np.array([recording.embed(crop) for crop in crops], np.float32)
+        vectors = recording.embed_all(crops)
         embedded = time.perf_counter()
-        labels = stitcher.assign(vectors)
+        labels = stitchers.assign(vectors)
         horizon = max(0, first_frame + len(active))
         told = {latency: timeline.update(labels, horizon) for latency, timeline in timelines.items()}
         outcome.stitch_s.append(time.perf_counter() - embedded + seen - started)
         heard_s = min(recording.duration_s, (first_frame * FRAME_SAMPLES + WINDOW_SAMPLES) / SAMPLE_RATE_HZ)
         for latency, records in told.items():
             outcome.listeners[latency].hear(records, horizon, heard_s)
+    final_labels = stitchers.finish(recording.embed_all)
     recording.keep()
-    final_labels = stitcher.finish()
     for latency, timeline in timelines.items():
         outcome.turns[f"revised {latency:g} s"] = turns_of(timeline.rttm("x"))
         outcome.told = len(timeline.speakers)

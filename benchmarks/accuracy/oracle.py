@@ -12,7 +12,8 @@ from turnstream.stitching.aggregation import Aggregator, Said, edge_trust
 from turnstream.stitching.assignment import decide
 from turnstream.stitching.clustering import best_pairs, centroids
 from turnstream.stitching.config import StitcherConfig
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.stitching.record import RecordStitcher
+from turnstream.stitching.stitchers import is_kept
 from turnstream.timeline.timeline import DROP_FRAMES, FILL_FRAMES, Timeline
 from turnstream.windows import WINDOW_FRAMES, frame_seconds
 
@@ -61,10 +62,11 @@ def oracle(recording: Recording, latencies_s: list[float], config: StitcherConfi
 
 def known_voices(recording: Recording, config: StitcherConfig) -> dict[str, Turns]:
     """The engine's final result if clustering were perfect: its centroids are of the true speakers' own segments."""
-    stitcher, truth = Stitcher(config), recording.reference_frames()
+    stitcher, truth = RecordStitcher(config), recording.reference_frames()
     for first_frame, active in recording.windows():
-        crops = stitcher.observe(first_frame, active)
-        stitcher.remember(np.array([recording.embed(crop) for crop in crops], np.float32))
+        if is_kept(first_frame):
+            stitcher.remember(recording.embed_all(stitcher.observe(first_frame, active)))
+    stitcher.finish(recording.embed_all)
     members = [s for s in stitcher.store.segments if s.shapes_clusters(config) and truth[s.start : s.end].any()]
     speakers = np.array([truth[s.start : s.end].sum(axis=0).argmax() for s in members], np.int64)
     names, clusters = np.unique(speakers, return_inverse=True)

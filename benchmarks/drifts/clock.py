@@ -16,8 +16,8 @@ from benchmarks.drifts.pulses import F32, PERIOD_S, Onsets, PulseModels, begins,
 from benchmarks.results import Better, Figure
 from turnstream.audio.input import AudioInput, resampled_length
 from turnstream.clients.sources.microphone import Recorder
-from turnstream.diarizer import Session
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.records import TurnRecord
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
@@ -56,7 +56,7 @@ class Listening:
     """A session on pulses, and how far behind its audio it decides; `feed` all, then `committed` and `final`."""
 
     def __init__(self, rate_hz: int):
-        self.session = Session(PulseModels(), AudioInput(rate_hz), Stitcher(), Timeline(1.0))
+        self.session = Session(PulseModels(), AudioInput(rate_hz), StitcherConfig(), Timeline(1.0))
         self.behind: list[int] = []  # after every chunk: input received and not decided, as samples at 16 kHz
 
     def feed(self, chunks: Iterable[F32]) -> None:

@@ -20,8 +20,8 @@ from turnstream import offline
 from turnstream.audio.input import AudioInput
 from turnstream.clients.evaluation.recordings import LazyModels, Turns, turns_of
 from turnstream.clients.evaluation.scoring import Errors, pooled
-from turnstream.diarizer import Session
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 
@@ -106,7 +106,7 @@ def from_audio(source: Source, models: LazyModels) -> int:
     """
     samples, _ = soundfile.read(source.recording.path, dtype="float32")
     chunks = [samples[at : at + CHUNK_SAMPLES] for at in range(0, len(samples), CHUNK_SAMPLES)]
-    live = Session(models.get(), AudioInput(), Stitcher(), Timeline(1.0))
+    live = Session(models.get(), AudioInput(), StitcherConfig(), Timeline(1.0))
     for chunk in chunks:
         live.feed(chunk)
     final = live.close().to_rttm("x")

@@ -11,8 +11,9 @@ from benchmarks.peers.passes import Hops, Timed
 from benchmarks.stand_ins import Forwarding
 from turnstream.audio.input import AudioInput
 from turnstream.clients.evaluation.recordings import read_samples
-from turnstream.diarizer import Diarizer, Session
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.diarizer import Diarizer
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording, embedding_weights, segmentation_weights
 
@@ -62,7 +63,7 @@ class Prepare:
     def _hops(samples: np.ndarray) -> Hops:
         with Diarizer() as engine:
             models = Listening(engine.models)
-            session = Session(models, AudioInput(), Stitcher(), Timeline(1.0))
+            session = Session(models, AudioInput(), StitcherConfig(), Timeline(1.0))
             session.feed(samples)
             session.flush()
         return Hops(np.stack(models.windows), np.array(models.starts), models.crops)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from benchmarks.results import Figure
 from turnstream.audio.input import AudioInput
-from turnstream.diarizer import Session
 from turnstream.events import Event, Turn
 from turnstream.models.batcher import Batcher
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import (
     FRAME_OFFSET_SAMPLES,
@@ -94,7 +94,7 @@ def check(models: Batcher, samples: NDArray[np.float32], latency_s: float) -> Ke
 
     Raises AssertionError where an event comes without a window's last sample, or a frame is told before its time.
     """
-    session = Session(models, AudioInput(), Stitcher(), Timeline(latency_s))
+    session = Session(models, AudioInput(), StitcherConfig(), Timeline(latency_s))
     told, behind = Told(len(samples) // FRAME_SAMPLES + WINDOW_FRAMES), behind_frames(latency_s)
     heard = 0
     for end in range(FIRST_END, len(samples) + 1, HOP_SAMPLES):

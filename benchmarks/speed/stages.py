@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from benchmarks.results import Figure, quantiles
 from turnstream.audio.input import AudioInput
-from turnstream.diarizer import Session
 from turnstream.events import Event
 from turnstream.models.batcher import Batcher
 from turnstream.protocol.messages import encode
 from turnstream.server.client_view import ClientView
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.session import Session
+from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, WindowSchedule
 
@@ -101,7 +101,13 @@ def measure(models: Batcher, samples: Samples) -> Hops:
 
 
 def _watched(models: Batcher) -> tuple[Stopwatch, Session]:
-    clock, model_client, audio, stitcher, timeline = Stopwatch(), models.client(), AudioInput(), Stitcher(), Timeline()
+    clock, model_client, audio, stitcher, timeline = (
+        Stopwatch(),
+        models.client(),
+        AudioInput(),
+        StitcherConfig(),
+        Timeline(),
+    )
     clock.watch("audio", audio, "feed")
     clock.watch("segmentation", model_client, "segment")
     clock.watch("embedding", model_client, "embed")
@@ -121,7 +127,7 @@ def _encoder() -> Callable[[Sequence[Event]], list[str]]:
 
 def _check(models: Batcher, samples: Samples) -> None:
     _, watched = _watched(models)
-    plain = Session(models, AudioInput(), Stitcher(), Timeline())
+    plain = Session(models, AudioInput(), StitcherConfig(), Timeline())
     for _, data in _chunks(samples):
         said, expected = watched.feed(data), plain.feed(data)
         assert said == expected, f"expected {expected} of the watched engine, got {said}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,14 @@ from turnstream.models.batcher import Batcher
 from turnstream.models.segmentation import activity
 from turnstream.rttm import RttmSegment, parse_rttm, rttm_name
 from turnstream.weights.store import embedding_weights, segmentation_weights
-from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, WindowSchedule
+from turnstream.windows import (
+    FRAME_OFFSET_SAMPLES,
+    FRAME_SAMPLES,
+    HOP_FRAMES,
+    SAMPLE_RATE_HZ,
+    WINDOW_SAMPLES,
+    WindowSchedule,
+)
 
 from ..sources.file import AudioFile
 
@@ -82,11 +89,11 @@ class Recording:
 
     def log_probabilities(self) -> list[tuple[int, F32]]:
         """(first frame, (T, 7) log-probabilities of the speaker sets) of every window that is due."""
-        schedule = WindowSchedule()
+        schedule = WindowSchedule(HOP_FRAMES)
         starts: list[int] = []
-        while schedule.frames_end < len(self._samples):
+        while schedule.kept_end < len(self._samples):
             starts.append(schedule.take())
-        path = self._cache_path("segmentation.npy")
+        path = self._cache_path(f"segmentation-{HOP_FRAMES}.npy")
         if not path.exists():
             padded = np.pad(self._samples, (WINDOW_SAMPLES, WINDOW_SAMPLES + schedule.hop_samples))
             said = [
@@ -120,6 +127,10 @@ class Recording:
         if key not in self._vectors:
             self._vectors[key] = self._new[key] = self.embed_anew(crop)
         return self._vectors[key]
+
+    def embed_all(self, crops: Sequence[NDArray[np.int64]]) -> F32:
+        """The same for several, (len(crops), D)."""
+        return np.array([self.embed(crop) for crop in crops], np.float32)
 
     def embed_anew(self, crop: NDArray[np.int64]) -> F32:
         """The same, always by the model, and not kept."""

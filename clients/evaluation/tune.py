@@ -17,12 +17,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from turnstream.errors import TurnstreamError
 from turnstream.stitching.config import StitcherConfig
 from turnstream.stitching.config_file import limits
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.stitching.stitchers import Stitchers
 from turnstream.timeline.records import rttm_of
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.cache import cache_dir
@@ -216,13 +214,13 @@ def accuracy(recordings: Sequence[Recording], config: StitcherConfig, latency_s:
 
 def diarized(recording: Recording, config: StitcherConfig, latency_s: float) -> tuple[Turns, Turns]:
     """What the engine commits at this latency, and its final result."""
-    stitcher, timeline = Stitcher(config), Timeline(latency_s)
+    stitchers, timeline = Stitchers(config), Timeline(latency_s)
     for first_frame, active in recording.windows():
-        crops = stitcher.observe(first_frame, active)
-        labels = stitcher.assign(np.array([recording.embed(crop) for crop in crops], np.float32))
+        labels = stitchers.assign(recording.embed_all(stitchers.observe(first_frame, active)))
         timeline.update(labels, max(0, first_frame + len(active)))
+    labels = stitchers.finish(recording.embed_all)
     recording.keep()
-    final = timeline.finish(stitcher.finish(), recording.end_frame)
+    final = timeline.finish(labels, recording.end_frame)
     return turns_of(timeline.live_rttm("x")), turns_of(rttm_of("x", final.spans))
 
 

@@ -65,11 +65,16 @@ class ActivityPath:
         self.next_end = FIRST_SAMPLES
         self.end_frame = 0
         self.speech_end_frame = 0  # one past the last frame in which anybody spoke
-        self.gate = Gate(self)
+        self.gate, self.record_gate = Gate(self), Gate(self)  # of all windows; of those that are kept, by themselves
 
     def behind(self, end_frame: int) -> bool:
         """Whether audio or a held window before `end_frame` is still undecided."""
-        return self.end_frame < end_frame or self.gate.held is not None
+        return self.end_frame < end_frame or any(gate.held is not None for gate in (self.gate, self.record_gate))
+
+    def seen(self, first_frame: int, active: Bools, kept: bool) -> None:
+        """Record the speech that a window found. Shapes: active (T, S), from `first_frame` on."""
+        for gate in (self.gate, self.record_gate) if kept else (self.gate,):
+            gate.seen(first_frame, active)
 
     def hear(self, ring: RingBuffer, end_frame: int) -> list[ActivityRecord]:
         """Process the chunk that was just completed; one record per stretch of frames with the same activity.
@@ -133,7 +138,7 @@ class Gate:
 
     def lets_through(self, start_sample: int) -> bool:
         """Whether to compute the window now; otherwise it is held."""
-        if self._spoken_after(start_sample):
+        if self.hears(start_sample):
             return True
         self.held = start_sample
         return False
@@ -142,7 +147,7 @@ class Gate:
         """The held window's start sample and whether to compute it; None while undecided or if no window is held."""
         if self.held is None:
             return None
-        speech = self._spoken_after(self.held)
+        speech = self.hears(self.held)
         if not speech and self._path.end_frame < self.held // FRAME_SAMPLES + WINDOW_FRAMES:
             return None
         start, self.held = self.held, None
@@ -154,7 +159,8 @@ class Gate:
         if len(spoken):
             self._seen_end_frame = max(self._seen_end_frame, first_frame + int(spoken[-1]) + 1)
 
-    def _spoken_after(self, sample: int) -> bool:
+    def hears(self, sample: int) -> bool:
+        """Whether anybody speaks after this sample, as far as is known."""
         spoken_end = max(self._path.speech_end_frame, self._seen_end_frame)
         return spoken_end > max(0, sample // FRAME_SAMPLES)
 

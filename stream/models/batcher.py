@@ -38,7 +38,7 @@ from .segmentation import PyanNet, on_cpu_kernels
 from .speech_prior import voice_like
 
 F32 = NDArray[np.float32]
-Kind = Literal["state", "activity_state", "listen", "embed", "segment"]
+Kind = Literal["state", "activity_state", "listen", "embed", "segment", "block"]
 
 BATCHED = ("listen", "segment")  # kinds of which several are answered in one call
 MAX_LIVE_BATCH = 4  # windows; a larger batch makes a window no cheaper, and the first one waits for the last
@@ -71,11 +71,15 @@ class Counts:
 
 
 class RequestedModels:
-    """`Models` and `ActivityModels`, with every call sent through `ask`."""
+    """`Models`, with every call sent through `request`."""
+
+    def request(self, kind: Kind, *arguments: Any) -> Future[Any]:
+        """Send a request to the models; the answer comes later."""
+        raise NotImplementedError
 
     def ask(self, kind: Kind, *arguments: Any) -> Any:
         """Send a request to the models and wait for the answer."""
-        raise NotImplementedError
+        return self.request(kind, *arguments).result()
 
     def initial_state(self) -> Any:
         """See `Models`."""
@@ -88,10 +92,19 @@ class RequestedModels:
 
     def embed(self, crops: list[F32]) -> F32:
         """See `Models`."""
-        if not crops:
-            return np.zeros((0, EMBEDDING_SIZE), np.float32)
-        answer: F32 = self.ask("embed", crops)
-        return answer
+        return self.embed_block(crops).result()
+
+    def segment_block(self, windows: F32, start_samples: list[int]) -> Future[F32]:
+        """See `BlockModels`."""
+        return self.request("block", windows, start_samples)
+
+    def embed_block(self, crops: list[F32]) -> Future[F32]:
+        """See `BlockModels`."""
+        if crops:
+            return self.request("embed", crops)
+        nothing: Future[F32] = Future()
+        nothing.set_result(np.zeros((0, EMBEDDING_SIZE), np.float32))
+        return nothing
 
     def initial_activity_state(self) -> Any:
         """See `ActivityModels`."""
@@ -153,8 +166,8 @@ class Batcher(RequestedModels):
         self._clients.add(client)
         return client
 
-    def ask(self, kind: Kind, *arguments: Any, live: bool = True) -> Any:
-        """Send a request to the models and wait for the answer. Raises RuntimeError after `close`.
+    def request(self, kind: Kind, *arguments: Any, live: bool = True) -> Future[Any]:
+        """Send a request to the models; the answer comes later. Raises RuntimeError after `close`.
 
         Raises TurnstreamError in a child process, which has no model threads.
         """
@@ -168,7 +181,7 @@ class Batcher(RequestedModels):
                 self._progress_s = time.monotonic()
             self._waiting.append(request)
             self._changed.notify()
-        return request.answer.result()
+        return request.answer
 
     def close(self) -> None:
         """Answer all pending requests and end the threads; in a child process there are none."""
@@ -218,8 +231,8 @@ class Batcher(RequestedModels):
             return batch
 
     def _count(self, batch: list[Request]) -> None:
-        if batch and batch[0].kind == "segment":
-            self.counts.windows += len(batch)
+        if batch and batch[0].kind in ("segment", "block"):
+            self.counts.windows += len(batch) if batch[0].kind == "segment" else len(batch[0].arguments[0])
             self.counts.window_batches += 1
         self.counts.crops += sum(len(request.arguments[0]) for request in batch if request.kind == "embed")
 
@@ -231,6 +244,8 @@ class Batcher(RequestedModels):
                 self._answer_together(batch, self._listen)
             case "embed":
                 _settle(batch[0], self._embed)
+            case "block":
+                _settle(batch[0], self._segment_block)
             case "state":
                 _settle(batch[0], self._pyannet.initial_window_state)
             case "activity_state":
@@ -259,6 +274,11 @@ class Batcher(RequestedModels):
         logp, after = self._pyannet.window_step(np.stack(windows), starts, states)
         return list(zip(np.array(logp), after, strict=True))
 
+    def _segment_block(self, windows: F32, starts: Sequence[int]) -> F32:
+        """Windows of one stream in order; all of them move one state on."""
+        logp, _ = self._pyannet.window_step(windows, starts, [self._pyannet.initial_window_state()] * len(windows))
+        return np.array(logp)
+
     def _listen(self, chunks: Sequence[F32], states: Sequence[CarriedState]) -> list[tuple[F32, CarriedState]]:
         logp, after = self._pyannet.step(np.stack(chunks), states, AHEAD_FRAMES)
         faded = [state.faded(len(chunk)) for state, chunk in zip(after, chunks, strict=True)]
@@ -279,9 +299,9 @@ class ModelClient(RequestedModels):
         self._batcher = batcher
         self.live = True
 
-    def ask(self, kind: Kind, *arguments: Any) -> Any:
-        """See `Batcher.ask`."""
-        return self._batcher.ask(kind, *arguments, live=self.live)
+    def request(self, kind: Kind, *arguments: Any) -> Future[Any]:
+        """See `Batcher.request`."""
+        return self._batcher.request(kind, *arguments, live=self.live)
 
 
 def choose(waiting: list[Request], now_s: float) -> list[Request]:
@@ -289,7 +309,7 @@ def choose(waiting: list[Request], now_s: float) -> list[Request]:
     late = [request for request in waiting if not request.live and now_s - request.asked_s > PATIENCE_S]
     urgent = [*late[:1], *(request for request in waiting if request.live)]
     candidates, most = (urgent, MAX_LIVE_BATCH) if urgent else (waiting, MAX_BULK_BATCH)
-    for kind in ("state", "activity_state", "listen", "embed", "segment"):
+    for kind in ("state", "activity_state", "listen", "embed", "segment", "block"):
         if found := [request for request in candidates if request.kind == kind]:
             same = [request for request in found if request.samples == found[0].samples]
             return same[: most if kind in BATCHED else 1]

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Literal
 
-from ..diarizer import Session
 from ..errors import TurnstreamError
 from ..events import EndReason, Event, Final
 from ..limits import MAX_GAP_S, SAMPLE_BYTES
 from ..models.batcher import ModelClient
 from ..people.naming import check_name
 from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, Status
+from ..session import Session
 from ..wire import ProtocolError
 from .client_view import ClientView
 from .journal import Journal

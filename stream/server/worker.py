@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
-from ..diarizer import Session
 from ..events import EndReason, Event
 from ..limits import SAMPLE_BYTES
 from ..protocol.messages import Config, Name
+from ..session import Session
 from .client_view import ClientView, statistics
 
 

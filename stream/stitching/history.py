@@ -38,11 +38,11 @@ class WindowHistory:
         """Add the newest window."""
         self._open.append(window)
 
-    def pack(self, keep: int, near: Collection[Segment]) -> None:
-        """Pack the oldest windows, up to the first one with a segment in `near`, and never the newest `keep`."""
+    def pack(self, near: Collection[Segment]) -> None:
+        """Pack the oldest windows, up to the first one with a segment in `near`, and never the newest."""
         wanted = {id(segment) for segment in near}
         count = 0
-        for window in self._open[: max(0, len(self._open) - keep)]:
+        for window in self._open[:-1]:
             if any(id(run.segment) in wanted for runs in window.runs for run in runs):
                 break
             self._packed.append(self._pack(window))
@@ -56,9 +56,10 @@ class WindowHistory:
         old = [self._unpack(*self._packed[number], segments) for number in range(max(0, start), min(stop, packed))]
         return old + self._open[max(0, start - packed) : max(0, stop - packed)]
 
-    def newest(self, count: int) -> list[Window]:
-        """The newest `count` windows in order, or all of them if there are fewer."""
-        return self.between(len(self) - count, len(self))
+    @property
+    def newest_frame(self) -> int:
+        """The first frame of the newest window; 0 where there is none."""
+        return self._open[-1].first_frame if self._open else 0
 
     def _pack(self, window: Window) -> PackedWindow:
         runs = [

@@ -136,31 +136,36 @@ class SegmentStore:
 
     def due(self, segment: Segment, window_end: int) -> bool:
         """Whether the segment needs a (new) embedding: it has enough new clean speech, or it has ended."""
-        config, clean = self._config, segment.clean_frames
-        if clean < frames(config.segment_embed_s):
-            long_enough = segment.end - segment.start >= frames(config.segment_mixed_s)
-            return segment.vector is None and long_enough and self._ended(segment, window_end)
-        if segment.vector is None:
-            return True
-        if self._ended(segment, window_end) and not segment.whole:
+        clean = segment.clean_frames
+        if clean < frames(self._config.segment_embed_s) or segment.vector is None:
+            return self._is_enough(segment, self.ended(segment, window_end)) and segment.vector is None
+        if self.ended(segment, window_end) and not segment.whole:
             return clean != segment.embedded_frames
-        return clean >= config.segment_embed_growth * segment.embedded_frames
+        return clean >= self._config.segment_embed_growth * segment.embedded_frames
 
-    def crop(self, segment: Segment) -> Ints:
-        """The frames to embed: clean speech, or all frames of a segment that has too little of it."""
-        if segment.clean_frames >= frames(self._config.segment_embed_s):
-            return segment.clean
-        return np.arange(max(0, segment.start), segment.end)
+    def due_whole(self, segment: Segment) -> bool:
+        """Whether the segment, which has ended, is to be embedded: once, if there is enough of it."""
+        return not segment.whole and self._is_enough(segment, ended=True)
 
-    def embedded(self, segment: Segment, vector: Floats, window_end: int) -> None:
-        """Keep a new embedding of the segment."""
-        segment.vector = vector
+    def ask(self, segment: Segment, window_end: int) -> Ints:
+        """The frames to embed now, seen from a window that ends at `window_end`: clean speech, or all of it.
+
+        The segment notes what its next embedding is made of.
+        """
         segment.mixed = segment.clean_frames < frames(self._config.segment_embed_s)
         segment.embedded_frames = segment.clean_frames
-        segment.whole = self._ended(segment, window_end)
+        segment.whole = self.ended(segment, window_end)
+        return np.arange(max(0, segment.start), segment.end) if segment.mixed else segment.clean
 
-    def _ended(self, segment: Segment, window_end: int) -> bool:
+    def ended(self, segment: Segment, window_end: int) -> bool:
+        """Whether a window that ends at `window_end` has seen the segment's end."""
         return segment.end < window_end - frames(self._config.segment_ended_s)
+
+    def _is_enough(self, segment: Segment, ended: bool) -> bool:
+        """Whether there is enough of it for an embedding: clean speech, or, once it has ended, any speech."""
+        if segment.clean_frames >= frames(self._config.segment_embed_s):
+            return True
+        return ended and segment.end - segment.start >= frames(self._config.segment_mixed_s)
 
     def _new(self, start: int, end: int, clean: Ints) -> Segment:
         segment = Segment(start, end, clean, len(clean), misses=-1)
@@ -206,18 +211,18 @@ class SegmentStore:
 
         A merged segment has their weighted mean, which is exact for average linkage where they would have merged
         first. Segments too short to shape clusters are dropped once out of reach. The result depends on the windows
-        alone, never on reported speakers, so a stream and its recording have the same segments.
+        alone, never on reported speakers, nor on segments that are newer than these.
         """
         config = self._config
         self.segments = [s for s in self.segments if s.end > reach_frame or s.shapes_clusters(config)]
         self.pair_votes.keep(self.segments)
-        if len(self.segments) <= config.segments_most:
+        old = [s for s in self.segments if s.end <= reach_frame]
+        if len(old) <= config.segments_most:
             return
         new = [s for s in self.segments if s.end > reach_frame]
-        old = [s for s in self.segments if s.end <= reach_frame]
         groups = [[segment] for segment in old]
         for distance in config.condense_distances:
-            if len(groups) + len(new) <= config.segments_most // 2:
+            if len(groups) <= config.segments_most // 2:
                 break
             groups = _alike(old, distance)
         self.segments = [group[0] if len(group) == 1 else self._condensed(group) for group in groups] + new

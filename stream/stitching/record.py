@@ -1,0 +1,73 @@
+"""What is kept of a stream for hours, and the final result: every window decided once, when all of it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..labels import Labels, joined
+from .aggregation import Aggregator
+from .assignment import Window
+from .clustering import CosineTable
+from .config import StitcherConfig
+from .history import WindowHistory
+from .identity import FoundSpeakers, find_speakers
+from .profile import Profile, profiles
+from .segments import Segment
+from .splitting import Splitter
+from .stitcher import Floats, Ints, Stitcher
+
+FINAL_BLOCK_WINDOWS = 256  # decided before their votes are counted: keeps the end of a long stream small
+
+
+class RecordStitcher(Stitcher):
+    """Takes one stream's windows in order; call `remember` once for each `observe`, any number of windows later.
+
+    A segment is embedded once, when its end is known. How far `remember` lags behind `observe` changes nothing. At the
+    end of the stream `finish` embeds the rest and decides everything.
+    """
+
+    def __init__(self, config: StitcherConfig | None = None):
+        super().__init__(config)
+        self.windows = WindowHistory()
+        self._found: FoundSpeakers | None = None  # at the end
+
+    def remember(self, vectors: Floats) -> None:
+        """Take the embeddings of the oldest crops that wait for them, (crops, D) float32 of unit norm.
+
+        Raises ValueError if there are more or fewer of them than crops.
+        """
+        asked = self._answered(vectors)
+        self.store.condense(asked.first_frame)
+        if not self._asked:
+            self.windows.pack(self.store.near)
+
+    def finish(self, embed: Callable[[list[Ints]], Floats]) -> Labels:
+        """The stream has ended, and with it every segment: labels of the whole stream from frame 0 on.
+
+        `embed` gives unit-norm embeddings (crops, D) float32 of crops (see `observe`).
+        """
+        rest = [segment for segment in self.store.near if self.store.due_whole(segment)]
+        if crops := self._ask(self.windows.newest_frame, rest):
+            self.remember(embed(crops))
+        config = self.config
+        self._found = found = find_speakers(
+            self.store.segments, config, CosineTable(), Splitter(config), self.store.pair_votes
+        )
+        votes, blocks = Aggregator(config, 0), []
+        for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
+            block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)
+            self._add(votes, block, found.ids, found.centroids, config.override_final_margin)
+            following = self.windows.between(start + FINAL_BLOCK_WINDOWS, start + FINAL_BLOCK_WINDOWS + 1)
+            blocks.append(votes.settle(max(0, following[0].first_frame) if following else block[-1].end_frame))
+        return joined(blocks)
+
+    def profiles(self) -> dict[int, Profile]:
+        """The voices of the speakers in the labels of `finish`, by id."""
+        found = self._found
+        return profiles(found.ids, found.centroids, zip(found.speakers, found.members, strict=True)) if found else {}
+
+    def _keep(self, window: Window) -> None:
+        self.windows.append(window)
+
+    def _due(self, segment: Segment, window: Window) -> bool:
+        return self.store.ended(segment, window.end_frame) and self.store.due_whole(segment)
