@@ -90,6 +90,7 @@ def _session(options: ConnectOptions, source: Source) -> RemoteSession:
         sample_rate_hz=source.rate_hz,
         channels=source.channels,
         channel=source.channel,
+        hop_s=options.hop_s,
         latency_s=options.latency_s,
         activity=options.activity,
         min_speakers=options.min_speakers,

@@ -15,6 +15,7 @@ from turnstream.people.person import Person
 from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
+from turnstream.windows import hop_at_most
 
 MODEL = "a" * 64
 
@@ -54,6 +55,7 @@ class SilentDiarizer:
         channels: int,
         encoding: str,
         latency_s: float,
+        hop_s: float,
         known: Sequence[Person],
         models: Any,
         activity: bool,
@@ -65,4 +67,4 @@ class SilentDiarizer:
         assert max_speakers is None
         naming = Naming([Known(person.name, person.profile_for(MODEL)) for person in known])
         audio = AudioInput(sample_rate_hz, channels, encoding)
-        return Session(models, audio, StitcherConfig(), Timeline(latency_s), naming)
+        return Session(models, audio, StitcherConfig(), Timeline(latency_s), naming, hop_frames=hop_at_most(hop_s))

@@ -68,7 +68,9 @@ def values_of(kind: type, key: str, hint: Any) -> st.SearchStrategy[Any]:
     if hint is int:
         return st.integers(*RANGES.get(key, (0, 2**53)))
     if hint is float:
-        low, high = {"latency": (0.5, 5), "confidence": (0, 1)}.get(key, (0, 1e9))
+        low, high = {"latency": (0.5, 5), "hop": (0.34, 2), "max_hop": (0.34, 2), "confidence": (0, 1)}.get(
+            key, (0, 1e9)
+        )
         return st.floats(low, high)
     words = WORDS.get(key) or WORDS.get(f"{kind.__name__}.{key}")
     if typing.get_origin(hint) is typing.Literal:

@@ -16,9 +16,11 @@ from urllib.parse import parse_qsl
 from ..events import SECONDS, SPEAKER_ID, Activity, Final, Revision, Speaker, Turn, message_fields
 from ..limits import (
     MAX_CHANNELS,
+    MAX_HOP_S,
     MAX_LATENCY_S,
     MAX_RATE_HZ,
     MAX_SPEAKERS,
+    MIN_HOP_S,
     MIN_LATENCY_S,
     MIN_RATE_HZ,
     NAME_LETTERS,
@@ -47,6 +49,7 @@ SUBPROTOCOL = "turnstream.v1"
 TOKEN_SUBPROTOCOL = "token."  # and the token, as another subprotocol the client offers
 STOP_TYPES = ("stop", "terminate", "endofstream", "closestream")  # in any case, with or without underscores
 MAX_KNOWN_SPEAKERS = 100
+FIRST_HOP_S = 0.506  # of servers that do not say it
 
 SESSION_ID = text(64, r"[A-Za-z0-9_-]+", "a session id")
 PLAIN = text(1000)
@@ -75,6 +78,7 @@ class CloseCode(IntEnum):
 class Start:
     """How the audio will come and what is wanted, or which session goes on. Everything is optional.
 
+    hop_s: audio between two looks at it; max_hop_s: the longest it may become while the server is busy, if longer
     min_speakers, max_speakers: how many people there are, as far as that is known; equal where it is known exactly
     position: first sample (per channel, at sample_rate) of the audio that follows, where a session goes on
     seq: number of the last message the client has, where a session goes on
@@ -85,6 +89,8 @@ class Start:
     sample_rate_hz: int = wire(whole(MIN_RATE_HZ, MAX_RATE_HZ), name="sample_rate", default=16_000)
     channels: int = wire(whole(1, MAX_CHANNELS), default=1)
     latency_s: float = wire(number(MIN_LATENCY_S, MAX_LATENCY_S), name="latency", default=1.0)
+    hop_s: float = wire(number(MIN_HOP_S, MAX_HOP_S), name="hop", default=0.5)
+    max_hop_s: float = wire(number(MIN_HOP_S, MAX_HOP_S), name="max_hop", default=1.0)
     provisional: bool = wire(flag, default=True)
     activity: bool = wire(flag, default=False)
     speakers: tuple[str, ...] = wire(many(name_text(NAME_LETTERS), MAX_KNOWN_SPEAKERS), default=())
@@ -133,11 +139,13 @@ class Config:
     speakers: tuple[str, ...] = wire(many(name_text(NAME_LETTERS), MAX_KNOWN_SPEAKERS))
     min_speakers: int | None = wire(optional(PEOPLE), default=None)
     max_speakers: int | None = wire(optional(PEOPLE), default=None)
+    hop_s: float = wire(SECONDS, name="hop", default=FIRST_HOP_S)
+    max_hop_s: float = wire(SECONDS, name="max_hop", default=FIRST_HOP_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What computes: names of the two models, seconds of audio between two windows."""
+    """What computes: names of the two models, seconds of audio between two windows unless another hop is asked for."""
 
     name: str = wire(PLAIN)
     segmentation: str = wire(PLAIN)
@@ -171,7 +179,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the session goes; the times are seconds of audio, realtime_factor is time taken over audio time."""
+    """How the session goes; the times are seconds of audio, realtime_factor is time taken over audio time.
+
+    hop_s: the hop now, longer than the one asked for while the server is busy
+    """
 
     received_s: float = wire(SECONDS, name="received")
     processed_s: float = wire(SECONDS, name="processed")
@@ -180,6 +191,7 @@ class Status:
     silent_s: float = wire(SECONDS, name="silent")
     dropped_s: float = wire(SECONDS, name="dropped")
     warning: str | None = wire(optional(PLAIN))
+    hop_s: float | None = wire(optional(SECONDS), name="hop", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +272,7 @@ def _query_value(key: str, value: str) -> Any:
     if value.isascii() and value.isdecimal() and len(value) <= 20:
         return int(value)
     try:
-        return float(value) if key == "latency" else value
+        return float(value) if key in ("latency", "hop", "max_hop") else value
     except ValueError:
         return value
 

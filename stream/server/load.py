@@ -44,13 +44,13 @@ class Capacity:
     """`sessions` is what there is room for now. It never ends a session: where it falls, newcomers are refused."""
 
     def __init__(self, sessions: int, *, fixed: bool):
-        self.sessions, self._fixed = sessions, fixed
+        self.sessions, self.fixed = sessions, fixed
         self.most = sessions if fixed else MOST_GROWTH * sessions
 
     def judge(self, factor: float | None, running: int) -> None:
         """One fewer than now where sessions fall behind; one more where all places are taken and all is at ease."""
         before = self.sessions
-        if factor is None or self._fixed:
+        if factor is None or self.fixed:
             return
         if factor > BEHIND:
             self.sessions = max(1, min(before, running - 1))

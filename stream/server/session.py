@@ -24,9 +24,10 @@ from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, S
 from ..session import Session
 from ..wire import ProtocolError
 from .client_view import ClientView
+from .hops import HopRange
 from .journal import Journal
 from .load import Progress
-from .worker import End, Item, Lost, Worker, cut, joined, samples_of
+from .worker import End, Hop, Item, Lost, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
 QUEUE_S = 2.0  # audio that waits here; more waits in the sender
@@ -76,6 +77,7 @@ class ServerSession:
         self._worker: Worker | None = Worker(self.id, config, engine, ClientView(config.provisional))
         self._model_client, self._pool, self._model, self._limits = model_client, pool, model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
+        self.hop_s = config.hop_s  # now
         self._partial = b""
         self._most_queued_samples = min(QUEUE_S * config.sample_rate_hz, QUEUE_BYTES / self._frame_bytes)
         self._skip_bytes = 0
@@ -136,6 +138,17 @@ class ServerSession:
                 _check_name(message.name)
             self._push(message, 0)
 
+    @property
+    def hops(self) -> HopRange:
+        """What its client asks for and allows."""
+        return HopRange(self.config.hop_s, self.config.max_hop_s)
+
+    def set_hop(self, hop_s: float) -> None:
+        """A longer hop than asked for while the server is busy, within what its client allows."""
+        if hop_s != self.hop_s and not self.ended:
+            self.hop_s = hop_s
+            self._push(Hop(hop_s), 0)
+
     def end(self, reason: EndReason) -> None:
         """The audio is over; `final` follows. Only the first reason counts."""
         if self.ended is None:
@@ -172,6 +185,7 @@ class ServerSession:
             round(worker.silent_s, 3),
             round(worker.engine.audio.counts.gap_samples / rate_hz, 3),
             worker.engine.audio.counts.warning(),
+            worker.engine.hop_s,
         )
 
     def progress(self) -> Progress | None:

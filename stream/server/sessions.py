@@ -15,6 +15,7 @@ from ..wire import ProtocolError
 from .admission import Refused
 from .capacity import measure_capacity
 from .config import ServerConfig
+from .hops import HopRange, fitted, least_load, load
 from .known import KnownPeople
 from .load import Capacity, Pace
 from .metrics import Metrics
@@ -54,19 +55,28 @@ class SessionTable:
         progress = {session.id: now for session in self.sessions.values() if (now := session.progress())}
         factor = self._pace.factor(progress)
         self._metrics.realtime_factor = factor or 0.0
-        self._room.judge(factor, self._taken)
+        self._room.judge(factor, round(sum(load(session.hop_s) for session in self.sessions.values())))
+        self.fit_hops()
+
+    def fit_hops(self) -> None:
+        """Lengthens the hops of sessions where all of them together are too much, and shortens them again."""
+        running = [session for session in self.sessions.values() if not session.finished]
+        for session, hop_s in zip(running, fitted([s.hops for s in running], self.capacity), strict=True):
+            session.set_hop(hop_s)
 
     async def open(self, start: Start, address: str) -> ServerSession:
         """A new session. Files and models are asked in the thread pool: both may take long."""
         self._check_work(start)
-        await self._make_room()
-        self._check_room(address)
+        hops = HopRange.of(start.hop_s, start.max_hop_s)
+        await self._make_room(hops)
+        self._check_room(address, hops)
         self._opening[address] += 1
         try:
-            session = await self._new_session(start, address)
+            session = await self._new_session(start, address, hops)
         finally:
             self._opening[address] -= 1
         self.sessions[session.id] = session
+        self.fit_hops()
         self._metrics.opened += 1
         LOG.info("session %s of %s begins", session.id[:6], address)
         return session
@@ -85,6 +95,7 @@ class SessionTable:
             self._metrics.closed_audio_s += session.length_s
             LOG.info("session %s ends after %.1f s of audio", session.id[:6], session.length_s)
             await session.abandon()
+            self.fit_hops()
 
     async def forget_lost(self) -> None:
         """Sessions whose client did not come back in time."""
@@ -120,24 +131,34 @@ class SessionTable:
         if asked > most:
             raise ProtocolError(f"sample_rate times channels of at most {most}", asked)
 
-    async def _make_room(self) -> None:
+    def _is_full(self, hops: HopRange) -> bool:
+        """Whether there is no room for one more session, even if all hops become as long as they may.
+
+        A number of sessions that the user gave is kept whatever their hops.
+        """
+        if self._room.fixed:
+            return self._taken >= self.capacity
+        running = [session.hops for session in self.sessions.values() if not session.finished]
+        return least_load([*running, hops]) + self._opening.total() > self.capacity
+
+    async def _make_room(self, hops: HopRange) -> None:
         """Where all places are taken, the session whose client has been gone longest gives up its own."""
         now_s = time.monotonic()
         gone = [s for s in self.sessions.values() if now_s - (s.detached_s or now_s) > self._config.vanished_s]
-        if self._taken >= self.capacity and gone:
+        if self._is_full(hops) and gone:
             await self.close(min(gone, key=lambda session: session.detached_s or now_s))
 
-    def _check_room(self, address: str) -> None:
+    def _check_room(self, address: str, hops: HopRange) -> None:
         if self.failed.is_set():
             raise Refused(CloseCode.INTERNAL, "the server's models do not answer any more")
         running = [session for session in self.sessions.values() if not session.finished]
-        if self.stopping or self._taken >= self.capacity:
-            raise Refused(CloseCode.OVER_CAPACITY, f"all {self.capacity} sessions are taken: try again later")
+        if self.stopping or self._is_full(hops):
+            raise Refused(CloseCode.OVER_CAPACITY, f"all places are taken by {len(running)} sessions: try again later")
         held = sum(session.address == address for session in running) + self._opening[address]
         if held >= (most := self._config.max_sessions_per_address):
             raise Refused(CloseCode.TOO_MANY_SESSIONS, f"expected at most {most} sessions of one address, got one more")
 
-    async def _new_session(self, start: Start, address: str) -> ServerSession:
+    async def _new_session(self, start: Start, address: str, hops: HopRange) -> ServerSession:
         in_pool = functools.partial(asyncio.get_running_loop().run_in_executor, self._pool)
         known = await in_pool(self._people.find, start.speakers)
         model_client = self._diarizer.models.client()
@@ -146,6 +167,7 @@ class SessionTable:
             sample_rate_hz=start.sample_rate_hz,
             channels=start.channels,
             encoding=start.encoding,
+            hop_s=start.hop_s,
             latency_s=start.latency_s,
             min_speakers=start.min_speakers,
             max_speakers=start.max_speakers,
@@ -164,6 +186,8 @@ class SessionTable:
             tuple(person.name for person in known),
             start.min_speakers,
             start.max_speakers,
+            hops.asked_s,
+            hops.most_s,
         )
         return ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
 

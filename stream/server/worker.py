@@ -29,7 +29,14 @@ class End:
     reason: EndReason
 
 
-Item = bytes | Lost | Name | End
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """From now on another hop."""
+
+    seconds: float
+
+
+Item = bytes | Lost | Name | Hop | End
 
 
 class Worker:
@@ -60,6 +67,9 @@ class Worker:
                 return self.view.select(self.engine.gap(item.samples))
             case Name():
                 return self.view.select(self.engine.name(item.speaker, item.name))
+            case Hop():
+                self.engine.hop_s = item.seconds
+                return []
             case End():
                 return self._end(item.reason)
 
