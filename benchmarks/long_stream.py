@@ -38,7 +38,6 @@ from turnstream.diarizer import Diarizer
 from turnstream.rttm import parse_rttm
 from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig, frames
-from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ
 
@@ -102,7 +101,7 @@ def play(paths: list[Path], hours: float, seed: int) -> Iterator[tuple[Path, F32
                 left -= len(sounds[paths[number]])
 
 
-def measure(session: Session, models: FromMemory, stitcher: Stitcher, samples: F32, hours: list[Hour]) -> None:
+def measure(session: Session, models: FromMemory, samples: F32, hours: list[Hour]) -> None:
     """Feed one recording hop by hop and note each hop in its hour."""
     for start in range(0, len(samples), HOP_SAMPLES):
         hour = int(session.position_s // 3600)
@@ -112,7 +111,7 @@ def measure(session: Session, models: FromMemory, stitcher: Stitcher, samples: F
         session.feed(samples[start : start + HOP_SAMPLES])
         hours[hour].hop_ms.append(1000 * (time.thread_time() - began - models.seconds))
     hours[-1].memory_mib = psutil.Process().memory_info().rss / 2**20
-    hours[-1].segments = len(stitcher.store.segments)
+    hours[-1].segments = len(session._stitchers.live.store.segments)
     hours[-1].speakers = len(session.timeline.speakers)
 
 
@@ -145,12 +144,12 @@ def main() -> None:
     truth = Annotation()
     with Diarizer() as diarizer:
         keep_loaded()  # as the commands do
-        models, stitcher = FromMemory(diarizer.models), Stitcher()
-        session = Session(models, AudioInput(), stitcher, Timeline(1.0))
+        models = FromMemory(diarizer.models)
+        session = Session(models, AudioInput(), StitcherConfig(), Timeline(1.0))
         for path, samples in play(arguments.recordings, arguments.hours, arguments.seed):
             known = len(hours)
             reference(path, session.position_s, truth)
-            measure(session, models, stitcher, samples, hours)
+            measure(session, models, samples, hours)
             if len(hours) > known > 0:
                 print(f"hour {known}: {hours[known - 1].row()}", flush=True)
         live = session.live_rttm("x")

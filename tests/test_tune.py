@@ -89,7 +89,7 @@ def test_the_models_run_once_and_the_constants_load(folder: Path, capsys: pytest
     assert "held out: 1 recordings" in shown
     assert StitcherConfig.from_json(out) != bad
     assert set(json.loads(out.read_text())) == {field.name for field in fields(StitcherConfig)}
-    kept = sorted((folder / "cache" / "tune").rglob("*-segmentation.npy"))
+    kept = sorted((folder / "cache" / "tune").rglob("*-segmentation-*.npy"))
     assert len(kept) == 3
 
 

@@ -8,6 +8,7 @@ up to 10 ms apart from it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +20,8 @@ from benchmarks.long_stream import PERIOD_SAMPLES
 from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns, read_samples, turns_of, write_array
 from turnstream.models.segmentation import activity
 from turnstream.rttm import RttmSegment
-from turnstream.stitching.stitcher import Stitcher
+from turnstream.stitching.record import RecordStitcher
+from turnstream.stitching.stitchers import Stitchers, is_kept
 from turnstream.timeline.records import FinalRecord
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WINDOW_SAMPLES
@@ -140,25 +142,26 @@ class Told:
 
 
 def hear(stream: Stream, latencies_s: Sequence[float], offline: bool = True) -> Told:
-    """The stream live at several latencies, and once more as offline, by a stitcher that decides at the end only."""
-    stitcher, timelines = Stitcher(), {latency: Timeline(latency) for latency in latencies_s}
-    silent, told = Stitcher(), Told()
+    """The stream live at several latencies, and once more as offline, by the record alone."""
+    stitchers, timelines = Stitchers(), {latency: Timeline(latency) for latency in latencies_s}
+    record, told = RecordStitcher(), Told()
     for first_frame, active, piece in stream.windows():
         horizon = min(stream.end_frame, first_frame + len(active))
-        labels = stitcher.assign(_vectors(stitcher.observe(first_frame, active), piece))
+        labels = stitchers.assign(_vectors(stitchers.observe(first_frame, active), piece))
         for timeline in timelines.values():
             timeline.update(labels, max(0, horizon))
-        if offline:
-            silent.remember(_vectors(silent.observe(first_frame, active), piece))
+        if offline and is_kept(first_frame):
+            record.remember(_vectors(record.observe(first_frame, active), piece))
+    embed = functools.partial(_vectors, piece=stream.pieces[-1])
+    labels = stitchers.finish(embed)
     for piece in stream.pieces:
         piece.source.recording.keep()
-    labels = stitcher.finish()
     finals = [timeline.finish(labels, stream.end_frame) for timeline in timelines.values()]
     told.live = {latency: turns_of(timeline.live_rttm("x")) for latency, timeline in timelines.items()}
     told.final = turns_of(timelines[latencies_s[0]].rttm("x"))
     if offline:
         alone = Timeline()
-        expected = alone.finish(silent.finish(), stream.end_frame)
+        expected = alone.finish(record.finish(embed), stream.end_frame)
         told.offline = turns_of(alone.rttm("x"))
         told.different_frames = max(different_frames(final, expected, stream.end_frame) for final in finals)
     return told

@@ -101,19 +101,13 @@ def measure(models: Batcher, samples: Samples) -> Hops:
 
 
 def _watched(models: Batcher) -> tuple[Stopwatch, Session]:
-    clock, model_client, audio, stitcher, timeline = (
-        Stopwatch(),
-        models.client(),
-        AudioInput(),
-        StitcherConfig(),
-        Timeline(),
-    )
+    clock, model_client, audio, timeline = Stopwatch(), models.client(), AudioInput(), Timeline()
     clock.watch("audio", audio, "feed")
     clock.watch("segmentation", model_client, "segment")
     clock.watch("embedding", model_client, "embed")
-    clock.watch("stitching", stitcher, "observe", "assign")
     clock.watch("timeline", timeline, "update")
-    session = Session(model_client, audio, stitcher, timeline)
+    session = Session(model_client, audio, StitcherConfig(), timeline)
+    clock.watch("stitching", session._stitchers, "observe", "assign")
     clock.watch("embedding", session._fbank, "append", "rows_of_frames", "drop_before")
     clock.watch("wire", session._publisher, "publish")
     return clock, session
