@@ -37,6 +37,7 @@ import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
+RECORDING_TIMES = 10
 CHUNK_SAMPLES = 320  # 20 ms, what a microphone or a telephone line delivers
 
 
@@ -109,6 +110,24 @@ def test_whole_engine(benchmark: Any, diarizer: Diarizer, recording: np.ndarray,
         found.figures[f"hop.{stage.replace(' ', '_')}"] = Figure(ms, "ms", "time")
     found.figures["windows"] = Figure(hops, "windows", "count")
     found.figures["embeddings"] = Figure(models.calls["embedding"] / rounds, "embeddings", "count")
+
+
+def test_recordings(benchmark: Any, diarizer: Diarizer, recording: np.ndarray, found: Found) -> None:
+    """The recording ten times over, nothing told before the end, as `turnstream file` does it."""
+    long = np.tile(recording, RECORDING_TIMES)
+
+    def run() -> Any:
+        session = diarizer.session(live=False)
+        for start in range(0, len(long), SAMPLE_RATE_HZ):
+            session.feed(long[start : start + SAMPLE_RATE_HZ])
+        return session.close()
+
+    assert {turn.speaker for turn in run().turns} == {"S1", "S2"}
+    benchmark.pedantic(run, rounds=5, iterations=1)
+    duration_s = len(long) / SAMPLE_RATE_HZ
+    print(f"\n{duration_s:.0f} s of a recording: {duration_s / benchmark.stats.stats.median:.1f} times real time")
+    each = [duration_s / s for s in benchmark.stats.stats.data]
+    found.figures["recording.times_real_time"] = median(each, "times", "time", "higher")
 
 
 def test_memory(recording: np.ndarray, found: Found) -> None:

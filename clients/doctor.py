@@ -25,6 +25,7 @@ from .terminal.screen import count
 
 if TYPE_CHECKING:
     from turnstream.kernels.backend import Backend
+    from turnstream.session import Session
 
 HOP_MS = 1000 * HOP_SAMPLES / SAMPLE_RATE_HZ
 SLOW_HOP_MS = HOP_MS / 2  # with less room than this, a busy moment leaves the stream behind
@@ -42,11 +43,13 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class HopCost:
-    """Time for one hop of a live stream, everything included."""
+class Speed:
+    """Time for one hop of a live stream, everything included; recordings; live streams at the hop of each key."""
 
     median_ms: float
     p95_ms: float
+    times_real_time: float
+    sessions: dict[float, int]
     speech: bool  # False: measured on noise, which needs no embeddings
 
 
@@ -60,7 +63,7 @@ def examine() -> Iterator[Finding]:
         present &= finding.warning is None
         yield finding
     if present:
-        yield _hop()
+        yield from _speed()
 
 
 def _python() -> Finding:
@@ -121,29 +124,46 @@ def _weights() -> Iterator[Finding]:
     yield Finding("cache", str(models_where()))
 
 
-def _hop() -> Finding:
-    cost = measure_hop()
-    what = "speech" if cost.speech else "noise"
-    value = f"{cost.median_ms:.0f} ms, 95 % under {cost.p95_ms:.0f} ms ({HOP_MS:.0f} ms of {what})"
-    slow = f"one hop takes {cost.p95_ms:.0f} ms where {SLOW_HOP_MS:.0f} are safe: live streams may fall behind"
-    return Finding("one hop", value, slow if cost.p95_ms > SLOW_HOP_MS else None)
+def _speed() -> Iterator[Finding]:
+    speed = measure_speed()
+    what = "speech" if speed.speech else "noise"
+    value = f"{speed.median_ms:.0f} ms, 95 % under {speed.p95_ms:.0f} ms ({HOP_MS:.0f} ms of {what})"
+    slow = f"one hop takes {speed.p95_ms:.0f} ms where {SLOW_HOP_MS:.0f} are safe: live streams may fall behind"
+    yield Finding("one hop", value, slow if speed.p95_ms > SLOW_HOP_MS else None)
+    yield Finding("recordings", f"{speed.times_real_time:.0f} times real time (a short one; the processor limits it)")
+    yield Finding("live streams", ", ".join(f"{n} at a hop of {hop_s:g} s" for hop_s, n in speed.sessions.items()))
 
 
-def measure_hop() -> HopCost:
-    """Feed a live session hop by hop, as fast as it goes, for a few seconds."""
+def measure_speed() -> Speed:
+    """Feed a live session hop by hop, as fast as it goes, and one that is not live, for a few seconds."""
     from turnstream.diarizer import Diarizer
+    from turnstream.server.capacity import measure_capacity
+    from turnstream.server.hops import load
 
     samples, speech = _sound()
-    times_ms: list[float] = []
     with Diarizer() as diarizer:
-        session = diarizer.session()
-        for start in range(0, len(samples), HOP_SAMPLES):
-            begun_s = time.perf_counter()
-            session.feed(samples[start : start + HOP_SAMPLES])
-            times_ms.append(1000 * (time.perf_counter() - begun_s))
-            if sum(times_ms) > LONGEST_MS:
-                break
-    return HopCost(float(np.median(times_ms)), float(np.percentile(times_ms, 95)), speech)
+        times_ms = list(_hop_times_ms(diarizer.session(), samples))
+        begun_s = time.perf_counter()
+        recording = diarizer.session(live=False)
+        recording.feed(samples)
+        recording.close()
+        times_real_time = len(samples) / SAMPLE_RATE_HZ / (time.perf_counter() - begun_s)
+        room = measure_capacity(diarizer.models)
+    sessions = {hop_s: int(room / load(hop_s)) for hop_s in (0.5, 1.0)}
+    median_ms, p95_ms = (float(np.percentile(times_ms, share)) for share in (50, 95))
+    return Speed(median_ms, p95_ms, times_real_time, sessions, speech)
+
+
+def _hop_times_ms(session: Session, samples: NDArray[np.float32]) -> Iterator[float]:
+    left_ms = LONGEST_MS
+    for start in range(0, len(samples), HOP_SAMPLES):
+        begun_s = time.perf_counter()
+        session.feed(samples[start : start + HOP_SAMPLES])
+        took_ms = 1000 * (time.perf_counter() - begun_s)
+        left_ms -= took_ms
+        yield took_ms
+        if left_ms < 0:
+            break
 
 
 def _sound() -> tuple[NDArray[np.float32], bool]:

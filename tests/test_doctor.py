@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.clients import doctor
-from turnstream.clients.doctor import Finding, HopCost
+from turnstream.clients.doctor import Finding, Speed
 from turnstream.clients.sources.devices import MicrophoneError
 from turnstream.kernels.backend import Backend
 
@@ -95,8 +95,11 @@ def test_missing_portaudio_is_warned_of(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(("p95_ms", "warned"), [(20.0, False), (400.0, True)])
 def test_slow_hops_are_warned_of(monkeypatch: pytest.MonkeyPatch, p95_ms: float, warned: bool):
-    monkeypatch.setattr(doctor, "measure_hop", lambda: HopCost(p95_ms / 2, p95_ms, True))
-    assert (doctor._hop().warning is not None) == warned
+    monkeypatch.setattr(doctor, "measure_speed", lambda: Speed(p95_ms / 2, p95_ms, 60.0, {0.5: 20}, True))
+    hop, recordings, streams = doctor._speed()
+    assert (hop.warning is not None) == warned
+    assert recordings.value.startswith("60 times real time")
+    assert streams.value == "20 at a hop of 0.5 s"
 
 
 @pytest.mark.slow
