@@ -33,6 +33,8 @@ def test_every_check_has_a_line_and_a_hop_is_timed():
         "embedding weights",
         "cache",
         "one hop",
+        "recordings",
+        "live streams",
     ]
     assert all(finding.value for finding in findings.values())
     assert findings["segmentation weights"].value == "ready"
