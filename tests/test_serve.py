@@ -34,7 +34,9 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         assert process.stdout
         line = process.stdout.readline()
         found = re.fullmatch(r"listening on (ws://\S+/v1), room for \d+ sessions \((measured|as configured)\)\n", line)
+        page = process.stdout.readline()
         assert found, line + (process.stderr.read() if process.stderr and process.poll() is not None else "")
+        assert page == f"the page is at {found[1].replace('ws:', 'http:').removesuffix('v1')}\n"
         yield process, found[1]
     finally:
         process.kill()

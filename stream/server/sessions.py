@@ -165,7 +165,9 @@ class SessionTable:
             start.min_speakers,
             start.max_speakers,
         )
-        return ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
+        return ServerSession(
+            config, engine, model_client, self._pool, self._model, self._limits(), address, self._metrics
+        )
 
     def _limits(self) -> Limits:
         config = self._config
