@@ -62,7 +62,7 @@ def listed(headers: Headers, name: str) -> list[str]:
 
 def _address(text: str) -> Address | None:
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text.partition("%")[0])  # a scope may be any text
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
