@@ -3,7 +3,7 @@
     python -m benchmarks [--quick] [--data DATA] [--sim SIM] [--only NAME...] [--results FOLDER]
                          [--peers 'WORDS']
 
-DATA has the labelled recordings (sim_dev/, ami/, speakers/, rir/, noise/); what needs it is not run where there is
+DATA has the annotated recordings (sim_dev/, ami/, speakers/, rir/, noise/); what needs it is not run where there is
 none. The conversations of benchmarks/README.md, "Conversations made anew", are made into SIM where they are missing.
 The interpreters of other systems are named by --peers '--diart PYTHON ...', words for benchmarks.peers.
 With --quick a representative part, in less than five minutes on two quiet cores, into a folder that is not kept.
@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     beside = ROOT.parent / "shared" / "data"
     parser.add_argument("--quick", action="store_true", help="a representative part")
-    parser.add_argument("--data", type=Path, default=beside if beside.is_dir() else None, help="labelled recordings")
+    parser.add_argument("--data", type=Path, default=beside if beside.is_dir() else None, help="annotated recordings")
     parser.add_argument("--sim", type=Path, default=cache_dir() / "sim", help="where conversations are made anew")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these benchmarks alone")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="(default: benchmarks/results; quick/ in it)")

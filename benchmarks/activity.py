@@ -5,7 +5,7 @@
     python -m benchmarks.activity cost RECORDING.flac          a step beside a window, one stream and eight
     python -m benchmarks.activity gate RECORDING.flac...       windows saved, and what that costs in DER
 
-Each recording needs its reference beside it (`.rttm`, `.uem` where only a part is labelled). A frame counts as speech
+Each recording needs its reference beside it (`.rttm`, `.uem` where only a part is annotated). A frame counts as speech
 where the reference has a speaker at its middle; `speech error` is the share of frames said wrongly, `overlap F1` is of
 the frames with two speakers or more. What the windows say is kept in the cache of `benchmarks.der`. With --json
 FOLDER a table is written as a result too (--name; default: activity_TABLE).

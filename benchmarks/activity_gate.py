@@ -30,7 +30,7 @@ PAUSE_RMS = 0.002
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Annotated:
     """A stream with its reference, as `score` wants it."""
 
     name: str
@@ -44,7 +44,7 @@ class Labelled:
 class Counting(Remembering):
     """The models, with windows and embeddings counted; windows that the stream knows are answered from it."""
 
-    def __init__(self, models: Any, stream: Labelled):
+    def __init__(self, models: Any, stream: Annotated):
         super().__init__(models, stream.answers)
         self._known = stream.windows
         self.windows = self.embeddings = 0
@@ -82,7 +82,7 @@ class Scores:
 
     errors: tuple[Errors, ...] = (Errors(),) * len(COLLARS_S)
 
-    def add(self, stream: Labelled | Recording, turns: Turns) -> None:
+    def add(self, stream: Annotated | Recording, turns: Turns) -> None:
         """Those of one more stream."""
         self.errors = tuple(pooled(both) for both in zip(self.errors, score(stream, turns), strict=True))  # type: ignore[arg-type]
 
@@ -94,7 +94,7 @@ class Scores:
 def gate(recordings: list[Recording]) -> dict[str, Figure]:
     """Every recording with and without the activity path; then the first two of them with pauses between minutes."""
     found: dict[str, Figure] = {}
-    talks = [_labelled(recording) for recording in recordings]
+    talks = [_annotated(recording) for recording in recordings]
     models = LazyModels().get()
     paused = [_with_pauses(talk) for talk in talks[:2]]
     titles = (("as_they_are", "as they are", talks), ("paused", f"{TALK_S} s of talk, {PAUSE_S} s of pause", paused))
@@ -127,7 +127,7 @@ def gate(recordings: list[Recording]) -> dict[str, Figure]:
     return found
 
 
-def _run(stream: Labelled, models: Counting, with_gate: bool, onsets: Onsets) -> Session:
+def _run(stream: Annotated, models: Counting, with_gate: bool, onsets: Onsets) -> Session:
     path = ActivityPath(models) if with_gate else None
     session = Session(models, AudioInput(), StitcherConfig(), Timeline(LATENCY_S), activity=path)
     begun = _begun_s(stream)
@@ -144,7 +144,7 @@ def _run(stream: Labelled, models: Counting, with_gate: bool, onsets: Onsets) ->
     return session
 
 
-def _begun_s(stream: Labelled) -> list[float]:
+def _begun_s(stream: Annotated) -> list[float]:
     """Where somebody begins to talk in the reference after a second in which nobody did."""
     begun, silent_since = [], -1.0
     for turn in sorted(stream.reference, key=lambda turn: turn.start_s):
@@ -166,11 +166,11 @@ def _turns(rttm: str) -> list[RttmSegment]:
     return [segment for segments in parse_rttm(rttm).values() for segment in segments]
 
 
-def _labelled(recording: Recording) -> Labelled:
+def _annotated(recording: Recording) -> Annotated:
     wave, _ = soundfile.read(recording.path, dtype="float32")
     start_s, end_s = recording.extent_s
     windows = {first_frame * FRAME_SAMPLES: active for first_frame, active in recording.windows()}
-    return Labelled(recording.path.stem, wave, recording.reference, (start_s, end_s), windows)
+    return Annotated(recording.path.stem, wave, recording.reference, (start_s, end_s), windows)
 
 
 def _log_probabilities(active: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -179,7 +179,7 @@ def _log_probabilities(active: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.where(said, 0.0, -20.0).astype(np.float32)
 
 
-def _with_pauses(talk: Labelled) -> Labelled:
+def _with_pauses(talk: Annotated) -> Annotated:
     """The talk with a minute of a quiet room behind every minute of it."""
     rng, waves, reference = np.random.default_rng(0), list[NDArray[np.float32]](), list[RttmSegment]()
     size = TALK_S * SAMPLE_RATE_HZ
@@ -192,4 +192,4 @@ def _with_pauses(talk: Labelled) -> Labelled:
             if start_s < end_s:
                 reference.append(RttmSegment(shift_s + start_s, shift_s + end_s, turn.speaker))
     wave = np.concatenate(waves)
-    return Labelled(talk.name, wave, reference, (0.0, len(wave) / SAMPLE_RATE_HZ), {})
+    return Annotated(talk.name, wave, reference, (0.0, len(wave) / SAMPLE_RATE_HZ), {})

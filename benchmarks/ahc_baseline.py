@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.accuracy.locals import Locals, locals_of
 from benchmarks.accuracy.oracle import columns, turns_from
-from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled
+from benchmarks.accuracy.recordings import add_recordings, annotated, cache_folder
 from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
 from turnstream.clients.evaluation.scoring import pooled, score
 from turnstream.stitching.aggregation import Aggregator, edge_trust
@@ -100,7 +100,7 @@ def main() -> None:
     add_recordings(parser)
     arguments = parser.parse_args()
     models, folder = LazyModels(), cache_folder(arguments.cache)
-    found = search([Recording(path, folder, models) for path in labelled(arguments.recordings)])
+    found = search([Recording(path, folder, models) for path in annotated(arguments.recordings)])
     for method in GRID:
         der, config = next(pair for pair in found if pair[1].method == method)
         print(f"best {method} linkage: DER {100 * der:.2f}, collar 0  {asdict(config)}")

@@ -1,8 +1,8 @@
-"""Diarization error and stability on labelled recordings: the engine, the floor under it, and other algorithms.
+"""Diarization error and stability on annotated recordings: the engine, the floor under it, and other algorithms.
 
     python -m benchmarks.der RECORDING_OR_FOLDER... [--latency 0.5 1 2 5] [--jobs N] [--json FOLDER]
 
-Each recording needs its reference beside it (`.rttm`; `.uem` where only a part is labelled). Printed per row: DER and
+Each recording needs its reference beside it (`.rttm`; `.uem` where only a part is annotated). Printed per row: DER and
 its parts (false alarm, missed, confusion), overlap scored, without a collar and with 0.25 s on either side, pooled over
 the recordings, by pyannote.metrics. Rows:
 
@@ -38,7 +38,7 @@ from benchmarks.accuracy.engine import Outcome, run
 from benchmarks.accuracy.figures import figures, series
 from benchmarks.accuracy.locals import locals_of
 from benchmarks.accuracy.oracle import known_voices, oracle
-from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled, simulated_seed
+from benchmarks.accuracy.recordings import add_recordings, annotated, cache_folder, simulated_seed
 from benchmarks.accuracy.report import Report, print_report
 from benchmarks.accuracy.stability import Stability, stability
 from benchmarks.ahc_baseline import AVERAGE, CENTROID, ahc
@@ -126,7 +126,7 @@ def main() -> None:
     try:
         folder, latencies = cache_folder(arguments.cache), tuple(arguments.latency)
         config = StitcherConfig.from_json(arguments.stitcher) if arguments.stitcher else StitcherConfig()
-        paths = labelled(arguments.recordings)
+        paths = annotated(arguments.recordings)
         jobs = [Job(path, folder, latencies, not arguments.engine_only, config) for path in paths]
         report = Report(config)
         for measured in measure_all(jobs, arguments.jobs):

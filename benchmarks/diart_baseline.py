@@ -26,7 +26,7 @@ from scipy.optimize import linear_sum_assignment
 
 from benchmarks.accuracy.locals import FRAME_S, Locals, locals_of
 from benchmarks.accuracy.oracle import Live, turns_from
-from benchmarks.accuracy.recordings import add_recordings, cache_folder, labelled
+from benchmarks.accuracy.recordings import add_recordings, annotated, cache_folder
 from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
 from turnstream.clients.evaluation.scoring import pooled, score
 from turnstream.stitching.clustering import unit
@@ -137,7 +137,7 @@ def main() -> None:
     add_recordings(parser)
     arguments = parser.parse_args()
     models, folder = LazyModels(), cache_folder(arguments.cache)
-    best = search([Recording(path, folder, models) for path in labelled(arguments.recordings)])
+    best = search([Recording(path, folder, models) for path in annotated(arguments.recordings)])
     print("\nbest (mean DER at 1 and 5 s, collar 0):")
     for der, config in best[:5]:
         print(f"{100 * der:5.2f}  {asdict(config)}")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import results
-from benchmarks.accuracy.recordings import cache_folder, labelled
+from benchmarks.accuracy.recordings import annotated, cache_folder
 from benchmarks.drifts import clock, decisions, identity, numeric
 from benchmarks.drifts.streams import Source
 from benchmarks.results import Figure, Result
@@ -41,7 +41,7 @@ class Parts:
     def __init__(self, arguments: argparse.Namespace):
         self.hours = QUICK_HOURS if arguments.quick else arguments.hours
         self.quick, self.seed = arguments.quick, arguments.seed
-        self.paths = labelled(arguments.recordings or [demo_recording()[0]])
+        self.paths = annotated(arguments.recordings or [demo_recording()[0]])
         if self.quick:
             self.paths = self.paths[:1]
         self.models = LazyModels()

@@ -1,7 +1,7 @@
 """Names in whole streams, by the engine as it is: who is named rightly, wrongly, not at all, and how soon.
 
     python -m benchmarks.identify_streams DATA                 # conversations made of utterances never enrolled from
-    python -m benchmarks.identify_streams DATA d00.flac ...    # labelled recordings of the same speakers
+    python -m benchmarks.identify_streams DATA d00.flac ...    # annotated recordings of the same speakers
 
 Without recordings: conversations of four people of half B, two of them enrolled beside three who are absent, made of
 utterances of the test side (benchmarks/voices.py), in a room with noise; enrolment from 15 s of clean speech, through
@@ -84,7 +84,7 @@ def conversations(data: Path, count: int) -> Iterator[tuple[str, Floats, list[Rt
         yield f"made {number}", in_a_room(np.concatenate(pieces), data, SEED + number), turns
 
 
-def labelled(paths: Sequence[Path]) -> Iterator[tuple[str, Floats, list[RttmSegment]]]:
+def annotated(paths: Sequence[Path]) -> Iterator[tuple[str, Floats, list[RttmSegment]]]:
     """Recordings with an RTTM beside each."""
     for path in paths:
         samples, _ = soundfile.read(path, dtype="float32")
@@ -139,7 +139,7 @@ def main() -> None:
     """Run the streams and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="a folder with speakers/, rir/ and noise/")
-    parser.add_argument("recordings", type=Path, nargs="*", help="labelled recordings of these speakers")
+    parser.add_argument("recordings", type=Path, nargs="*", help="annotated recordings of these speakers")
     parser.add_argument("--count", type=int, default=8, help="conversations to make (default: 8)")
     add_json(parser)
     arguments, load = parser.parse_args(), os.getloadavg()[0]
@@ -148,7 +148,7 @@ def main() -> None:
     with Diarizer() as diarizer:
         people = enrolled(diarizer, folders if arguments.recordings else folders[1::2])
         made = conversations(arguments.data, arguments.count)
-        for title, samples, turns in labelled(arguments.recordings) if arguments.recordings else made:
+        for title, samples, turns in annotated(arguments.recordings) if arguments.recordings else made:
             here = sorted({turn.speaker for turn in turns})
             absent = [name for name in people if name not in here]
             known = {

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
 
 OUT = Path(__file__).parent.parent / "docs" / "bench"
-# Okabe and Ito 2008: told apart with every common kind of colour blindness
+# Okabe and Ito 2008: told apart with every common kind of color blindness
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000",
 )  # fmt: skip
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK)
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK)
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -110,9 +110,9 @@ def latency(results: Results) -> Sheet:
         "emission lag, microphone": stored.fields["series"].get("microphone_lag_ms"),
     }
     figure, (axes,) = sheet("Latency beyond what the algorithm waits for", [stored])
-    for (label, values), colour, style in zip(lines.items(), COLOURS, ("-", "--", "-."), strict=False):
+    for (label, values), color, style in zip(lines.items(), COLORS, ("-", "--", "-."), strict=False):
         if values:
-            axes.step(np.sort(values), np.arange(1, len(values) + 1) / len(values) * 100, style, color=colour)
+            axes.step(np.sort(values), np.arange(1, len(values) + 1) / len(values) * 100, style, color=color)
             axes.lines[-1].set_label(f"{label} (n = {len(values)})")
     axes.set(xscale="log", xlabel="ms", ylabel="% of windows within", ylim=(0, 101))
     _plain(axes.xaxis)
@@ -128,12 +128,12 @@ def der_latency(results: Results) -> Sheet:
     figure, columns = sheet("Diarization error by latency", list(found.values()), len(found), sharey=True)
     for axes, (name, stored) in zip(columns, found.items(), strict=True):
         curves = stored.fields["series"]["latency"]
-        for key, (label, colour, style) in CURVES.items():
+        for key, (label, color, style) in CURVES.items():
             if key in curves:
-                axes.plot(curves["latency_s"], curves[key], style, color=colour, label=label, markersize=4)
-        for key, label, colour in (("final", "final", BLACK), ("oracle_final", "oracle, final", GREEN)):
+                axes.plot(curves["latency_s"], curves[key], style, color=color, label=label, markersize=4)
+        for key, label, color in (("final", "final", BLACK), ("oracle_final", "oracle, final", GREEN)):
             if key in curves:
-                axes.axhline(curves[key], color=colour, linestyle=":", label=label)
+                axes.axhline(curves[key], color=color, linestyle=":", label=label)
         axes.set(xscale="log", xlabel="latency, s", title=SETS[name])
         axes.set_xticks(curves["latency_s"], [f"{latency_s:g}" for latency_s in curves["latency_s"]])
         axes.minorticks_off()
@@ -153,8 +153,8 @@ def der_position(results: Results) -> Sheet:
     title = "Live against the offline result, by position in the stream"
     figure, columns = sheet(title, [stored], len(kinds), sharey=True)
     for axes, (kind, lines) in zip(columns, kinds.items(), strict=True):
-        for (latency_s, places), colour, mark in zip(sorted(lines.items()), COLOURS, "o^sv", strict=False):
-            axes.plot(list(places), list(places.values()), f"{mark}-", color=colour, label=f"{latency_s:g} s")
+        for (latency_s, places), color, mark in zip(sorted(lines.items()), COLORS, "o^sv", strict=False):
+            axes.plot(list(places), list(places.values()), f"{mark}-", color=color, label=f"{latency_s:g} s")
         axes.set(title="each recording" if kind == "recordings" else "one long stream")
         axes.set_xlabel("place")
         axes.tick_params(axis="x", labelrotation=30)
@@ -186,8 +186,8 @@ def hop_cost(results: Results) -> Sheet:
     figure, (cost, memory) = sheet("One stream for hours: a hop without the models, and memory", [stored], 2)
     at = range(1, len(hours) + 1)
     styles = ((BLUE, "o-"), (ORANGE, "s--"), (RED, "^:"))
-    for part, (colour, style) in zip(("mean", "p95", "p99.9"), styles, strict=True):
-        cost.plot(at, [hour[f"hop_ms_{part}"] for hour in hours], style, color=colour, label=part, markersize=4)
+    for part, (color, style) in zip(("mean", "p95", "p99.9"), styles, strict=True):
+        cost.plot(at, [hour[f"hop_ms_{part}"] for hour in hours], style, color=color, label=part, markersize=4)
     cost.set(xlabel="hour", ylabel="processor time a hop, ms", ylim=(0, None))
     cost.legend()
     memory.plot(at, [hour["memory_mib"] for hour in hours], "o-", color=BLUE, markersize=4)
@@ -200,11 +200,11 @@ def sessions_lag(results: Results) -> Sheet:
     stored = wanted(results, "serve")
     figure, (axes,) = sheet("Live sessions of one server", [stored])
     shown = ((kind, percent) for kind in stored.fields["series"] for percent in (50, 95, 99))
-    for (kind, percent), colour in zip(shown, COLOURS, strict=False):
+    for (kind, percent), color in zip(shown, COLORS, strict=False):
         rows = stored.fields["series"][kind]
         style = "o-" if kind == "batched" else "^--"
         label = f"{percent} %" + ("" if kind == "batched" else f", {kind} windows")
-        axes.plot(rows["sessions"], rows[f"lag_ms_p{percent}"], style, color=colour, label=label, markersize=4)
+        axes.plot(rows["sessions"], rows[f"lag_ms_p{percent}"], style, color=color, label=label, markersize=4)
     axes.set(xlabel="sessions at once", ylabel="emission lag, ms", yscale="log")
     _plain(axes.yaxis)
     axes.legend(title="quantile")
@@ -217,7 +217,7 @@ def timeline(results: Results) -> Sheet:
 
     stored = wanted(results, "timeline")
     figure, (axes,) = sheet("One conversation, as it was and as it was told", [stored])
-    draw(axes, stored.fields["series"], COLOURS)
+    draw(axes, stored.fields["series"], COLORS)
     return figure
 
 

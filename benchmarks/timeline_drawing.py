@@ -20,13 +20,13 @@ def overlaps(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> float:
     return sum(max(0.0, min(a["end_s"], b["end_s"]) - max(a["start_s"], b["start_s"])) for a in one for b in other)
 
 
-def colours_of(series: dict[str, Any], palette: Sequence[str]) -> dict[str, dict[str, str]]:
-    """A colour for every speaker of every group; a reference speaker has that of the one whose talk he shares most."""
+def colors_of(series: dict[str, Any], palette: Sequence[str]) -> dict[str, dict[str, str]]:
+    """A color for every speaker of every group; a reference speaker has that of the one whose talk he shares most."""
     found = by_speaker(series["offline"])
     engine = {name: palette[n % len(palette)] for n, name in enumerate(sorted(found))}
     for turn in series["live"]:
         engine.setdefault(turn["speaker"], UNKNOWN)
-    spare = [colour for colour in palette if colour not in engine.values()]
+    spare = [color for color in palette if color not in engine.values()]
     true, taken = {}, set[str]()
     for name, turns in by_speaker(series["reference"]).items():
         shared = {other: overlaps(turns, found[other]) for other in found if other not in taken}
@@ -49,33 +49,33 @@ def by_speaker(turns: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 def draw(axes: Axes, series: dict[str, Any], palette: Sequence[str]) -> None:
     """Time to the right, groups from top to bottom."""
-    colours = colours_of(series, palette)
+    colors = colors_of(series, palette)
     y, ticks, labels = 0.0, [], []
     for group, title in GROUPS.items():
         top = y
-        for name, colour in colours[group].items():
+        for name, color in colors[group].items():
             turns = [turn for turn in series[group] if turn["speaker"] == name]
             if not turns:
                 continue
             spans = [(turn["start_s"], turn["end_s"] - turn["start_s"]) for turn in turns]
-            axes.broken_barh(spans, (y - LANE / 2, LANE), facecolors=colour)
+            axes.broken_barh(spans, (y - LANE / 2, LANE), facecolors=color)
             ticks.append(y)
             labels.append(name)
             y -= 1
         axes.text(0, top + 0.55, title, fontsize=8, fontweight="bold", va="bottom")
         y -= GAP
-    _revisions(axes, series["revisions"], y, colours["live"])
+    _revisions(axes, series["revisions"], y, colors["live"])
     axes.text(0, y + 0.55, "revisions: what was renamed, told at the mark", fontsize=8, fontweight="bold", va="bottom")
     axes.set_yticks([*ticks], [*labels], fontsize=7)
     axes.set(xlim=(0, series["duration_s"]), ylim=(y - 1, 1.4), xlabel="s")
     axes.grid(axis="y", visible=False)
 
 
-def _revisions(axes: Axes, revisions: list[dict[str, Any]], y: float, colours: dict[str, str]) -> None:
+def _revisions(axes: Axes, revisions: list[dict[str, Any]], y: float, colors: dict[str, str]) -> None:
     for revision in revisions:
-        colour = colours.get(revision["new"], UNKNOWN)
+        color = colors.get(revision["new"], UNKNOWN)
         spans = [(start_s, max(end_s - start_s, 0.2)) for start_s, end_s in revision["spans"]]
-        axes.broken_barh(spans, (y - LANE / 2, LANE), facecolors=colour, alpha=0.8)
-        axes.plot([revision["at_s"]], [y - 0.6], "^", color=colour, markersize=4, clip_on=False)
+        axes.broken_barh(spans, (y - LANE / 2, LANE), facecolors=color, alpha=0.8)
+        axes.plot([revision["at_s"]], [y - 0.6], "^", color=color, markersize=4, clip_on=False)
         middle_s = float(np.mean([start_s for start_s, _ in revision["spans"]]))
-        axes.plot([middle_s, revision["at_s"]], [y, y - 0.6], "-", color=colour, linewidth=0.5)
+        axes.plot([middle_s, revision["at_s"]], [y, y - 0.6], "-", color=color, linewidth=0.5)

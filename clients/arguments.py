@@ -13,11 +13,31 @@ from turnstream.events import speaker_name, speaker_number
 from turnstream.limits import MAX_HOP_S, MAX_LATENCY_S, MIN_HOP_S, MIN_LATENCY_S
 from turnstream.people.naming import check_name
 
+from .logs import FORMATS, LEVELS
+from .option_file import COMMANDS, read_options
+
 PEOPLE_HELP = "the folder of the people (default: $TURNSTREAM_PEOPLE, else one in your data folder)"
+
+CONFIG_HELP = "a TOML file of options in a table with the command's name; the command line overrides it"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with its errors in one sentence."""
+    """argparse with its errors in one sentence, and with options from a file."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """See argparse; what the file of `--config` says comes first, so that the command line overrides it."""
+        if "--config" in self._option_string_actions:
+            finder = Parser(prog=self.prog, add_help=False)
+            finder.add_argument("--config")
+            if path := super(Parser, finder).parse_known_args(args)[0].config:
+                self.set_defaults(**read_options(self.prog.split()[-1], path, self._optional_actions()))
+        return super().parse_known_args(args, namespace)
+
+    def _optional_actions(self) -> list[argparse.Action]:
+        """But for those of which one has to be on the command line."""
+        groups = [group for group in self._mutually_exclusive_groups if group.required]
+        needed = [action for group in groups for action in group._group_actions]
+        return [action for action in self._actions if action not in needed]
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the help is; exit code 2."""
@@ -49,6 +69,8 @@ def parser() -> Parser:
     _add_people(commands.add_parser("people", help="the people whose voices are known: list, rename, delete, export"))
     _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
     _add_tune(commands.add_parser("tune", help="fit the stitcher to your own annotated recordings"))
+    for name in COMMANDS:
+        commands.choices[name].add_argument("--config", metavar="PATH", help=CONFIG_HELP)
     commands.add_parser("doctor", help="what turnstream runs on here, how fast, and what slows it down")
     return top
 
@@ -100,6 +122,10 @@ def _add_serve(command: Parser) -> None:
     add("--tls-cert", dest="tls_certificate", type=Path, metavar="PATH", help="serve wss:// with this PEM certificate")
     add("--tls-key", type=Path, metavar="PATH", help="and its PEM key")
     add("--root", default="turnstream", help="protocol on the path /: turnstream, pyannote or diart")
+    proxy = "a proxy, or network of them, whose X-Forwarded-For is believed; may be given several times"
+    add("--trusted-proxy", dest="trusted_proxies", action="append", default=[], metavar="ADDRESS", help=proxy)
+    add("--log-level", choices=LEVELS, default="info", help="log this and worse (default: info)")
+    add("--log-format", choices=FORMATS, default="text", help="json: one object a line (default: text)")
     _add_limits(command.add_argument_group("limits"))
     models = command.add_argument_group("engine")
     models.add_argument("--people", type=Path, metavar="DIR", help=PEOPLE_HELP)

@@ -83,7 +83,7 @@ def _diarize(args: argparse.Namespace) -> int:
         case "file":
             return file(of.FileOptions(_paths(args), args.realtime, engine, names, outputs))
         case "demo":
-            return demo(of.DemoOptions(not args.fast, engine, names, outputs))
+            return demo(of.FileOptions((), not args.fast, engine, names, outputs))
         case _:
             return mic(of.MicOptions(options_of(of.MicrophoneOptions, args), engine, names, outputs))
 
@@ -114,7 +114,7 @@ def _serve_options(args: argparse.Namespace) -> ServeOptions:
     config.tls()  # a wrong certificate is reported now
     if config.tls_key:
         warn_if_open(config.tls_key)
-    return ServeOptions(config, options_of(WeightOptions, args))
+    return options_of(ServeOptions, args, config=config, weights=options_of(WeightOptions, args))
 
 
 def options_of(kind: type[T], args: argparse.Namespace, **given: Any) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from turnstream.errors import AudioError
 from turnstream.weights.store import demo_recording, models_list, models_pull, models_remove, models_where
 
 from .engine import EngineStream, load_engine, stitcher_config
-from .options import DemoOptions, FileOptions, MicOptions, ModelOptions, ServeOptions
+from .options import FileOptions, MicOptions, ModelOptions, ServeOptions
 from .outputs import Outputs, Stdout, complain
 from .people import Names
 from .run import choose_display, conclude, run, standard_output
@@ -46,10 +47,10 @@ def file(options: FileOptions) -> int:
     return code
 
 
-def demo(options: DemoOptions) -> int:
+def demo(options: FileOptions) -> int:
     """The demo recording, by default at the pace at which it was spoken."""
     recording, _ = demo_recording()
-    return file(FileOptions((recording,), options.realtime, options.engine, options.names, options.outputs))
+    return file(replace(options, paths=(recording,)))
 
 
 def mic(options: MicOptions) -> int:

@@ -63,23 +63,13 @@ class MicrophoneOptions:
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """`turnstream file`; and `demo`, which has one path."""
+    """`turnstream file`; and `demo`, whose path is the demo recording's."""
 
     paths: tuple[Path, ...]
     realtime: bool
     engine: EngineOptions = field(default_factory=EngineOptions)
     names: NameOptions = field(default_factory=NameOptions)
     outputs: OutputOptions = field(default_factory=OutputOptions)
-
-
-@dataclass(frozen=True, slots=True)
-class DemoOptions:
-    """`turnstream demo`."""
-
-    realtime: bool
-    engine: EngineOptions
-    names: NameOptions
-    outputs: OutputOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +106,9 @@ class ServeOptions:
     """`turnstream serve`."""
 
     config: ServerConfig
-    weights: WeightOptions
+    weights: WeightOptions = field(default_factory=WeightOptions)
+    log_level: str = "info"
+    log_format: str = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

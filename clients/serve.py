@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,11 @@ from pathlib import Path
 from turnstream.diarizer import Diarizer
 from turnstream.server.server import Server, model_names
 
+from .logs import begin_log
 from .options import ServeOptions
 from .outputs import complain
 
+LOG = logging.getLogger(__name__)
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SWITCH_S = 0.0005  # how long a thread keeps Python's lock: the model threads need it often and shortly
 
@@ -27,7 +30,7 @@ def serve_until_stopped(diarizer: Diarizer, options: ServeOptions) -> int:
     Where the models die, the process ends with 1, for its supervisor to start it again.
     """
     sys.setswitchinterval(SWITCH_S)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    begin_log(options.log_level, options.log_format)
     weights = options.weights
     server = Server(diarizer, options.config, model_names(_file(weights.segmentation), _file(weights.embedding)))
     asyncio.run(_serve(server))
@@ -41,16 +44,13 @@ async def _serve(server: Server) -> None:
     config, stop = server.config, asyncio.Event()
     with _signals(stop):
         async with server.listening() as port:
-            scheme = "wss" if config.tls_certificate else "ws"
-            host = f"[{config.host}]" if ":" in config.host else config.host
             found = "as configured" if config.max_sessions else "measured"
-            print(
-                f"listening on {scheme}://{host}:{port}/v1, room for {server.table.capacity} sessions ({found})",
-                flush=True,
-            )
+            secure, room = "s" if config.tls_certificate else "", f"{server.table.capacity} sessions ({found})"
+            print(f"listening on ws{secure}://{_at(config.host, port)}/v1, room for {room}", flush=True)
+            print(f"the page is at http{secure}://{_at(_name(config.host), port)}/", flush=True)
             await _first_of(stop, server.table.failed)
             if not server.table.failed.is_set():
-                print("stopping: sessions get their final results", file=sys.stderr, flush=True)
+                LOG.info("stopping: sessions get their final results")
 
 
 async def _first_of(*events: asyncio.Event) -> None:
@@ -80,6 +80,15 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         remove()
+
+
+def _at(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _name(host: str) -> str:
+    """What a browser can open: the machine's own name where the server listens on all of its addresses."""
+    return socket.gethostname() if host in ("0.0.0.0", "::") else host
 
 
 def _file(path: str | None) -> str | None:

@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from served import Served, served
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Children get SIGINT and SIGHUP as from a terminal, also where the suite runs under nohup or in the background.
+    """No property has a time limit; children get SIGINT and SIGHUP as from a terminal, wherever the suite runs.
 
-    Those start it with one of them ignored; children inherit that, and Python then has no KeyboardInterrupt to raise.
+    Under nohup and in the background it starts with one of them ignored; children inherit that, and Python then has no
+    KeyboardInterrupt to raise.
     """
+    settings.register_profile("turnstream", deadline=None)  # a busy machine is no defect
+    settings.load_profile("turnstream")
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-WINDOWS_S = (0.0, 12.0, 20.0)
-CHUNKS = 30  # 3 s
+WINDOWS_S = (0.0, 12.0)
+CHUNKS = 20  # 2 s
 CROPS_ROWS = (97, 150, 431)
-FILE_S = (6.0, 20.0)  # of the demo recording: both speakers
+FILE_S = (6.0, 16.0)  # of the demo recording: both speakers
 
 Arrays = dict[str, np.ndarray]
 

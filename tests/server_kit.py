@@ -22,6 +22,10 @@ from turnstream.server.server import Server
 
 QUICK = ServerConfig(port=0, max_sessions=24, handshake_s=5.0, resume_s=5.0, status_s=0.2, shutdown_s=20.0)
 
+UPGRADE = (
+    "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="
+)
+
 
 @contextlib.asynccontextmanager
 async def serving(diarizer: Diarizer, **changes: Any) -> AsyncIterator[tuple[Server, str]]:
@@ -134,3 +138,12 @@ def file_run(diarizer: Diarizer, audio: bytes, start: Start) -> tuple[tuple[Turn
         follow(event, table)
     assert any(isinstance(event, Turn | Revision) for event in events)
     return session.close().turns, table
+
+
+async def ask(url: str, request: str) -> tuple[int, str, str]:
+    """The status, the head and the body of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    writer.write(request.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), head, body

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.accuracy.figures import figures, series
-from benchmarks.accuracy.recordings import labelled
+from benchmarks.accuracy.recordings import annotated
 from benchmarks.accuracy.report import Report, print_report
 from benchmarks.der import Job, Measured, measure, result
 from benchmarks.results import read
@@ -31,7 +31,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
         write_recording(folder / f"{n}.wav", conversation(n, 5))
     (folder / "1.json").write_text('{"seed": 7}')
     models = ToneModels()
-    jobs = [Job(path, folder / "kept", (0.5, 1.0), True, StitcherConfig()) for path in labelled([folder])]
+    jobs = [Job(path, folder / "kept", (0.5, 1.0), True, StitcherConfig()) for path in annotated([folder])]
     return [measure(job, models) for job in jobs]  # type: ignore[arg-type]
 
 
@@ -79,7 +79,7 @@ def test_curves_are_in_the_order_of_their_latencies(measured: list[Measured]) ->
     assert curves["live"] == pytest.approx(live, abs=0.001)
 
 
-def test_errors_are_counted_in_the_labelled_part_alone(tmp_path: Path) -> None:
+def test_errors_are_counted_in_the_annotated_part_alone(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "a.wav", [(1.0, 4.0, 0), (5.0, 9.0, 1)])
     path.with_suffix(".uem").write_text("a 1 0.000 6.000\n")
     recording = Recording(path, tmp_path, ToneModels())  # type: ignore[arg-type]
@@ -93,7 +93,7 @@ def test_errors_are_counted_in_the_labelled_part_alone(tmp_path: Path) -> None:
     assert pooled([exact, Errors()]) == exact
 
 
-def test_a_labelled_recording_is_heard_as_the_engine_hears_it(speech_data: Path) -> None:
+def test_an_annotated_recording_is_heard_as_the_engine_hears_it(speech_data: Path) -> None:
     import numpy as np
     import soundfile
 
@@ -104,8 +104,8 @@ def test_a_labelled_recording_is_heard_as_the_engine_hears_it(speech_data: Path)
 
 def test_folders_are_the_recordings_in_them(tmp_path: Path) -> None:
     with pytest.raises(TurnstreamError, match=r"with a \.rttm beside them in .*, got none"):
-        labelled([tmp_path])
+        annotated([tmp_path])
     path = write_recording(tmp_path / "a.wav", conversation(0, 2))
     (tmp_path / "b.flac").write_bytes(b"")
-    assert labelled([tmp_path]) == [path]
-    assert labelled([path]) == [path]
+    assert annotated([tmp_path]) == [path]
+    assert annotated([path]) == [path]

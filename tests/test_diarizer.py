@@ -185,8 +185,10 @@ def test_the_hop_may_change_at_any_time(models: Remembering, speech: np.ndarray)
 
 
 def test_final_is_offline_on_real_meetings(models: Remembering, speech_data: Path) -> None:
-    """Nine excerpts of 30 s."""
-    for path in sorted((speech_data / "ami").glob("*.flac")):
+    """30 s each of three meetings, of the nine that there are."""
+    paths = sorted((speech_data / "ami").glob("*.flac"))[::3]
+    assert len(paths) == 3
+    for path in paths:
         assert_final_is_offline(models, soundfile.read(path, dtype="int16")[0], [4_001, 70_000], 1.0, HOP_FRAMES)
 
 

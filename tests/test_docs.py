@@ -20,7 +20,7 @@ PAGES = [
     ROOT / "clients" / "README.md",
     ROOT / "examples" / "README.md",
 ]
-FOLDERS = ("stream", "kernels", "clients", "benchmarks", "tests", "docs", "examples", ".ci", ".github")
+FOLDERS = ("deploy", "stream", "kernels", "clients", "benchmarks", "tests", "docs", "examples", ".ci", ".github")
 BLOCK = re.compile(r"^```.*?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

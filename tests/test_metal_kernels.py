@@ -101,6 +101,7 @@ def test_sinc_pool_of_a_strided_waveform(where: str) -> None:
 
 
 @needs_compiler
+@pytest.mark.slow
 @pytest.mark.parametrize("barrier", [0, 1])
 @pytest.mark.parametrize("module", [lstm_gpu, sincnet_gpu], ids=["lstm", "sincnet"])
 def test_each_barrier_is_needed(module: ModuleType, barrier: int) -> None:

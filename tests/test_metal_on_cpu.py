@@ -18,7 +18,7 @@ from metal_on_cpu import (
 
 from turnstream.kernels.backend import mx
 
-pytestmark = needs_compiler
+pytestmark = [pytest.mark.slow, needs_compiler]  # each test compiles a kernel
 
 THREADS = 64
 SEEDS = (0, 1, 2, 3)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.pictures import OUT, PICTURES, _places, der_latency, der_position, draw_all
 from benchmarks.results import Figure, Result, read_all
-from benchmarks.timeline_drawing import colours_of
+from benchmarks.timeline_drawing import colors_of
 from benchmarks.timeline_picture import revisions, rows_of
 from turnstream.events import Revision, Turn
 from turnstream.rttm import RttmSegment
@@ -96,9 +96,9 @@ def test_places_are_in_the_order_of_the_stream(tmp_path: Path) -> None:
 
 
 def test_a_speaker_has_one_colour_in_all_groups() -> None:
-    colours = colours_of(CONVERSATION, ["red", "green", "blue"])
-    assert colours["reference"] == {"Anna": colours["live"]["S2"], "Ben": colours["live"]["S1"], "Cleo": "blue"}
-    assert colours["live"]["unknown"] not in ("red", "green", "blue")
+    colors = colors_of(CONVERSATION, ["red", "green", "blue"])
+    assert colors["reference"] == {"Anna": colors["live"]["S2"], "Ben": colors["live"]["S1"], "Cleo": "blue"}
+    assert colors["live"]["unknown"] not in ("red", "green", "blue")
 
 
 def test_revisions_name_the_stretches_they_rename() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -34,7 +35,9 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         assert process.stdout
         line = process.stdout.readline()
         found = re.fullmatch(r"listening on (ws://\S+/v1), room for \d+ sessions \((measured|as configured)\)\n", line)
+        page = process.stdout.readline()
         assert found, line + (process.stderr.read() if process.stderr and process.poll() is not None else "")
+        assert page == f"the page is at {found[1].replace('ws:', 'http:').removesuffix('v1')}\n"
         yield process, found[1]
     finally:
         process.kill()
@@ -45,6 +48,9 @@ def test_sigterm_gives_every_session_its_final_result(tmp_path: Path) -> None:
     samples, _ = soundfile.read(demo_recording()[0], dtype="int16")
     token = tmp_path / "token"
     token.write_text("0123456789abcdef\n")
+    token.chmod(0o600)
+    config = tmp_path / "serve.toml"
+    config.write_text(f'[serve]\nsessions = 2\ntoken-file = "{token}"\nlog-format = "json"\n')
     listeners = [Listener(), Listener()]
 
     async def clients(process: subprocess.Popen[str], url: str) -> list[int | None]:
@@ -59,11 +65,13 @@ def test_sigterm_gives_every_session_its_final_result(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             return [await hear_out(one, listeners[0]), await hear_out(other, listeners[1])]
 
-    with running("--sessions", "2", "--token-file", str(token)) as (process, url):
+    with running("--config", str(config)) as (process, url):
         assert asyncio.run(asyncio.wait_for(clients(process, url), 60)) == [1001, 1001]
         assert process.wait(30) == 0
         _, log = process.communicate()
-    assert "Traceback" not in log
+    told = [json.loads(line)["message"] for line in log.splitlines()]
+    assert "stopping: sessions get their final results" in told
+    assert sum("begins" in line for line in told) == 2
     assert "0123456789abcdef" not in log
     for listener in listeners:
         assert (listener.final.reason, listener.final.duration_s) == ("shutdown", 6.0)

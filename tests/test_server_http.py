@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reverse_proxy import make_certificate
 from server_kit import Listener, closed_with, hear_out, serving
+from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from turnstream.diarizer import Diarizer
 from turnstream.protocol.messages import Start, encode
+from turnstream.server import certificate as certificate_module
 from turnstream.server import server
 from turnstream.server.config import ServerConfig, ServerError
 
@@ -105,12 +107,12 @@ def test_health_metrics_and_what_is_not_there(diarizer: Diarizer) -> None:
             assert json.loads(body) | {"version": ""} == {"status": "ok", "sessions": 0, "capacity": 24, "version": ""}
             head, body = await get(url, "/metrics")
             assert "text/plain; version=0.0.4" in head
-            assert "\nturnstream_sessions_opened_total 1\n" in body
-            assert '\nturnstream_closed_total{reason="malformed"} 1\n' in body
-            assert "\nturnstream_audio_seconds_total 1\n" in body
+            assert "\nturnstream_sessions_opened_total 1.0\n" in body
+            assert '\nturnstream_closed_total{reason="malformed"} 1.0\n' in body
+            assert "\nturnstream_audio_seconds_total 1.0\n" in body
             for path in ("/../pyproject.toml", "/server.py", "/%2e%2e/README.md"):
                 assert (await get(url, path))[0].startswith("HTTP/1.1 404")
-            assert (await get(url, "/v1"))[0].startswith("HTTP/1.1 404")
+            assert (await get(url, "/v9"))[0].startswith("HTTP/1.1 404")
 
     asyncio.run(asyncio.wait_for(client(), 60))
 
@@ -173,17 +175,17 @@ def test_a_port_that_is_taken_is_one_sentence(diarizer: Diarizer) -> None:
     asyncio.run(asyncio.wait_for(client(), 60))
 
 
+def secure(url: str) -> str:
+    return url.replace("ws:", "wss:").replace("127.0.0.1", "localhost")
+
+
 def test_tls_from_files(diarizer: Diarizer, tmp_path: Path) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject, *files]
-    subprocess.run(command, check=True, capture_output=True)
+    certificate, key = make_certificate(tmp_path, "localhost")
 
     async def client() -> None:
         trusting = ssl.create_default_context(cafile=certificate)
         async with serving(diarizer, tls_certificate=certificate, tls_key=key) as (_, url):
-            assert (await closed_with(url.replace("ws:", "wss:"), b"", ssl=trusting))[0] == 1000
+            assert (await closed_with(secure(url), b"", ssl=trusting))[0] == 1000
             with pytest.raises(InvalidMessage):
                 await connect(url)
 
@@ -192,3 +194,63 @@ def test_tls_from_files(diarizer: Diarizer, tmp_path: Path) -> None:
         ServerConfig(tls_certificate=certificate, tls_key=certificate).tls()
     with pytest.raises(ServerError, match="No such file"):
         ServerConfig(tls_certificate=tmp_path / "none.pem", tls_key=key).tls()
+
+
+def test_a_certificate_that_is_renewed_is_used_at_once_and_sessions_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(certificate_module, "LOOK_S", 0.02)
+    certificate, key = make_certificate(tmp_path, "localhost")
+    trusting = [ssl.create_default_context(cafile=certificate)]
+    stop = '{"type":"stop"}'
+
+    async def logged(text: str) -> None:
+        while text not in caplog.text:
+            await asyncio.sleep(0.01)
+
+    async def client() -> None:
+        silent: Any = SilentDiarizer()
+        async with serving(silent, tls_certificate=certificate, tls_key=key) as (_, plain):
+            url = secure(plain)
+            async with connect(url, ssl=trusting[0]) as socket:
+                await socket.send(encode(Start()))
+                await socket.recv()
+                make_certificate(tmp_path, "localhost")
+                await logged("was read again")
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await connect(url, ssl=trusting[0])
+                trusting.append(ssl.create_default_context(cafile=certificate))
+                assert (await closed_with(url, stop, ssl=trusting[1]))[0] == 1000
+                key.write_text("no key")
+                await logged("the certificate stays as it was: TLS from ")
+                assert (await closed_with(url, stop, ssl=trusting[1]))[0] == 1000
+                await socket.send(stop)
+                assert await hear_out(socket, Listener()) == 1000
+
+    with caplog.at_level("INFO"):
+        asyncio.run(asyncio.wait_for(client(), 60))
+
+
+def test_plain_http_where_the_websocket_is_explains_itself(
+    diarizer: Diarizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            for path in ("/v1", "/", "/compat/diart"):
+                head, body = await get(url, path)
+                assert head.startswith("HTTP/1.1 426 Upgrade Required")
+                assert "\r\nUpgrade: websocket" in head
+                assert body.startswith("this address speaks websocket, got plain HTTP: connect to it with ws://")
+            with pytest.raises(InvalidStatus, match="403"):
+                await connect(url, origin="https://evil.example")  # type: ignore[arg-type]
+            with pytest.raises(InvalidStatus, match="404"):
+                await connect(url + "/v9")
+            with pytest.raises(InvalidStatus, match="400"):
+                await connect(url, subprotocols=["turnstream.v9"])  # type: ignore[list-item]
+
+    asyncio.run(asyncio.wait_for(client(), 60))
+    refused = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert [line.partition(": ")[0] for line in refused] == [
+        f"websocket of 127.0.0.1 refused with {status}" for status in (403, 404, 400)
+    ]
+    assert "pages of 'https://evil.example' may not connect to this server, called '127.0.0.1:" in refused[0]

@@ -38,6 +38,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_every_signal_that_ends_a_run_keeps_what_is_known(number: signal.Signals):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -50,6 +51,7 @@ def test_every_signal_that_ends_a_run_keeps_what_is_known(number: signal.Signals
     assert process.returncode == 128 + number
 
 
+@pytest.mark.slow
 def test_under_nohup_a_hangup_changes_nothing():
     script = f"trap '' HUP; exec {sys.executable} -c '{RUNS.replace('60', '0.5')}'"
     with subprocess.Popen(["bash", "-c", script], text=True, stdout=subprocess.PIPE) as process:
@@ -60,6 +62,7 @@ def test_under_nohup_a_hangup_changes_nothing():
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_modules_are_loaded_is_one_sentence():
     code = """
 import sys
@@ -78,6 +81,7 @@ sys.exit(main())
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "out", "err"),
     [

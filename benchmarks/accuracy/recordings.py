@@ -11,7 +11,7 @@ from turnstream.weights.cache import cache_dir
 
 
 def add_recordings(parser: argparse.ArgumentParser) -> None:
-    """Options of every benchmark on labelled recordings."""
+    """Options of every benchmark on annotated recordings."""
     what = "a recording with its .rttm beside it, or a folder of them"
     parser.add_argument("recordings", type=Path, nargs="+", metavar="RECORDING", help=what)
     parser.add_argument("--cache", type=Path, help="where model outputs are kept (default: in the user's cache)")
@@ -24,7 +24,7 @@ def cache_folder(asked: Path | None) -> Path:
     return folder
 
 
-def labelled(paths: list[Path]) -> list[Path]:
+def annotated(paths: list[Path]) -> list[Path]:
     """Recordings in order, folders as what they hold. Raises TurnstreamError for a folder without any."""
     found: list[Path] = []
     for path in paths:

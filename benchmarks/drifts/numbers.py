@@ -46,7 +46,7 @@ class Difference:
 
 
 def decorrelation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """1 - Pearson's r, exact near 0: half the squared distance of the two, centred and of unit norm."""
+    """1 - Pearson's r, exact near 0: half the squared distance of the two, centered and of unit norm."""
     a, b = x - x.mean(), y - y.mean()
     norms = np.linalg.norm(a), np.linalg.norm(b)
     if min(norms) == 0:

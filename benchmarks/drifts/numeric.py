@@ -147,7 +147,7 @@ def features(loop: Loop, hours: float) -> Figures:
         if place == 0 and turn and (turn == 1 or turn % 10 == 0):
             apart.add(stream.rows(np.arange((turn - 1) * rows, turn * rows)), expected)
         elif place == 0 and turn:
-            stream.drop_before(number * HOP_SAMPLES // FRAME_SAMPLES - 2)  # the loop's first row has its centre there
+            stream.drop_before(number * HOP_SAMPLES // FRAME_SAMPLES - 2)  # the loop's first row has its center there
     return apart.figures("incremental.fbank")
 
 

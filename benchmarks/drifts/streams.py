@@ -1,4 +1,4 @@
-"""Long streams put together from labelled recordings, at the cost of everything but the models.
+"""Long streams put together from annotated recordings, at the cost of everything but the models.
 
 Each recording is followed by silence up to a whole period, so that its windows are those of the recording alone and
 their outputs come from the cache of `benchmarks.der`. What is not there, the windows behind a recording's end, is asked

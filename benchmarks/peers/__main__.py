@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.accuracy.recordings import cache_folder, labelled
+from benchmarks.accuracy.recordings import annotated, cache_folder
 from benchmarks.peers import report
 from benchmarks.peers.aims import aims, timed_command
 from benchmarks.peers.groups import OURS, file_group, network_groups, stream_groups
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         try:
-            paths = labelled(arguments.recordings)
+            paths = annotated(arguments.recordings)
             answer = prepare(folder, paths, pythons)
             demo, *recordings = recordings_of([demo_recording()[0], *paths])
             groups = network_groups(folder)

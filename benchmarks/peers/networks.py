@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers import nets
-from benchmarks.peers.passes import Timed, centred, read_hops, timed_hops, timed_windows, unit
+from benchmarks.peers.passes import Timed, centered, read_hops, timed_hops, timed_windows, unit
 
 NO_EXPORT = "it needs the networks as ONNX, which PyTorch writes, and PyTorch was not run"
 
@@ -47,7 +47,7 @@ class PyTorch:
 
     def _embed(self, rows: np.ndarray) -> np.ndarray:
         with self._torch.inference_mode():
-            return unit(self.embedding(self._torch.from_numpy(centred(rows)))[0].numpy())
+            return unit(self.embedding(self._torch.from_numpy(centered(rows)))[0].numpy())
 
 
 class OnnxRuntime:
@@ -74,4 +74,4 @@ class OnnxRuntime:
         return found
 
     def _embed(self, rows: np.ndarray) -> np.ndarray:
-        return unit(self.embedding.run(None, {"features": centred(rows)})[0][0])
+        return unit(self.embedding.run(None, {"features": centered(rows)})[0][0])

@@ -87,7 +87,7 @@ def timed_hops(
     return Timed(seconds, arrays={"log_probabilities": logp, "starts": hops.starts, "embeddings": np.stack(vectors)})
 
 
-def centred(rows: np.ndarray) -> np.ndarray:
+def centered(rows: np.ndarray) -> np.ndarray:
     """Features as CAM++ takes them: (T, 80) -> (1, T, 80), their mean over the crop taken off."""
     off: np.ndarray = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     return off[None]

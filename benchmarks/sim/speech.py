@@ -1,4 +1,4 @@
-"""A folder of speakers as clips of speech: read, resampled, trimmed, and labelled to the sample.
+"""A folder of speakers as clips of speech: read, resampled, trimmed, and annotated to the sample.
 
 Where somebody talks is found in his own clean recording, before anything is mixed: the labels of a conversation are
 exact because they are moved with the audio, never guessed from the mixture.
@@ -24,12 +24,12 @@ F32 = NDArray[np.float32]
 T = TypeVar("T")
 STEP_SAMPLES = 80  # 5 ms: how finely energy is looked at
 SPAN_SAMPLES = 320  # 20 ms: over which it is measured
-PAUSE_S = 0.25  # longer pauses inside an utterance split the labelled speech
+PAUSE_S = 0.25  # longer pauses inside an utterance split the annotated speech
 ISLAND_MIN_S = 0.06  # shorter bursts are clicks
 LOUD_SHARE, SOFT_SHARE = 0.45, 0.22  # of the way in dB from the recording's floor to its speech: core, and its edges
 QUIETEST_DB = 40.0  # under the speech: nothing so far down is speech, however silent the floor
 EDGE_MAX_S = 0.15  # how far a soft onset or ending may reach beyond the core
-LEAD_S, TAIL_S = 0.05, 0.12  # audio kept around a clip, so that nothing is cut off audibly; not labelled
+LEAD_S, TAIL_S = 0.05, 0.12  # audio kept around a clip, so that nothing is cut off audibly; not annotated
 BACKCHANNEL_S = (0.2, 1.2)  # speech of a piece short enough to be one
 
 
@@ -93,7 +93,7 @@ def speaker_names(folder: Path) -> list[str]:
 
 
 def part(items: list[T], number: int, parts: int) -> list[T]:
-    """Part `number` (from 1) of `parts`: every `parts`-th item, so that neighbours in the order are shared out."""
+    """Part `number` (from 1) of `parts`: every `parts`-th item, so that neighbors in the order are shared out."""
     return items[number - 1 :: parts]
 
 

@@ -26,6 +26,7 @@ REFUSALS = {
     401: "it wants a token, or another one",
     403: "it does not allow this",
     404: "nothing answers at this path",
+    426: "the websocket did not get through: a proxy in front has to pass on Upgrade and Connection",
     503: "it is stopping or full",
 }
 

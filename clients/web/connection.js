@@ -1,5 +1,6 @@
 // One session over a websocket that may disconnect: audio is kept until the server has it, and the session is resumed.
 
+import { refusal } from "./refusal.js";
 import { SendBuffer } from "./send-buffer.js";
 import { sentence } from "./words.js";
 
@@ -170,7 +171,8 @@ export class Connection {
     const reason = sentence(this.failure ?? event.reason);
     const forGood = event.code >= 4000 && !RESUMABLE.includes(event.code);
     if (forGood) this.#fail(reason || `The server closed the session (${event.code}).`);
-    else if (this.session === null) this.#fail(reason || "The server cannot be reached, or refused the connection.");
+    else if (this.session === null && reason) this.#fail(reason);
+    else if (this.session === null) refusal(this.url).then((why) => this.#fail(why));
     else this.#lost("The connection was lost.");
   }
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..errors import TurnstreamError
+from .sender import Network
 
 ROOTS = ("turnstream", "pyannote", "diart")
+DEFAULT_PORTS = {"http": 80, "https": 443}
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 TOKEN_FORM = r"[A-Za-z0-9._~-]{16,200}"  # what may stand in a subprotocol; 16 characters cannot be guessed
 
@@ -30,6 +33,7 @@ class ServerConfig:
     token: str | None = None
     open_to_all: bool = False  # listen beyond this machine without a token
     origins: tuple[str, ...] = ()  # of pages from elsewhere that may connect; `*` is any
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks; what they say of their clients is believed
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     people: Path | None = None  # the folder of known people; None: the user's own
@@ -66,8 +70,9 @@ class ServerConfig:
         if any(count is not None and count < 1 for count in counts) or any(not 0 < t < 1e7 for t in times):
             raise ServerError("expected limits above 0")
         for origin in self.origins:
-            if origin != "*" and not (urlsplit(origin).scheme and urlsplit(origin).netloc):
+            if origin != "*" and not _is_origin(origin):
                 raise ServerError(f"expected an origin such as https://example.org, got {origin}")
+        _ = self.networks
 
     @property
     def is_local(self) -> bool:
@@ -75,6 +80,15 @@ class ServerConfig:
         if not _is_address(self.host):
             return self.host == "localhost"
         return ipaddress.ip_address(self.host).is_loopback
+
+    @functools.cached_property
+    def networks(self) -> tuple[Network, ...]:
+        """The trusted proxies. Raises ServerError for what is no address and no network."""
+        try:
+            return tuple(ipaddress.ip_network(text, strict=False) for text in self.trusted_proxies)
+        except ValueError:
+            wrong = ", ".join(self.trusted_proxies)
+            raise ServerError(f"expected trusted proxies such as 127.0.0.1 or 10.0.0.0/8, got {wrong}") from None
 
     def tls(self) -> ssl.SSLContext | None:
         """TLS from the files, if any were named. Raises ServerError where they are no certificate and key."""
@@ -96,26 +110,43 @@ class ServerConfig:
         equal = [hmac.compare_digest((token or "").encode(errors="replace"), right) for token in tokens]
         return any(equal)
 
-    def admits_origin(self, origin: str | None, host: str | None) -> bool:
+    def admits_origin(self, origin: str | None, host: str | None, is_proxied: bool = False) -> bool:
         """Whether a page of `origin` may connect: one of this server (`host` is how the page calls it) or a listed one.
 
         No origin is no browser. A page that called the server by a name that is not the server's is a stranger's.
         """
-        if origin is None or "*" in self.origins or origin in self.origins:
+        if origin is None or "*" in self.origins:
             return True
-        return self.admits_host(host or "") and urlsplit(origin).netloc == (host or "")
+        page = urlsplit(origin)
+        if _place(page) in [_place(urlsplit(listed)) for listed in self.origins]:
+            return True
+        here = urlsplit(f"{page.scheme}://{host or ''}")
+        return self.admits_host(host or "", is_proxied) and bool(page.netloc) and _place(page) == _place(here)
 
-    def admits_host(self, host: str) -> bool:
+    def admits_host(self, host: str, is_proxied: bool = False) -> bool:
         """Whether the server goes by this name, the `Host` of a request: a name of its machine, or any address.
 
         Without this, any page could reach a server without a token by a name of its own that leads here (DNS
-        rebinding); with a token it gains nothing, and the server may stand behind a proxy of another name.
+        rebinding). With a token it gains nothing; a trusted proxy decides itself which names lead here.
         """
-        if self.token is not None or "*" in self.origins:
+        if self.token is not None or "*" in self.origins or is_proxied:
             return True
         name = urlsplit(f"//{host}").hostname or ""
         listed = [urlsplit(origin).hostname for origin in self.origins]
         return name in (*LOCAL_NAMES, self.host, *listed) or _is_address(name)
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.scheme and _place(parts)[1]) and parts.path in ("", "/") and not parts.query
+    except ValueError:
+        return False
+
+
+def _place(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port, whether the port is written or not."""
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
 def _is_address(name: str) -> bool:

@@ -27,6 +27,7 @@ from .closing import Closing
 from .config import ServerConfig
 from .dialects import Dialect
 from .outgoing import Outgoing
+from .sender import peer_of, sender_of
 from .session import Replaced, ServerSession
 from .sessions import SessionTable
 
@@ -64,8 +65,8 @@ class Connection:
     @property
     def address(self) -> str:
         """Of the client."""
-        address = self._socket.remote_address
-        return str(address[0]) if address else "unknown"
+        assert self._socket.request is not None
+        return sender_of(peer_of(self._socket), self._socket.request.headers, self._config.networks).address
 
     def give_way(self) -> None:
         """Too many wait to begin: this one is turned away."""

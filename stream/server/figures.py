@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
 from ..models.batcher import Batcher
-from .metrics import Metrics, Sample
+from .metrics import PREFIX, Metrics
 from .sessions import SessionTable
 
 State = Literal["ok", "stopping", "failed"]
@@ -21,43 +24,41 @@ def health(table: SessionTable, version: str) -> dict[str, object]:
     return {"status": state(table), "sessions": table.running, "capacity": table.capacity, "version": version}
 
 
-def samples(table: SessionTable, connections: int, models: Batcher, metrics: Metrics) -> list[Sample]:
-    """The answer on /metrics."""
-    sessions, counts = list(table.sessions.values()), models.counts
-    audio_s = metrics.closed_audio_s + sum(session.length_s for session in sessions)
-    refused = {f'{{reason="{reason}"}}': float(n) for reason, n in metrics.refused.items()}
+def figures(table: SessionTable, connections: int, models: Batcher, metrics: Metrics) -> Iterator[Metric]:
+    """How things stand, and what was done."""
+    for name, help_text, value in _gauges(table, connections, models, metrics):
+        yield GaugeMetricFamily(PREFIX + name, help_text, value)
+    for name, help_text, value in _counters(table, models, metrics):
+        yield CounterMetricFamily(PREFIX + name, help_text, value)
+    closed = CounterMetricFamily(PREFIX + "closed", "Connections closed for a reason, by reason.", labels=["reason"])
+    for reason, count in metrics.refused.items():
+        closed.add_metric([reason], count)
+    yield closed
+
+
+def _gauges(
+    table: SessionTable, connections: int, models: Batcher, metrics: Metrics
+) -> Iterator[tuple[str, str, float]]:
+    sessions = list(table.sessions.values())
+    yield "sessions", "Sessions now.", table.running
+    gone = sum(session.owner is None for session in sessions)
+    yield "sessions_detached", "Sessions whose client is gone and may come back.", gone
+    yield "capacity", "Sessions for which there is room.", table.capacity
+    yield "realtime_factor", "Processing time over audio time of live sessions lately.", metrics.realtime_factor
+    yield "connections", "Websockets now.", connections
     waiting_s = sum(session.backlog_s for session in sessions)
-    detached = sum(session.owner is None for session in sessions)
-    return [
-        Sample("sessions", "gauge", "Sessions now.", {"": table.running}),
-        Sample("sessions_detached", "gauge", "Sessions whose client is gone and may come back.", {"": detached}),
-        Sample("capacity", "gauge", "Sessions for which there is room.", {"": table.capacity}),
-        Sample(
-            "realtime_factor",
-            "gauge",
-            "Processing time over audio time of live sessions lately.",
-            {"": metrics.realtime_factor},
-        ),
-        Sample("connections", "gauge", "Websockets now.", {"": connections}),
-        Sample("backlog_seconds", "gauge", "Audio received and not processed.", {"": waiting_s}),
-        Sample("event_loop_lag_seconds", "gauge", "How late the event loop was lately.", {"": metrics.loop_lag_s}),
-        Sample(
-            "model_wait_seconds",
-            "gauge",
-            "How long the oldest request waits for a model thread.",
-            {"": models.waiting_s},
-        ),
-        Sample("sessions_opened_total", "counter", "Sessions opened.", {"": metrics.opened}),
-        Sample("sessions_resumed_total", "counter", "Times a client came back.", {"": metrics.resumed}),
-        Sample("closed_total", "counter", "Connections closed for a reason, by reason.", refused),
-        Sample("audio_seconds_total", "counter", "Audio received.", {"": audio_s}),
-        Sample("windows_total", "counter", "Windows segmented.", {"": counts.windows}),
-        Sample("window_batches_total", "counter", "Model calls for windows.", {"": counts.window_batches}),
-        Sample("embeddings_total", "counter", "Crops embedded.", {"": counts.crops}),
-        Sample(
-            "model_busy_seconds_total",
-            "counter",
-            "Time the model threads were computing, all together.",
-            {"": counts.busy_s},
-        ),
-    ]
+    yield "backlog_seconds", "Audio received and not processed.", waiting_s
+    yield "event_loop_lag_seconds", "How late the event loop was lately.", metrics.loop_lag_s
+    yield "model_wait_seconds", "How long the oldest request waits for a model thread.", models.waiting_s
+
+
+def _counters(table: SessionTable, models: Batcher, metrics: Metrics) -> Iterator[tuple[str, str, float]]:
+    counts = models.counts
+    audio_s = metrics.closed_audio_s + sum(session.length_s for session in table.sessions.values())
+    yield "sessions_opened", "Sessions opened.", metrics.opened
+    yield "sessions_resumed", "Times a client came back.", metrics.resumed
+    yield "audio_seconds", "Audio received.", audio_s
+    yield "windows", "Windows segmented.", counts.windows
+    yield "window_batches", "Model calls for windows.", counts.window_batches
+    yield "embeddings", "Crops embedded.", counts.crops
+    yield "model_busy_seconds", "Time the model threads were computing, all together.", counts.busy_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,9 +13,13 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from .config import ServerConfig
+from .sender import FORWARDED_HOST, Sender, listed
 
+LOG = logging.getLogger(__name__)
 PATHS = {"/v1": "turnstream", "/compat/pyannote": "pyannote", "/compat/diart": "diart"}
 ONCE = ("Host", "Upgrade", "Origin", "Authorization", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+PAGE_ORIGIN = "X-Page-Origin"
+REMEDY = "start it with --trusted-proxy behind a proxy, or"
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -48,6 +53,23 @@ def wants_upgrade(request: Request) -> bool:
     return "websocket" in request.headers.get("Upgrade", "").lower()
 
 
+def explain(request: Request, sender: Sender, config: ServerConfig) -> Response:
+    """The answer to plain HTTP where a websocket is: why none was opened, as far as that can be told.
+
+    Browsers do not tell a page why; it asks here, and says where it comes from, which they leave out of such a request.
+    """
+    origins = request.headers.get_all(PAGE_ORIGIN)
+    if wrong := refuse_origin(origins[-1] if origins else None, sender, config):
+        return wrong
+    said = "this address speaks websocket, got plain HTTP: connect to it with ws:// or wss:// (docs/protocol.md)"
+    if request.headers.get_all("Sec-WebSocket-Key"):
+        LOG.warning("websocket of %s refused with 426: its Upgrade header was lost", sender.address)
+        said = "the websocket's Upgrade header was lost: a proxy in front has to pass on Upgrade and Connection"
+    answer = text_response(426, said)
+    answer.headers["Upgrade"] = "websocket"
+    return answer
+
+
 def malformed(request: Request) -> Response | None:
     """The answer to what is no request that can be understood; None where it can."""
     method = getattr(request, "method", "GET")  # older versions of websockets refuse the others themselves
@@ -72,15 +94,17 @@ def _addresses(request: Request) -> list[tuple[str, str]]:
         ("the request", request.path),
         ("Host", f"//{headers.get('Host', '')}"),
         ("Origin", headers.get("Origin", "")),
+        *((FORWARDED_HOST, f"//{name}") for name in listed(headers, FORWARDED_HOST)),
+        *((PAGE_ORIGIN, origin) for origin in headers.get_all(PAGE_ORIGIN)),
     ]
 
 
-def refuse_host(request: Request, config: ServerConfig) -> Response | None:
+def refuse_host(sender: Sender, config: ServerConfig) -> Response | None:
     """The answer to a page that came here by a name of its own that leads to this machine; None where it did not."""
-    host = request.headers.get("Host")
-    if host is None or config.admits_host(host):
+    if sender.host is None or config.admits_host(sender.host, sender.is_proxied):
         return None
-    return text_response(403, f"this server does not go by the name {host[:100]!r}")
+    host = sender.host[:100]
+    return text_response(403, f"this server does not go by the name {host!r}: {REMEDY} --origin with its address")
 
 
 def without_body(answer: Response) -> Response:
@@ -88,14 +112,19 @@ def without_body(answer: Response) -> Response:
     return Response(answer.status_code, answer.reason_phrase, answer.headers, b"")
 
 
-def refuse_upgrade(request: Request, config: ServerConfig) -> Response | None:
+def refuse_upgrade(request: Request, sender: Sender, config: ServerConfig) -> Response | None:
     """The answer to a websocket that may not be opened here; None where it may."""
     if dialect_name(urlsplit(request.path).path, config) is None:
         return text_response(404, f"no websocket here: expected {', '.join(PATHS)}")
-    origin = request.headers.get("Origin")
-    if not config.admits_origin(origin, request.headers.get("Host")):
-        return text_response(403, f"pages of {(origin or '')[:100]!r} may not connect to this server")
-    return None
+    return refuse_origin(request.headers.get("Origin"), sender, config)
+
+
+def refuse_origin(origin: str | None, sender: Sender, config: ServerConfig) -> Response | None:
+    """The answer to a page that may not connect; None where it may, and where no page asks."""
+    if config.admits_origin(origin, sender.host, sender.is_proxied):
+        return None
+    said = f"pages of {(origin or '')[:100]!r} may not connect to this server, called {(sender.host or '')[:100]!r}"
+    return text_response(403, f"{said}: {REMEDY} --origin with the page's address")
 
 
 def load_page(folder: Path | None) -> Page:

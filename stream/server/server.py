@@ -29,13 +29,15 @@ from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 from ..wire import ProtocolError
 from .admission import select_subprotocol
 from .bounded_socket import Socket
+from .certificate import renew
 from .closing import CLOSE_S
 from .config import ServerConfig
 from .connection import Connection
 from .dialects import dialect_of
-from .figures import health, samples, state
+from .figures import figures, health, state
 from .http import (
     dialect_name,
+    explain,
     json_response,
     load_page,
     malformed,
@@ -48,10 +50,12 @@ from .http import (
 )
 from .listener import TlsListener, listening_socket, within_descriptors
 from .lobby import Lobby, survive_exhaustion
-from .metrics import CONTENT_TYPE, Metrics, exposition
+from .metrics import CONTENT_TYPE, Metrics
+from .sender import Sender, peer_of, sender_of
 from .sessions import SessionTable
 from .upkeep import forget, judge, watch
 
+LOG = logging.getLogger(__name__)
 BACKLOG = 256  # connections to be accepted; where it is full, newcomers try again only after a second
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
@@ -70,6 +74,9 @@ class Server:
         self._connections: set[ServerConnection] = set()
         self._silent, self._undecided = Lobby(within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
         self._page = load_page(config.page)
+        self._exposition = self.metrics.exposition(
+            lambda: figures(self.table, len(self._connections), self._diarizer.models, self.metrics)
+        )
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -103,6 +110,7 @@ class Server:
             asyncio.create_task(forget(self.table, self.config.resume_s)),
             asyncio.create_task(watch(self.table, models, self.metrics)),
             asyncio.create_task(judge(self.table)),
+            *([asyncio.create_task(renew(self.config, tls))] if tls else []),
         ]
         try:
             yield int(listener.getsockname()[1])
@@ -141,21 +149,29 @@ class Server:
         self._silent.leave(connection)
         if wrong := malformed(request):
             return wrong
-        if wants_upgrade(request):
-            return refuse_upgrade(request, self.config)
-        answer = self._answer(request)
-        return without_body(answer) if getattr(request, "method", "GET") == "HEAD" else answer
+        sender = sender_of(peer_of(connection), request.headers, self.config.networks)
+        if not wants_upgrade(request):
+            answer = self._answer(request, sender)
+            return without_body(answer) if getattr(request, "method", "GET") == "HEAD" else answer
+        refusal = refuse_upgrade(request, sender, self.config)
+        if refusal:
+            said = refusal.body.decode().strip()
+            LOG.warning("websocket of %s refused with %d: %s", sender.address, refusal.status_code, said)
+        return refusal
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request, sender: Sender) -> Response:
         path = urlsplit(request.path).path
         if path == "/health":
             return json_response(200 if state(self.table) == "ok" else 503, health(self.table, self._model.name))
-        if wrong := refuse_host(request, self.config):
+        if wrong := refuse_host(sender, self.config):
             return wrong
         if path == "/metrics":
-            figures = samples(self.table, len(self._connections), self._diarizer.models, self.metrics)
-            return response(200, (exposition(figures) + "\n").encode(), CONTENT_TYPE)
-        return self._page.get(path) or text_response(404, "nothing here: the protocol's websocket is at /v1")
+            return response(200, self._exposition(), CONTENT_TYPE)
+        if page := self._page.get(path):
+            return page
+        if dialect_name(path, self.config):
+            return explain(request, sender, self.config)
+        return text_response(404, "nothing here: the protocol's websocket is at /v1")
 
     async def _stop(self, server: SocketServer) -> None:
         """No new connections; sessions with a client get their final result, within the grace time."""
@@ -183,5 +199,6 @@ def _select_subprotocol(connection: ServerConnection, offered: Sequence[Subproto
     try:
         chosen = select_subprotocol([str(name) for name in offered])
     except ProtocolError as error:
+        LOG.warning("websocket of %s refused with 400: %s", peer_of(connection), error)
         raise NegotiationError(str(error)) from None
     return None if chosen is None else Subprotocol(chosen)

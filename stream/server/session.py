@@ -26,7 +26,9 @@ from ..wire import ProtocolError
 from .client_view import ClientView
 from .hops import HopRange
 from .journal import Journal
+from .lag import Arrivals
 from .load import Progress
+from .metrics import Metrics
 from .worker import End, Hop, Item, Lost, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class ServerSession:
         model: Model,
         limits: Limits,
         address: str,
+        metrics: Metrics,
     ):
         self.id = secrets.token_urlsafe(16)
         self.config, self.address = config, address
@@ -83,6 +86,7 @@ class ServerSession:
         self._skip_bytes = 0
         self._items: deque[Item] = deque()
         self._queued_samples = 0
+        self._arrivals, self._metrics = Arrivals(), metrics
         self._ahead_s, self._ahead_at_s = 0.0, self.begun_s
         self._fed = asyncio.Event()
         self._space = asyncio.Event()
@@ -213,6 +217,7 @@ class ServerSession:
         self._items.append(item)
         self._queued_samples += samples
         self.position += samples
+        self._arrivals.add(self.position)
         self._note_pace(samples / self.config.sample_rate_hz)
         self._fed.set()
 
@@ -235,12 +240,22 @@ class ServerSession:
             await self._enough()
             items = self._take()
             assert self._worker is not None
+            spent_s, due_s = self._worker.processing_s, self._worker.engine.next_due_s
             events = await self.in_pool(self._worker.take, items)
             samples = sum(samples_of(item, self._frame_bytes) for item in items)
             self._queued_samples -= samples
             self.processed_samples += samples
             self._space.set()
+            if not isinstance(items[-1], End):  # the final result is another kind of work
+                self._measure(self._worker, spent_s, due_s)
             self._publish(events)
+
+    def _measure(self, worker: Worker, spent_s: float, due_s: float) -> None:
+        """How long the audio took that completed a window, of a session at real time."""
+        lag_s = self._arrivals.processed(self.processed_samples)
+        if worker.engine.next_due_s > due_s and self._model_client.live:
+            self._metrics.lag.observe(lag_s)
+            self._metrics.processing.observe(worker.processing_s - spent_s)
 
     async def in_pool(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What takes time, away from the event loop."""

@@ -189,7 +189,9 @@ class SessionTable:
             hops.asked_s,
             hops.most_s,
         )
-        return ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
+        return ServerSession(
+            config, engine, model_client, self._pool, self._model, self._limits(), address, self._metrics
+        )
 
     def _limits(self) -> Limits:
         config = self._config
