@@ -9,7 +9,8 @@
                 print(event)
         print(session.close().to_rttm("meeting"))
 
-The names below are the public interface; importing the package loads none of them before it is used.
+For a recording, `diarize("meeting.wav")` is the final result. The names below are the public interface; importing the
+package loads none of them before it is used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from turnstream.clients.one_call import diarize
     from turnstream.clients.remote.client import Client
     from turnstream.clients.remote.connection import ClientError
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from .stitching.config import StitcherConfig
 
 _HOMES = {
+    "clients.one_call": ("diarize",),
     "clients.remote.client": ("Client",),
     "clients.remote.connection": ("ClientError",),
     "diarizer": ("Diarizer", "Session"),
@@ -66,6 +69,7 @@ __all__ = [
     "Turn",
     "TurnstreamError",
     "WeightsError",
+    "diarize",
     "to_json",
 ]
 

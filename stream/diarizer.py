@@ -145,6 +145,8 @@ class Session:
 
     Memory is bounded: audio and fbank rows older than any window or embedding can ask for are dropped. A session that
     is not `live` has no events before its final result (see `turnstream.offline`).
+
+    As a context manager it ends with the block that it is opened for: `close()` gives the final result afterwards.
     """
 
     def __init__(
@@ -178,7 +180,8 @@ class Session:
     def feed(self, samples: Chunk) -> list[Event]:
         """Takes audio of any length and gives what became known by it.
 
-        samples: float32/float64 in [-1, 1] or integers, (N,) or (N, channels); or bytes in the session's encoding.
+        samples: float32/float64 in [-1, 1] or integers, (N,) or (N, channels), of NumPy or anything that NumPy can read
+        (tensors, lists of floats); or bytes in the session's encoding.
         Raises AudioError for anything else; audio already received is kept and the session goes on.
         """
         with self._alone:
@@ -201,6 +204,15 @@ class Session:
         with self._alone:
             final = self._final = self._final or self._finish()
             return self._publisher.final(final, self._naming.names, self.position_s, reason)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
 
     async def stream(self, chunks: Chunks) -> AsyncIterator[Event]:
         """Every event of `chunks` (an iterable, asynchronous or not), the Final last; the event loop is not blocked.
