@@ -18,9 +18,10 @@ from turnstream.events import Event
 from ..options import MicrophoneOptions
 from ..terminal.screen import RunStatus
 from .devices import MicrophoneError, choose_device
-from .file import AudioFile, Floats, paced
+from .file import AudioFile, paced
 from .microphone import SILENCE_DBFS, Gap, Microphone
 from .quiet import quiet_libraries
+from .reader import Floats
 
 PACED_BLOCK_S, FAST_BLOCK_S = 0.1, 1.0
 METER_FALL_DB_PER_S = 20.0
