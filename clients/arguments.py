@@ -8,11 +8,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
+import shtab
+
 from turnstream.errors import TurnstreamError
 from turnstream.events import speaker_name, speaker_number
-from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S
+from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S, SAMPLE_BYTES
 from turnstream.people.naming import check_name
 
+RECORDING = "a recording: wav, flac, mp3, m4a, mp4, webm, ... (those of videos and phones need PyAV or ffmpeg)"
 PEOPLE_HELP = "the folder of the people (default: $TURNSTREAM_PEOPLE, else one in your data folder)"
 
 
@@ -48,17 +51,68 @@ def parser() -> Parser:
     _add_enroll(commands.add_parser("enroll", help="learn the voice of a person from recordings"))
     _add_people(commands.add_parser("people", help="the people whose voices are known: list, rename, delete, export"))
     _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
+    _add_name(commands.add_parser("name", help="name the speakers of a result, without another run"))
+    _add_words(commands.add_parser("words", help="give the words of a transcript to the speakers of a result"))
+    _add_score(commands.add_parser("score", help="how far a result is from a reference: DER, its parts, JER"))
     _add_tune(commands.add_parser("tune", help="fit the stitcher to your own annotated recordings"))
     commands.add_parser("doctor", help="what turnstream runs on here, how fast, and what slows it down")
+    _add_completion(commands.add_parser("completion", help="print what makes the shell complete this command"))
     return top
 
 
 def _add_file(command: Parser) -> None:
-    command.add_argument("paths", nargs="+", metavar="PATH", help="a recording in any format that libsndfile reads")
+    command.add_argument("paths", nargs="+", metavar="PATH", help=f"{RECORDING}; - is standard input")
     command.add_argument("--realtime", action="store_true", help="play at the pace of the audio, with the live display")
+    each = "each channel is one person's, as in recorded calls: S1 is channel 1"
+    command.add_argument("--speaker-per-channel", action="store_true", help=each)
+    _add_stdin(command.add_argument_group("standard input"))
     _add_engine(command)
     _add_names(command)
-    _add_results(command)
+    _add_transcript(_add_results(command))
+
+
+def _add_stdin(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--raw", action="store_true", help="bare samples, not a WAV")
+    rate, channels = "of the bare samples (default: 16000)", "of the bare samples, interleaved (default: 1)"
+    group.add_argument("--rate", dest="rate_hz", type=_count, default=16_000, metavar="HZ", help=rate)
+    group.add_argument("--channels", type=_count, default=1, metavar="N", help=channels)
+    encoding = "of the bare samples (default: pcm_s16le)"
+    group.add_argument("--encoding", choices=sorted(SAMPLE_BYTES), default="pcm_s16le", help=encoding)
+
+
+def _add_transcript(group: argparse._ArgumentGroup) -> None:
+    words = "a transcript of the recording, whose words get speakers: JSON of whisper, faster-whisper, whisper.cpp or "
+    words += "WhisperX, SRT, WebVTT; --out FILE of the same ending is the transcript with speakers"
+    group.add_argument("--words", metavar="FILE", help=words)
+
+
+def _add_name(command: Parser) -> None:
+    command.add_argument("result", type=Path, metavar="RESULT", help="JSON, as --keep or --out FILE.json wrote it")
+    command.add_argument("names", nargs="+", type=_naming, metavar="S2=NAME", help="S2= takes the name away")
+    save = "keep the voices of those who are named, to be recognized by --known (needs a result of --keep)"
+    command.add_argument("--save", action="store_true", help=save)
+    _add_store(command)
+    group = command.add_argument_group("results")
+    _add_files(group)
+    _add_transcript(group)
+
+
+def _add_words(command: Parser) -> None:
+    command.add_argument("result", type=Path, metavar="RESULT", help="an RTTM file, or a result in JSON")
+    words = "JSON of whisper, faster-whisper, whisper.cpp or WhisperX, SRT, WebVTT"
+    command.add_argument("words", metavar="TRANSCRIPT", help=words)
+    _add_files(command.add_argument_group("results (default: the transcript with speakers, on standard output)"))
+
+
+def _add_score(command: Parser) -> None:
+    for name, meaning in (("reference", "what is true"), ("hypothesis", "what was found")):
+        text = f"{meaning}: RTTM, or a result in JSON"
+        command.add_argument(name, type=Path, metavar=name[:3].upper(), help=text)
+    command.add_argument("--uem", type=Path, metavar="FILE", help="the parts that count (default: everything)")
+
+
+def _add_completion(command: Parser) -> None:
+    command.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="for example: turnstream completion bash")
 
 
 def _add_mic(command: Parser) -> None:
@@ -78,7 +132,7 @@ def _add_connect(command: Parser) -> None:
     command.add_argument("url", metavar="URL", help="the server, such as ws://127.0.0.1:8765 or HOST:PORT")
     source = command.add_mutually_exclusive_group(required=True)
     source.add_argument("--mic", action="store_true", help="the microphone, live, until Ctrl-C")
-    source.add_argument("--file", type=Path, metavar="PATH", help="a recording in any format that libsndfile reads")
+    source.add_argument("--file", type=Path, metavar="PATH", help=RECORDING)
     command.add_argument("--token-file", metavar="PATH", help="file with the server's token (or $TURNSTREAM_TOKEN)")
     command.add_argument("--realtime", action="store_true", help="a recording at the pace of the audio")
     _add_microphone(command)
@@ -162,6 +216,8 @@ def _add_names(command: Parser) -> None:
     group = command.add_argument_group("names")
     known = "name speakers who sound like an enrolled person: all of them, or these; put it after the paths"
     group.add_argument("--known", nargs="*", metavar="NAME", help=known)
+    kept = "write a result into this folder that turnstream name can name later, with the voices (never audio)"
+    group.add_argument("--keep", type=Path, metavar="DIR", help=kept)
     save = "at the end, name a speaker and keep the voice; may be given several times"
     group.add_argument("--save", action="append", default=[], type=_save, metavar="S2=NAME", help=save)
     _add_store(group)
@@ -215,11 +271,20 @@ def _add_tune(command: Parser) -> None:
     _add_weights(command)
 
 
-def _add_results(command: Parser) -> None:
+def _add_results(command: Parser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("results")
-    group.add_argument("--rttm", metavar="PATH", help="write the final turns; one file each in a folder")
-    group.add_argument("--live-rttm", metavar="PATH", help="write the turns as they were committed, unrevised")
+    _add_files(group)
+    group.add_argument("--live-rttm", metavar="FILE", help="write the turns as they were committed, unrevised")
     group.add_argument("--json", action="store_true", help="every event as one JSON line on stdout, and nothing else")
+    return group
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    out = "write the final result in the format of the ending: .rttm, .json, .srt, .vtt, .csv, .txt, .labels.txt "
+    out += "(Audacity), .TextGrid (Praat), .eaf (ELAN); {name} is the recording's; may be given several times"
+    group.add_argument("--out", action="append", default=[], metavar="FILE", help=out)
+    picture = "draw who spoke when: .png or .svg"
+    group.add_argument("--picture", action="append", default=[], metavar="FILE", help=picture)
 
 
 def _latency(text: str) -> float:
@@ -251,12 +316,19 @@ def _time(text: str) -> float:
 
 
 def _save(text: str) -> tuple[str, str]:
-    tag, _, name = text.partition("=")
+    speaker, name = _naming(text)
+    if name is None:
+        raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
+    return speaker, name
+
+
+def _naming(text: str) -> tuple[str, str | None]:
+    tag, equals, name = text.partition("=")
     speaker = speaker_name(speaker_number(tag))
-    if speaker is None or not name:
+    if speaker is None or not equals:
         raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
     try:
-        return speaker, check_name(name)
+        return speaker, check_name(name) if name else None
     except TurnstreamError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

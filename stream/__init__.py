@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from turnstream.clients.one_call import diarize
     from turnstream.clients.remote.client import Client
     from turnstream.clients.remote.connection import ClientError
+    from turnstream.clients.words.spoken import Line, SpokenLines, Word
 
     from .diarizer import Diarizer, Session
     from .errors import AudioError, EnrollmentError, PeopleError, TurnstreamError, WeightsError
@@ -35,6 +36,7 @@ _HOMES = {
     "clients.one_call": ("diarize",),
     "clients.remote.client": ("Client",),
     "clients.remote.connection": ("ClientError",),
+    "clients.words.spoken": ("Line", "SpokenLines", "Word"),
     "diarizer": ("Diarizer", "Session"),
     "errors": ("AudioError", "EnrollmentError", "PeopleError", "TurnstreamError", "WeightsError"),
     "events": ("Activity", "Event", "Final", "Revision", "Speaker", "Statistics", "Talk", "Turn", "to_json"),
@@ -54,12 +56,14 @@ __all__ = [
     "EnrollmentError",
     "Event",
     "Final",
+    "Line",
     "PeopleError",
     "PeopleStore",
     "Person",
     "Revision",
     "Session",
     "Speaker",
+    "SpokenLines",
     "Start",
     "Started",
     "Statistics",
@@ -69,6 +73,7 @@ __all__ = [
     "Turn",
     "TurnstreamError",
     "WeightsError",
+    "Word",
     "diarize",
     "to_json",
 ]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from turnstream.clients.exports.document import Document
 from turnstream.clients.terminal.displays import LiveDisplay, PlainDisplay
 from turnstream.clients.terminal.screen import RunStatus, clock, color, render
 from turnstream.clients.terminal.summary import print_summary
@@ -184,7 +185,9 @@ def test_summary_lists_all_turns_and_talk_times():
     turns = (Turn("T1", "S1", None, 1.7, 3.4, 3.4, "final"), Turn("T2", "S2", None, 2.5, 5.0, 5.0, "final"))
     talk = (Talk("S1", None, None, 1.7), Talk("S2", None, None, 2.5))
     out = io.StringIO()
-    print_summary(Console(file=out), "talk.wav", 10.0, Final("stop", 10.0, turns, talk), processing_s=0.5)
+    print_summary(
+        Console(file=out), "talk.wav", 10.0, Document("talk", Final("stop", 10.0, turns, talk)), processing_s=0.5
+    )
     text = out.getvalue()
     assert text.startswith("talk.wav: 0:10.0, 2 speakers, 2 turns, 0.5 s to process, 20.0 times real time")
     assert [line.split()[-1] for line in text.splitlines() if " - " in line] == ["S1", "S2"]
@@ -195,7 +198,7 @@ def test_summary_lists_all_turns_and_talk_times():
 
 def test_summary_of_silence_says_so():
     out = io.StringIO()
-    print_summary(Console(file=out), "quiet.wav", 3.0, Final("stop", 3.0, (), ()))
+    print_summary(Console(file=out), "quiet.wav", 3.0, Document("quiet", Final("stop", 3.0, (), ())))
     assert "no speech was found" in out.getvalue()
 
 
@@ -238,7 +241,8 @@ def test_plain_lines_and_the_summary_tell_names():
     taken = Speaker("S1", "named", None, None, None, 5.1)
     display.update([HEARD[0], named, HEARD[1], taken], RunStatus(7.0))
     turn = Turn("T1", "S1", "Anna", 1.7, 3.4, 3.4, "final")
-    print_summary(console, "x", 7.0, Final("stop", 7.0, (turn,), (Talk("S1", "Anna", 0.97, 1.7),)))
+    final = Final("stop", 7.0, (turn,), (Talk("S1", "Anna", 0.97, 1.7),))
+    print_summary(console, "x", 7.0, Document("x", final))
     text = console.export_text()
     assert "S1 is Anna (confidence 0.93)\n" in text
     assert "S1 is nobody known\n" in text

@@ -138,7 +138,7 @@ class AudioInput:
         data = self._cut_off + bytes(chunk)
         whole = len(data) - len(data) % (SAMPLE_BYTES[self.encoding] * self.channels)
         self._cut_off = data[whole:]
-        return _pcm(data[:whole], self.encoding).reshape(-1, self.channels)
+        return pcm_samples(data[:whole], self.encoding).reshape(-1, self.channels)
 
     def _check_array(self, chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if chunk.dtype.name not in FULL_SCALE:
@@ -244,8 +244,8 @@ def _as_array(chunk: HasArray | Sequence[float] | Sequence[Sequence[float]]) -> 
         raise AudioError(f"expected samples that NumPy can read, got {kind}: {str(error).splitlines()[0]}") from None
 
 
-def _pcm(data: bytes, encoding: str) -> npt.NDArray[Any]:
-    """Values of complete little-endian samples; 24 bits become the upper bytes of an int32."""
+def pcm_samples(data: bytes, encoding: str) -> npt.NDArray[Any]:
+    """Values of complete little-endian samples, (N,); 24 bits become the upper bytes of an int32."""
     if encoding == "pcm_s24le":
         wide = np.zeros((len(data) // 3, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
