@@ -19,6 +19,7 @@ from turnstream.stitching.profile import Profile
 from turnstream.wire import ProtocolError
 
 MOST_BYTES = 200_000_000
+OF = "voice of "  # S1 alone is nobody's name
 KINDS = "RTTM, or JSON as --keep, --out FILE.json and --json write it"
 
 
@@ -62,7 +63,9 @@ def write_result(path: Path, result: Result) -> None:
         fields["lines"] = [{**line, "name": names.get(line.get("speaker"))} for line in fields["lines"]]
     if result.voices:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        people = [Person(speaker, result.voices.model, (one,), (now,)) for speaker, one in result.voices.of.items()]
+        people = [
+            Person(OF + speaker, result.voices.model, (one,), (now,)) for speaker, one in result.voices.of.items()
+        ]
         fields["voices"] = json.loads(format_export(people))
     text = json.dumps(fields, ensure_ascii=False) + "\n"
     try:
@@ -107,7 +110,7 @@ def _of_json(text: str, path: Path) -> Result:
 def _voices(fields: Mapping[str, Any]) -> Voices:
     people = parse_export(json.dumps(fields), "its part `voices`")
     model = people[0].model if people else ""
-    return Voices(model, {person.name: person.profile_for(model) for person in people})
+    return Voices(model, {person.name.removeprefix(OF): person.profile_for(model) for person in people})
 
 
 def _of_rttm(text: str, name: str) -> Result:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from turnstream.errors import TurnstreamError
@@ -46,8 +46,8 @@ class Subtitles:
         """See `Transcript`."""
         said, blocks = in_segments(lines), list[str]()
         for n, block in enumerate(self.blocks):
-            made = self._split(block, said.get(n, [])) if isinstance(block, Cue) else [block]
-            blocks += [self._written(one, len(blocks) + 1) for one in made]
+            made: Iterable[Cue | str] = self._split(block, said.get(n, [])) if isinstance(block, Cue) else [block]
+            blocks.extend(self._written(one, number) for number, one in enumerate(made, start=len(blocks) + 1))
         return "\n\n".join(blocks) + "\n"
 
     def _split(self, cue: Cue, lines: Sequence[Line]) -> Iterator[Cue]:
