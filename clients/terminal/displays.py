@@ -104,13 +104,13 @@ class ProgressDisplay:
     """
 
     def __init__(self, console: Console, title: str, total_s: float | None, before_s: float = 0.0) -> None:
-        columns = (
+        columns = [
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[position]}{task.fields[end]}, {task.fields[speed]:.1f} times real time,"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-        )
+            TextColumn("{task.fields[position]}{task.fields[end]}, {task.fields[speed]:.1f} times real time"),
+        ]
+        if total_s is not None:
+            columns += [TimeRemainingColumn(compact=True), TextColumn("left")]
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._begun_s = time.monotonic()
         end = "" if total_s is None else f" of {clock(total_s)}"
