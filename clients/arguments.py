@@ -10,10 +10,9 @@ from typing import Any, NoReturn
 
 import shtab
 
-from turnstream.errors import TurnstreamError
-from turnstream.events import speaker_name, speaker_number
 from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S, SAMPLE_BYTES
-from turnstream.people.naming import check_name
+
+from . import argument_values as values
 
 RECORDING = "a recording: wav, flac, mp3, m4a, mp4, webm, ... (those of videos and phones need PyAV or ffmpeg)"
 PEOPLE_HELP = "the folder of the people (default: $TURNSTREAM_PEOPLE, else one in your data folder)"
@@ -74,8 +73,8 @@ def _add_file(command: Parser) -> None:
 def _add_stdin(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--raw", action="store_true", help="bare samples, not a WAV")
     rate, channels = "of the bare samples (default: 16000)", "of the bare samples, interleaved (default: 1)"
-    group.add_argument("--rate", dest="rate_hz", type=_count, default=16_000, metavar="HZ", help=rate)
-    group.add_argument("--channels", type=_count, default=1, metavar="N", help=channels)
+    group.add_argument("--rate", dest="rate_hz", type=values.count, default=16_000, metavar="HZ", help=rate)
+    group.add_argument("--channels", type=values.count, default=1, metavar="N", help=channels)
     encoding = "of the bare samples (default: pcm_s16le)"
     group.add_argument("--encoding", choices=sorted(SAMPLE_BYTES), default="pcm_s16le", help=encoding)
 
@@ -88,7 +87,7 @@ def _add_transcript(group: argparse._ArgumentGroup) -> None:
 
 def _add_name(command: Parser) -> None:
     command.add_argument("result", type=Path, metavar="RESULT", help="JSON, as --keep or --out FILE.json wrote it")
-    command.add_argument("names", nargs="+", type=_naming, metavar="S2=NAME", help="S2= takes the name away")
+    command.add_argument("names", nargs="+", type=values.naming, metavar="S2=NAME", help="S2= takes the name away")
     save = "keep the voices of those who are named, to be recognized by --known (needs a result of --keep)"
     command.add_argument("--save", action="store_true", help=save)
     _add_store(command)
@@ -124,7 +123,7 @@ def _add_mic(command: Parser) -> None:
 
 def _add_microphone(command: Parser) -> None:
     command.add_argument("--device", metavar="DEVICE", help="number or part of the name (see turnstream devices)")
-    command.add_argument("--seconds", type=_seconds, metavar="S", help="stop after S seconds")
+    command.add_argument("--seconds", type=values.seconds, metavar="S", help="stop after S seconds")
     command.add_argument("--record", type=Path, metavar="PATH", help="keep the audio as a WAV file")
 
 
@@ -177,7 +176,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         ("--shutdown", "shutdown_s", 30.0, "time for sessions to finish at shutdown"),
     ):
         help_text = f"{meaning} (default: {seconds:g})"
-        group.add_argument(flag, dest=field, type=_seconds, default=seconds, metavar="S", help=help_text)
+        group.add_argument(flag, dest=field, type=values.seconds, default=seconds, metavar="S", help=help_text)
 
 
 def _add_demo(command: Parser) -> None:
@@ -195,10 +194,10 @@ def _add_models(command: Parser) -> None:
 def _add_enroll(command: Parser) -> None:
     command.add_argument("name", metavar="NAME", help="whose voice it is; more recordings of a known person are added")
     command.add_argument("paths", nargs="+", metavar="FILE", help="recording in which only this person talks")
-    command.add_argument("--from", dest="begin_s", type=_time, metavar="S", help="use the recording from here")
-    command.add_argument("--to", dest="end_s", type=_time, metavar="S", help="use it up to here")
+    command.add_argument("--from", dest="begin_s", type=values.moment, metavar="S", help="use the recording from here")
+    command.add_argument("--to", dest="end_s", type=values.moment, metavar="S", help="use it up to here")
     command.add_argument(
-        "--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
+        "--channel", type=values.channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
     )
     _add_store(command)
     _add_weights(command)
@@ -219,7 +218,7 @@ def _add_names(command: Parser) -> None:
     kept = "write a result into this folder that turnstream name can name later, with the voices (never audio)"
     group.add_argument("--keep", type=Path, metavar="DIR", help=kept)
     save = "at the end, name a speaker and keep the voice; may be given several times"
-    group.add_argument("--save", action="append", default=[], type=_save, metavar="S2=NAME", help=save)
+    group.add_argument("--save", action="append", default=[], type=values.saved, metavar="S2=NAME", help=save)
     _add_store(group)
 
 
@@ -233,7 +232,7 @@ def _add_engine(command: Parser) -> None:
     _add_hearing(group)
     group.add_argument("--force-speaker", action="store_true", help="always assign the most likely speaker")
     every = "at most one batch of revisions in S seconds of audio (default: 1)"
-    seconds: dict[str, Any] = {"type": _not_negative, "metavar": "S"}
+    seconds: dict[str, Any] = {"type": values.not_negative, "metavar": "S"}
     group.add_argument("--revisions-every", dest="revision_interval_s", default=1.0, help=every, **seconds)
     reach = "revise no turn that ended more than S seconds ago (default: any turn)"
     group.add_argument("--revision-reach", dest="revision_reach_s", default=math.inf, help=reach, **seconds)
@@ -243,11 +242,13 @@ def _add_engine(command: Parser) -> None:
 
 def _add_hearing(group: argparse._ArgumentGroup) -> None:
     latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
-    group.add_argument("--latency", dest="latency_s", type=_latency, default=1.0, metavar="S", help=latency)
-    group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
+    group.add_argument("--latency", dest="latency_s", type=values.latency, default=1.0, metavar="S", help=latency)
+    group.add_argument(
+        "--channel", type=values.channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
+    )
     for flag, meaning in (("--min-speakers", "at least N people talk"), ("--max-speakers", "at most N people talk")):
-        group.add_argument(flag, type=_count, metavar="N", help=meaning)
-    group.add_argument("--speakers", action=Exactly, type=_count, metavar="N", help="exactly N people talk")
+        group.add_argument(flag, type=values.count, metavar="N", help=meaning)
+    group.add_argument("--speakers", action=Exactly, type=values.count, metavar="N", help="exactly N people talk")
     activity = "report every 0.1 s whether anyone speaks and whether speech overlaps"
     group.add_argument("--activity", action="store_true", help=activity)
 
@@ -261,13 +262,15 @@ def _add_tune(command: Parser) -> None:
     command.add_argument("paths", nargs="+", metavar="PATH", help="recordings with an .rttm beside each, or folders")
     command.add_argument("--out", metavar="PATH", help="write the constants found, for --stitcher")
     command.add_argument(
-        "--trials", type=_count, default=60, metavar="N", help="sets of constants to try (default: 60)"
+        "--trials", type=values.count, default=60, metavar="N", help="sets of constants to try (default: 60)"
     )
     latency = "the latency tuned for, beside the final result (default: 1)"
-    command.add_argument("--latency", dest="latency_s", type=_latency, default=1.0, metavar="S", help=latency)
+    command.add_argument("--latency", dest="latency_s", type=values.latency, default=1.0, metavar="S", help=latency)
     held_out = "share of the recordings that is only reported on (default: 0.4)"
-    command.add_argument("--held-out", type=_share, default=0.4, metavar="SHARE", help=held_out)
-    command.add_argument("--seed", type=_whole, default=0, metavar="N", help="of the split and the search (default: 0)")
+    command.add_argument("--held-out", type=values.share, default=0.4, metavar="SHARE", help=held_out)
+    command.add_argument(
+        "--seed", type=values.whole, default=0, metavar="N", help="of the split and the search (default: 0)"
+    )
     _add_weights(command)
 
 
@@ -285,81 +288,3 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--out", action="append", default=[], metavar="FILE", help=out)
     picture = "draw who spoke when: .png or .svg"
     group.add_argument("--picture", action="append", default=[], metavar="FILE", help=picture)
-
-
-def _latency(text: str) -> float:
-    value = _number(text)
-    if not MIN_LATENCY_S <= value <= MAX_LATENCY_S:
-        raise argparse.ArgumentTypeError(f"latency must be {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} s, got {text}")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = _number(text)
-    if not value >= 0:
-        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
-    return value
-
-
-def _time(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
-    return value
-
-
-def _save(text: str) -> tuple[str, str]:
-    speaker, name = _naming(text)
-    if name is None:
-        raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
-    return speaker, name
-
-
-def _naming(text: str) -> tuple[str, str | None]:
-    tag, equals, name = text.partition("=")
-    speaker = speaker_name(speaker_number(tag))
-    if speaker is None or not equals:
-        raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
-    try:
-        return speaker, check_name(name) if name else None
-    except TurnstreamError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
-    return value
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return int(text)
-
-
-def _channel(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a channel number from 1, got {text}")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text}") from None

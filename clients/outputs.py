@@ -14,8 +14,9 @@ from turnstream.events import Event, Final, to_json
 
 from .exports.document import Document
 from .exports.formats import FILE_NAMES, FORMATS, PICTURES
-from .exports.targets import NAME, Exports, Target, check_different
+from .exports.targets import NAME, Exports, Target, check_different, check_names
 from .options import OutputOptions
+from .results import make_folder
 from .words.transcript import Transcript, read_transcript
 
 
@@ -103,6 +104,9 @@ class Outputs:
         self._exports = Exports(paths, recordings)
         self._live_rttm = Target(live[0], recordings, appends=True) if live else None
         self._stdout = stdout if options.json else None
+        if options.keep:
+            check_names(recordings)
+            make_folder(options.keep)
 
     def begin(self, recording: Path, **facts: Any) -> None:
         """A recording starts: with JSON lines, one line that names it."""

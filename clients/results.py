@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -46,13 +47,20 @@ class Result:
 
 def keep(folder: Path, result: Result) -> Path:
     """Write a result that can be named later into a folder; only its owner can read it. Raises TurnstreamError."""
+    make_folder(folder)
     path = folder / f"{result.final.recording}.json"
+    write_result(path, result)
+    return path
+
+
+def make_folder(folder: Path) -> None:
+    """Where it is missing. Raises TurnstreamError for one that cannot be made or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TurnstreamError(f"cannot write {folder}: {error.strerror or error}") from None
-    write_result(path, result)
-    return path
+    if not os.access(folder, os.W_OK):
+        raise TurnstreamError(f"cannot write {folder}: it may not be written to")
 
 
 def write_result(path: Path, result: Result) -> None:

@@ -191,6 +191,7 @@ def test_each_recording_has_its_files(tmp_path: Path) -> None:
         (["a.wav", "b.wav"], {"words": "a.srt"}, r"one transcript of 2 recordings: expected \{name\} in it"),
         (["a.wav", "b.wav"], {"out": ("a.srt",)}, r"a\.srt is one file for 2 recordings: expected \{name\}"),
         (["a.wav", "x/a.wav"], {"out": ("{name}.srt",)}, "by one name"),
+        (["a.wav", "x/a.wav"], {"keep": Path("kept")}, "by one name"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_written(

@@ -32,7 +32,7 @@ class Target:
         if len(recordings) > 1 and NAME not in path and not appends:
             example = Path(path).with_stem(NAME)
             raise TurnstreamError(f"{path} is one file for {len(recordings)} recordings: expected {NAME}, as {example}")
-        _check_names(recordings)
+        check_names(recordings)
         for target in {self.of(recording) for recording in recordings}:
             if any(_same_file(target, recording) for recording in recordings):
                 raise TurnstreamError(f"{target} is a recording: expected another path for the results")
@@ -82,8 +82,8 @@ def check_different(paths: Sequence[str]) -> None:
         seen.add(resolved)
 
 
-def _check_names(recordings: Sequence[Path]) -> None:
-    """Results name recordings by their file names."""
+def check_names(recordings: Sequence[Path]) -> None:
+    """Results name recordings by their file names. Raises TurnstreamError where two have one."""
     names: dict[str, Path] = {}
     for path in recordings:
         other = names.setdefault(rttm_name(path.stem), path)
