@@ -138,7 +138,7 @@ def _add_connect(command: Parser) -> None:
     engine = command.add_argument_group("engine")
     _add_hearing(engine)
     engine.add_argument("--known", nargs="+", default=(), metavar="NAME", help="people whom the server knows by voice")
-    _add_results(command)
+    _add_transcript(_add_results(command))
 
 
 def _add_serve(command: Parser) -> None:

@@ -95,7 +95,7 @@ def choose_display(
     console = console_on(stdout)
     if source.live and not options.json:
         return LiveDisplay(console, source.title, latency_s) if console.is_terminal else PlainDisplay(console)
-    if source.live:
+    if source.live and source.total_s is None:
         return NoDisplay()
     if place is None:
         return ProgressDisplay(Console(stderr=True), source.title, source.total_s)

@@ -18,6 +18,7 @@ from turnstream.clients.terminal.displays import LiveDisplay, PlainDisplay
 from turnstream.clients.terminal.screen import RunStatus, clock, color, render
 from turnstream.clients.terminal.summary import print_summary
 from turnstream.clients.terminal.transcript import Cell, Transcript
+from turnstream.clients.words.spoken import Word, lines_of
 from turnstream.events import Activity, Event, Final, Revision, Speaker, Talk, Turn
 from turnstream.labels import Labels
 from turnstream.publisher import Publisher
@@ -194,6 +195,19 @@ def test_summary_lists_all_turns_and_talk_times():
     assert re.search(r"S1 +1.7 s +17%", text)
     assert re.search(r"S2 +2.5 s +25%", text)
     assert not CONTROL.search(text)
+
+
+def test_summary_with_words_tells_who_said_what():
+    out = io.StringIO()
+    turns = (Turn("T1", "S1", "Anna", 0.0, 2.0, 2.0, "final"), Turn("T2", "S2", None, 2.0, 4.0, 4.0, "final"))
+    final = Final("stop", 10.0, turns, (Talk("S1", "Anna", None, 2.0), Talk("S2", None, None, 2.0)))
+    words = [Word(0.1, 0.5, "Hello"), Word(0.5, 1.0, "Ben."), Word(2.5, 3.0, "Hi."), Word(8.0, 9.0, "(noise)")]
+    lines = lines_of(words, final, pause_s=None)
+    print_summary(Console(file=out), "talk.wav", 10.0, Document("talk", final, lines))
+    told = [line.strip() for line in out.getvalue().splitlines()]
+    assert told[2:5] == ["0:00.1  Anna: Hello Ben.", "0:02.5  S2: Hi.", "0:08.0  ?: (noise)"]
+    assert not any("length" in line for line in told)
+    assert any("talk time" in line for line in told)
 
 
 def test_summary_of_silence_says_so():
