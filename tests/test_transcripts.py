@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from turnstream import Final, Line, Talk, Turn, TurnstreamError, Word
@@ -285,3 +285,48 @@ def test_pieces_of_a_text_are_the_text(text: str, cuts: list[int]) -> None:
 def test_a_text_that_lacks_a_word_is_written_anew() -> None:
     lines = [Line("S1", None, (Word(0, 1, "yes"),)), Line("S2", None, (Word(1, 2, "no"),))]
     assert pieces("something else", lines) == ["yes", "no"]
+
+
+def answer(path: Path, text: str) -> str:
+    """The transcript with speakers, or why there is none."""
+    try:
+        return spoken(path, text)
+    except TurnstreamError as error:
+        return str(error)
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers(-5, 5) | st.text("a [_]<>-\n", max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
+    max_leaves=5,
+)
+TIME = st.floats(0, 10) | ANY
+KEYS = ("start", "end", "text", "word", "offsets", "words", "tokens", "word_segments", "from", "to", "id")
+PARTS = st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(KEYS, TIME)) | ANY, max_size=3)
+OFFSETS = st.fixed_dictionaries({"from": TIME, "to": TIME}) | ANY
+SEGMENT = st.fixed_dictionaries(
+    {"start": TIME, "end": TIME, "text": st.text(max_size=9) | ANY, "offsets": OFFSETS},
+    optional={"words": PARTS | ANY, "tokens": PARTS | ANY, "id": ANY, "speaker": ANY},
+)
+ROOT = st.fixed_dictionaries(
+    {}, optional={"segments": st.lists(SEGMENT) | ANY, "transcription": st.lists(SEGMENT) | ANY, "word_segments": ANY}
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=ROOT | st.lists(SEGMENT) | ANY)
+def test_whatever_json_it_is_the_answer_is_a_transcript_or_one_sentence(tmp_path: Path, value: Any) -> None:
+    told = answer(tmp_path / "a.json", json.dumps(value))
+    assert told.startswith(f"{tmp_path}/a.json: ") or json.loads(told) is not None
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lines=st.lists(
+        st.sampled_from([*SRT.splitlines(), *VTT.splitlines(), "00:01.0 --> x", "<v>", "9:9:9"]), max_size=12
+    )
+)
+def test_whatever_text_it_is_the_answer_is_a_transcript_or_one_sentence(tmp_path: Path, lines: list[str]) -> None:
+    told = answer(tmp_path / "a.srt", "\n".join(lines))
+    again = answer(tmp_path / "b.srt", told)
+    assert told.startswith(f"{tmp_path}/a.srt: ") or again.count("-->") >= told.count("-->")

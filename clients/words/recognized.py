@@ -57,7 +57,8 @@ class Recognized:
             made = [{**segment, "id": n} for n, segment in enumerate(made)]
         root = {**self.root, self.dialect.segments: made}
         if "word_segments" in root:  # WhisperX
-            root["word_segments"] = [word for segment in made for word in segment.get("words", [])]
+            listed = (segment.get("words") for segment in made)
+            root["word_segments"] = [word for words in listed if isinstance(words, list) for word in words]
         return json.dumps(made if self.lists else root, ensure_ascii=False, indent=2) + "\n"
 
 
