@@ -46,9 +46,9 @@ def test_a_word_is_overlapped_where_half_of_it_is() -> None:
 def test_words_have_the_times_at_which_they_are_said() -> None:
     import soundfile
 
-    samples, rate_hz = soundfile.read(demo_recording()[0], dtype="float32", start=96_000, stop=240_000)
+    samples, rate_hz = soundfile.read(demo_recording()[0], dtype="float32", start=96_000, stop=160_000)
     assert rate_hz == 16_000
     words = [word for utterance in recognized(samples) for word in utterance]
-    assert len(words) >= 8
+    assert len(words) >= 3
     assert all(0 <= word.start_s < word.end_s <= len(samples) / rate_hz + 0.5 for word in words)
     assert [word.segment for word in words] == sorted(word.segment for word in words)
