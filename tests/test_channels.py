@@ -92,7 +92,8 @@ Heard = tuple[list[Any], Final, ChannelsStream, str]
 
 
 def test_each_channel_is_its_speaker(call: Path, call_heard: Heard) -> None:
-    events, final, _, _ = call_heard
+    events, final, stream, _ = call_heard
+    assert set(stream.voices) == {"S1", "S2"}
     samples = soundfile.read(call)[0]
     assert [(talk.speaker, talk.name) for talk in final.speakers] == [("S1", "channel 1"), ("S2", "channel 2")]
     for channel, talk in enumerate(final.speakers):

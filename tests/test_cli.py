@@ -18,6 +18,7 @@ from typing import Any, cast
 import pytest
 import soundfile
 
+from turnstream import PeopleStore
 from turnstream.clients.arguments import parser
 from turnstream.clients.cli import options_of
 from turnstream.clients.engine import EngineStream
@@ -75,7 +76,8 @@ def short(folder: Path) -> Path:
 def results(folder: Path) -> Results:
     talk = cut(demo_recording()[0], folder / "talk.wav", 4.0, 24.0)
     final, live = folder / "final.rttm", folder / "live.rttm"
-    process = turnstream("file", talk, "--json", "--out", final, "--live-rttm", live, "--latency", "0.8")
+    results = ("--out", final, "--live-rttm", live, "--keep", folder / "kept")
+    process = turnstream("file", talk, "--json", *results, "--latency", "0.8")
     assert process.returncode == 0, process.stderr
     lines = [json.loads(line) for line in process.stdout.splitlines()]
     return Results(process, lines, parse_rttm(final.read_text()), parse_rttm(live.read_text()))
@@ -145,6 +147,17 @@ def test_final_rttm_is_the_final_event(results: Results):
     assert [*results.final] == ["talk"]
     written = [(ms(s.start_s), ms(s.end_s), s.speaker) for s in results.final["talk"]]
     assert written == sorted((ms(start_s), ms(end_s), speaker) for start_s, end_s, speaker in turns)
+
+
+def test_what_was_kept_can_be_named_with_its_voice(results: Results, folder: Path):
+    kept, out, people = folder / "kept" / "talk.json", folder / "named.csv", folder / "people"
+    process = turnstream("name", kept, "S1=Anna", "--save", "--people", people, "--out", out)
+    assert (process.returncode, process.stderr) == (0, "")
+    named = {line.split(",")[2] for line in out.read_text().splitlines()[1:]}
+    assert named == {"Anna", *(s.speaker for s in results.final["talk"])} - {"S1"}
+    (person,) = PeopleStore(people).people()
+    assert person.name == "Anna"
+    assert person.clean_s > 1.0
 
 
 def test_live_rttm_is_what_was_committed_when_it_was(results: Results):
