@@ -63,6 +63,8 @@ class Batch:
 
     def _look_at(self, path: Path) -> None:
         try:
+            if path == STDIN and self._stdin:
+                return  # it can be heard only once
             if path == STDIN:
                 self._stdin = StdinSource(self._options.stdin, self._options.engine.channel, self._options.realtime)
                 self._lengths_s[self._stdin.path] = None

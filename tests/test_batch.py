@@ -44,6 +44,18 @@ def test_places_count_what_can_be_heard(folder: Path, capsys: pytest.CaptureFixt
     assert alone.title("a.wav") == "a.wav"
 
 
+def test_standard_input_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wav = io.BytesIO()
+    soundfile.write(wav, np.zeros(1600), 16_000, format="WAV")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(wav.getvalue())))
+    found = Batch(FileOptions((Path("-"), Path("-")), realtime=False))
+    assert ([str(path) for path in found.paths], found.failed) == (["stdin"], False)
+    (place,) = found.places()
+    assert place.all_s is None
+    with found.open(place.path) as source:
+        assert sum(status.position_s > 0 for _, status in source.steps(Feed())) == 1
+
+
 def drawn(display_of: Any, *positions_s: float) -> str:
     out = io.StringIO()
     display = display_of(Console(file=out, force_terminal=True, width=120))
