@@ -77,6 +77,7 @@ FULL = (
     Step("drift", "benchmarks.drift", ("all", SIM_DEV), DRIFT),
     Step("peers", "benchmarks.peers", (), ("peers",)),
     Step("meetings", "benchmarks.meetings", ("{sim}/meetings", "--data", "{data}", *MEETINGS), ("meetings",)),
+    Step("words", "benchmarks.words", ("{data}",), ("words",)),
     Step("timeline", "benchmarks.timeline_picture", (SIM_DEV + "/d00.flac",), ("timeline",)),
     Step("long_stream", "benchmarks.long_stream", (SIM_DEV + "/*.flac", "--hours", "8"), ("long_stream",)),
     Step("soak", "benchmarks.soak", ("--minutes", "10"), ("soak",)),

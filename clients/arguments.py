@@ -8,14 +8,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
-from turnstream.errors import TurnstreamError
-from turnstream.events import speaker_name, speaker_number
-from turnstream.limits import MAX_HOP_S, MAX_LATENCY_S, MIN_HOP_S, MIN_LATENCY_S
-from turnstream.people.naming import check_name
+import shtab
 
+from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S, SAMPLE_BYTES
+
+from . import argument_values as values
 from .logs import FORMATS, LEVELS
 from .option_file import COMMANDS, read_options
 
+RECORDING = "a recording: wav, flac, mp3, m4a, mp4, webm, ... (those of videos and phones need PyAV or ffmpeg)"
 PEOPLE_HELP = "the folder of the people (default: $TURNSTREAM_PEOPLE, else one in your data folder)"
 
 CONFIG_HELP = "a TOML file of options in a table with the command's name; the command line overrides it"
@@ -68,19 +69,70 @@ def parser() -> Parser:
     _add_enroll(commands.add_parser("enroll", help="learn the voice of a person from recordings"))
     _add_people(commands.add_parser("people", help="the people whose voices are known: list, rename, delete, export"))
     _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
+    _add_name(commands.add_parser("name", help="name the speakers of a result, without another run"))
+    _add_words(commands.add_parser("words", help="give the words of a transcript to the speakers of a result"))
+    _add_score(commands.add_parser("score", help="how far a result is from a reference: DER, its parts, JER"))
     _add_tune(commands.add_parser("tune", help="fit the stitcher to your own annotated recordings"))
     for name in COMMANDS:
         commands.choices[name].add_argument("--config", metavar="PATH", help=CONFIG_HELP)
     commands.add_parser("doctor", help="what turnstream runs on here, how fast, and what slows it down")
+    _add_completion(commands.add_parser("completion", help="print what makes the shell complete this command"))
     return top
 
 
 def _add_file(command: Parser) -> None:
-    command.add_argument("paths", nargs="+", metavar="PATH", help="a recording in any format that libsndfile reads")
+    command.add_argument("paths", nargs="+", metavar="PATH", help=f"{RECORDING}; - is standard input")
     command.add_argument("--realtime", action="store_true", help="play at the pace of the audio, with the live display")
+    each = "each channel is one person's, as in recorded calls: S1 is channel 1"
+    command.add_argument("--speaker-per-channel", action="store_true", help=each)
+    _add_stdin(command.add_argument_group("standard input"))
     _add_engine(command)
     _add_names(command)
-    _add_results(command)
+    _add_transcript(_add_results(command))
+
+
+def _add_stdin(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--raw", action="store_true", help="bare samples, not a WAV")
+    rate, channels = "of the bare samples (default: 16000)", "of the bare samples, interleaved (default: 1)"
+    group.add_argument("--rate", dest="rate_hz", type=values.count, default=16_000, metavar="HZ", help=rate)
+    group.add_argument("--channels", type=values.count, default=1, metavar="N", help=channels)
+    encoding = "of the bare samples (default: pcm_s16le)"
+    group.add_argument("--encoding", choices=sorted(SAMPLE_BYTES), default="pcm_s16le", help=encoding)
+
+
+def _add_transcript(group: argparse._ArgumentGroup) -> None:
+    words = "a transcript of the recording, whose words get speakers: JSON of whisper, faster-whisper, whisper.cpp or "
+    words += "WhisperX, SRT, WebVTT; --out FILE of the same ending is the transcript with speakers"
+    group.add_argument("--words", metavar="FILE", help=words)
+
+
+def _add_name(command: Parser) -> None:
+    command.add_argument("result", type=Path, metavar="RESULT", help="JSON, as --keep or --out FILE.json wrote it")
+    command.add_argument("names", nargs="+", type=values.naming, metavar="S2=NAME", help="S2= takes the name away")
+    save = "keep the voices of those who are named, to be recognized by --known (needs a result of --keep)"
+    command.add_argument("--save", action="store_true", help=save)
+    _add_store(command)
+    group = command.add_argument_group("results")
+    _add_files(group)
+    _add_transcript(group)
+
+
+def _add_words(command: Parser) -> None:
+    command.add_argument("result", type=Path, metavar="RESULT", help="an RTTM file, or a result in JSON")
+    words = "JSON of whisper, faster-whisper, whisper.cpp or WhisperX, SRT, WebVTT"
+    command.add_argument("words", metavar="TRANSCRIPT", help=words)
+    _add_files(command.add_argument_group("results (default: the transcript with speakers, on standard output)"))
+
+
+def _add_score(command: Parser) -> None:
+    for name, meaning in (("reference", "what is true"), ("hypothesis", "what was found")):
+        text = f"{meaning}: RTTM, or a result in JSON"
+        command.add_argument(name, type=Path, metavar=name[:3].upper(), help=text)
+    command.add_argument("--uem", type=Path, metavar="FILE", help="the parts that count (default: everything)")
+
+
+def _add_completion(command: Parser) -> None:
+    command.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="for example: turnstream completion bash")
 
 
 def _add_mic(command: Parser) -> None:
@@ -92,7 +144,7 @@ def _add_mic(command: Parser) -> None:
 
 def _add_microphone(command: Parser) -> None:
     command.add_argument("--device", metavar="DEVICE", help="number or part of the name (see turnstream devices)")
-    command.add_argument("--seconds", type=_seconds, metavar="S", help="stop after S seconds")
+    command.add_argument("--seconds", type=values.seconds, metavar="S", help="stop after S seconds")
     command.add_argument("--record", type=Path, metavar="PATH", help="keep the audio as a WAV file")
 
 
@@ -100,14 +152,14 @@ def _add_connect(command: Parser) -> None:
     command.add_argument("url", metavar="URL", help="the server, such as ws://127.0.0.1:8765 or HOST:PORT")
     source = command.add_mutually_exclusive_group(required=True)
     source.add_argument("--mic", action="store_true", help="the microphone, live, until Ctrl-C")
-    source.add_argument("--file", type=Path, metavar="PATH", help="a recording in any format that libsndfile reads")
+    source.add_argument("--file", type=Path, metavar="PATH", help=RECORDING)
     command.add_argument("--token-file", metavar="PATH", help="file with the server's token (or $TURNSTREAM_TOKEN)")
     command.add_argument("--realtime", action="store_true", help="a recording at the pace of the audio")
     _add_microphone(command)
     engine = command.add_argument_group("engine")
     _add_hearing(engine)
     engine.add_argument("--known", nargs="+", default=(), metavar="NAME", help="people whom the server knows by voice")
-    _add_results(command)
+    _add_transcript(_add_results(command))
 
 
 def _add_serve(command: Parser) -> None:
@@ -149,7 +201,7 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
         ("--shutdown", "shutdown_s", 30.0, "time for sessions to finish at shutdown"),
     ):
         help_text = f"{meaning} (default: {seconds:g})"
-        group.add_argument(flag, dest=field, type=_seconds, default=seconds, metavar="S", help=help_text)
+        group.add_argument(flag, dest=field, type=values.seconds, default=seconds, metavar="S", help=help_text)
 
 
 def _add_demo(command: Parser) -> None:
@@ -167,10 +219,10 @@ def _add_models(command: Parser) -> None:
 def _add_enroll(command: Parser) -> None:
     command.add_argument("name", metavar="NAME", help="whose voice it is; more recordings of a known person are added")
     command.add_argument("paths", nargs="+", metavar="FILE", help="recording in which only this person talks")
-    command.add_argument("--from", dest="begin_s", type=_time, metavar="S", help="use the recording from here")
-    command.add_argument("--to", dest="end_s", type=_time, metavar="S", help="use it up to here")
+    command.add_argument("--from", dest="begin_s", type=values.moment, metavar="S", help="use the recording from here")
+    command.add_argument("--to", dest="end_s", type=values.moment, metavar="S", help="use it up to here")
     command.add_argument(
-        "--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
+        "--channel", type=values.channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
     )
     _add_store(command)
     _add_weights(command)
@@ -188,8 +240,10 @@ def _add_names(command: Parser) -> None:
     group = command.add_argument_group("names")
     known = "name speakers who sound like an enrolled person: all of them, or these; put it after the paths"
     group.add_argument("--known", nargs="*", metavar="NAME", help=known)
+    kept = "write a result into this folder that turnstream name can name later, with the voices (never audio)"
+    group.add_argument("--keep", type=Path, metavar="DIR", help=kept)
     save = "at the end, name a speaker and keep the voice; may be given several times"
-    group.add_argument("--save", action="append", default=[], type=_save, metavar="S2=NAME", help=save)
+    group.add_argument("--save", action="append", default=[], type=values.saved, metavar="S2=NAME", help=save)
     _add_store(group)
 
 
@@ -203,7 +257,7 @@ def _add_engine(command: Parser) -> None:
     _add_hearing(group)
     group.add_argument("--force-speaker", action="store_true", help="always assign the most likely speaker")
     every = "at most one batch of revisions in S seconds of audio (default: 1)"
-    seconds: dict[str, Any] = {"type": _not_negative, "metavar": "S"}
+    seconds: dict[str, Any] = {"type": values.not_negative, "metavar": "S"}
     group.add_argument("--revisions-every", dest="revision_interval_s", default=1.0, help=every, **seconds)
     reach = "revise no turn that ended more than S seconds ago (default: any turn)"
     group.add_argument("--revision-reach", dest="revision_reach_s", default=math.inf, help=reach, **seconds)
@@ -213,13 +267,15 @@ def _add_engine(command: Parser) -> None:
 
 def _add_hearing(group: argparse._ArgumentGroup) -> None:
     hop = "look at the audio every S seconds while it comes, 0.34 to 2 (default: 0.5); longer hops cost less"
-    group.add_argument("--hop", dest="hop_s", type=_hop, default=0.5, metavar="S", help=hop)
+    group.add_argument("--hop", dest="hop_s", type=values.hop, default=0.5, metavar="S", help=hop)
     latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
-    group.add_argument("--latency", dest="latency_s", type=_latency, default=1.0, metavar="S", help=latency)
-    group.add_argument("--channel", type=_channel, metavar="N", help="use only this channel, from 1 (default: mix all)")
+    group.add_argument("--latency", dest="latency_s", type=values.latency, default=1.0, metavar="S", help=latency)
+    group.add_argument(
+        "--channel", type=values.channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
+    )
     for flag, meaning in (("--min-speakers", "at least N people talk"), ("--max-speakers", "at most N people talk")):
-        group.add_argument(flag, type=_count, metavar="N", help=meaning)
-    group.add_argument("--speakers", action=Exactly, type=_count, metavar="N", help="exactly N people talk")
+        group.add_argument(flag, type=values.count, metavar="N", help=meaning)
+    group.add_argument("--speakers", action=Exactly, type=values.count, metavar="N", help="exactly N people talk")
     activity = "report every 0.1 s whether anyone speaks and whether speech overlaps"
     group.add_argument("--activity", action="store_true", help=activity)
 
@@ -233,96 +289,29 @@ def _add_tune(command: Parser) -> None:
     command.add_argument("paths", nargs="+", metavar="PATH", help="recordings with an .rttm beside each, or folders")
     command.add_argument("--out", metavar="PATH", help="write the constants found, for --stitcher")
     command.add_argument(
-        "--trials", type=_count, default=60, metavar="N", help="sets of constants to try (default: 60)"
+        "--trials", type=values.count, default=60, metavar="N", help="sets of constants to try (default: 60)"
     )
     latency = "the latency tuned for, beside the final result (default: 1)"
-    command.add_argument("--latency", dest="latency_s", type=_latency, default=1.0, metavar="S", help=latency)
+    command.add_argument("--latency", dest="latency_s", type=values.latency, default=1.0, metavar="S", help=latency)
     held_out = "share of the recordings that is only reported on (default: 0.4)"
-    command.add_argument("--held-out", type=_share, default=0.4, metavar="SHARE", help=held_out)
-    command.add_argument("--seed", type=_whole, default=0, metavar="N", help="of the split and the search (default: 0)")
+    command.add_argument("--held-out", type=values.share, default=0.4, metavar="SHARE", help=held_out)
+    command.add_argument(
+        "--seed", type=values.whole, default=0, metavar="N", help="of the split and the search (default: 0)"
+    )
     _add_weights(command)
 
 
-def _add_results(command: Parser) -> None:
+def _add_results(command: Parser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("results")
-    group.add_argument("--rttm", metavar="PATH", help="write the final turns; one file each in a folder")
-    group.add_argument("--live-rttm", metavar="PATH", help="write the turns as they were committed, unrevised")
+    _add_files(group)
+    group.add_argument("--live-rttm", metavar="FILE", help="write the turns as they were committed, unrevised")
     group.add_argument("--json", action="store_true", help="every event as one JSON line on stdout, and nothing else")
+    return group
 
 
-def _hop(text: str) -> float:
-    value = _number(text)
-    if not MIN_HOP_S <= value <= MAX_HOP_S:
-        raise argparse.ArgumentTypeError(f"hop must be {MIN_HOP_S:g} to {MAX_HOP_S:g} s, got {text}")
-    return value
-
-
-def _latency(text: str) -> float:
-    value = _number(text)
-    if not MIN_LATENCY_S <= value <= MAX_LATENCY_S:
-        raise argparse.ArgumentTypeError(f"latency must be {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} s, got {text}")
-    return value
-
-
-def _not_negative(text: str) -> float:
-    value = _number(text)
-    if not value >= 0:
-        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
-    return value
-
-
-def _time(text: str) -> float:
-    value = _number(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
-    return value
-
-
-def _save(text: str) -> tuple[str, str]:
-    tag, _, name = text.partition("=")
-    speaker = speaker_name(speaker_number(tag))
-    if speaker is None or not name:
-        raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
-    try:
-        return speaker, check_name(name)
-    except TurnstreamError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
-    return value
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return int(text)
-
-
-def _channel(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a channel number from 1, got {text}")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number, got {text}") from None
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    out = "write the final result in the format of the ending: .rttm, .json, .srt, .vtt, .csv, .txt, .labels.txt "
+    out += "(Audacity), .TextGrid (Praat), .eaf (ELAN); {name} is the recording's; may be given several times"
+    group.add_argument("--out", action="append", default=[], metavar="FILE", help=out)
+    picture = "draw who spoke when: .png or .svg"
+    group.add_argument("--picture", action="append", default=[], metavar="FILE", help=picture)

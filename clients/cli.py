@@ -60,6 +60,8 @@ def _run(args: argparse.Namespace) -> int:
             from .people import people
 
             return people(options_of(PeopleOptions, args))
+        case "name" | "words" | "score":
+            return _of_results(args)
         case "tune":
             from .evaluation.tune import tune
             from .options import TuneOptions
@@ -81,11 +83,24 @@ def _diarize(args: argparse.Namespace) -> int:
     engine, names = options_of(of.EngineOptions, args), options_of(of.NameOptions, args)
     match args.command:
         case "file":
-            return file(of.FileOptions(_paths(args), args.realtime, engine, names, outputs))
+            stdin = options_of(of.InputOptions, args)
+            return file(of.FileOptions(_paths(args), args.realtime, stdin, engine, names, outputs))
         case "demo":
-            return demo(of.FileOptions((), not args.fast, engine, names, outputs))
+            return demo(of.FileOptions((), not args.fast, of.InputOptions(), engine, names, outputs))
         case _:
             return mic(of.MicOptions(options_of(of.MicrophoneOptions, args), engine, names, outputs))
+
+
+def _of_results(args: argparse.Namespace) -> int:
+    from . import options as of
+    from .name import name, words
+
+    if args.command == "score":
+        from .evaluation.score import score
+
+        return score(options_of(of.ScoreOptions, args))
+    options = options_of(of.ResultOptions, args, outputs=options_of(of.OutputOptions, args))
+    return name(options) if args.command == "name" else words(options)
 
 
 def _operate(args: argparse.Namespace) -> int:
@@ -99,6 +114,8 @@ def _operate(args: argparse.Namespace) -> int:
             return commands.models(options_of(ModelOptions, args))
         case "devices":
             return commands.devices()
+        case "completion":
+            return commands.completion(args.shell)
         case _:
             return commands.doctor()
 

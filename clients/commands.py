@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from turnstream.errors import AudioError
 from turnstream.weights.store import demo_recording, models_list, models_pull, models_remove, models_where
 
-from .engine import EngineStream, load_engine, stitcher_config
+from .batch import Batch, Place
+from .engine import load_engine, open_stream, stitcher_config
 from .options import FileOptions, MicOptions, ModelOptions, ServeOptions
 from .outputs import Outputs, Stdout, complain
 from .people import Names
+from .results import Result, Voices, keep
 from .run import choose_display, conclude, run, standard_output
 from .sources.devices import input_devices
-from .sources.source import MicrophoneSource, RecordingSource, Source
+from .sources.source import MicrophoneSource, Source
 
 if TYPE_CHECKING:
     from turnstream.diarizer import Diarizer
@@ -24,27 +25,27 @@ if TYPE_CHECKING:
 
 def file(options: FileOptions) -> int:
     """Diarize recordings one after another; one that cannot be read does not stop the others."""
-    readable = [path for path in options.paths if _opens(path, options.engine.channel)]  # before weights are fetched
-    code = 0 if len(readable) == len(options.paths) else 1
-    if not readable:
-        return code
+    batch = Batch(options)  # before weights are fetched
+    if not batch.paths:
+        return 1
     stitcher_config(options.engine)  # before the weights are fetched
     stdout = standard_output()
-    outputs = Outputs(stdout, options.outputs, readable)
+    outputs = Outputs(stdout, options.outputs, batch.paths)
     names = Names(options.names, len(options.paths))
     with load_engine(options.engine) as diarizer:
-        known = names.known(diarizer.voice_model)
-        for path in readable:
-            if path is not readable[0] and not options.outputs.json:
+        run_with = Engine(diarizer, options, outputs, stdout, names.known(diarizer.voice_model), names)
+        for place in batch.places():
+            if place.number > 1 and not options.outputs.json:
                 stdout.write("\n")
             try:
-                with RecordingSource(path, options.engine.channel, options.realtime) as source:
-                    _diarize(source, diarizer, options, outputs, stdout, known, names)
+                with batch.open(place.path) as source:
+                    run_with.diarize(source, place)
             except AudioError as error:
-                code = complain(str(error))
-            if outputs.unread:
+                batch.failed = bool(complain(str(error)))
+                continue
+            if outputs.unread or source.stopped:
                 break
-    return code
+    return 1 if batch.failed else 0
 
 
 def demo(options: FileOptions) -> int:
@@ -61,7 +62,7 @@ def mic(options: MicOptions) -> int:
     outputs = Outputs(stdout, options.outputs, [source.path])
     names = Names(options.names)
     with load_engine(options.engine) as diarizer, source:
-        _diarize(source, diarizer, options, outputs, stdout, names.known(diarizer.voice_model), names)
+        Engine(diarizer, options, outputs, stdout, names.known(diarizer.voice_model), names).diarize(source)
     return 0
 
 
@@ -103,6 +104,16 @@ def models(options: ModelOptions) -> int:
     return 0
 
 
+def completion(shell: str) -> int:
+    """The script that completes the command in this shell."""
+    import shtab
+
+    from .arguments import parser
+
+    print(shtab.complete(parser(), shell))
+    return 0
+
+
 def doctor() -> int:
     """What turnstream runs on here, and what slows it down."""
     from .doctor import examine
@@ -118,30 +129,28 @@ def doctor() -> int:
     return 0
 
 
-def _opens(path: Path, channel: int | None) -> bool:
-    try:
-        with RecordingSource(path, channel, realtime=False):
-            return True
-    except AudioError as error:
-        complain(str(error))
-        return False
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The loaded engine, and all that a run of it over one source needs."""
 
+    diarizer: Diarizer
+    options: FileOptions | MicOptions
+    outputs: Outputs
+    stdout: Stdout
+    known: list[Person]
+    names: Names
 
-def _diarize(
-    source: Source,
-    diarizer: Diarizer,
-    options: FileOptions | MicOptions,
-    outputs: Outputs,
-    stdout: Stdout,
-    known: list[Person],
-    names: Names,
-) -> None:
-    """One source, start to end; raises what cut it short, after what came before is finished and shown."""
-    followed = source.live or options.outputs.json or options.outputs.live_rttm is not None
-    stream = EngineStream.open(diarizer, options.engine, source, known, names, live=followed)
-    outputs.begin(source.path, latency=options.engine.latency_s, **source.facts)
-    display = choose_display(source, options.outputs, options.engine.latency_s, stdout)
-    outcome = run(source, stream, outputs, display)
-    names.keep(stream.session, diarizer.voice_model)
-    conclude(outcome, source, options.outputs, stdout, timed=not source.live)
-    names.check()
+    def diarize(self, source: Source, place: Place | None = None) -> None:
+        """One source, start to end; raises what cut it short, after what came before is finished and shown."""
+        options = self.options
+        followed = source.live or options.outputs.json or options.outputs.live_rttm is not None
+        stream = open_stream(self.diarizer, options.engine, source, self.known, self.names, live=followed)
+        self.outputs.begin(source.path, latency=options.engine.latency_s, **source.facts)
+        display = choose_display(source, options.outputs, options.engine.latency_s, self.stdout, place)
+        outcome = run(source, stream, self.outputs, display)
+        stream.keep_names(self.diarizer.voice_model)
+        if options.outputs.keep:
+            voices = Voices(self.diarizer.voice_model, stream.voices)
+            keep(options.outputs.keep, Result(outcome.final, voices))
+        conclude(outcome, source, options.outputs, self.stdout, timed=not source.live)
+        self.names.check()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final
 from turnstream.people.person import Person
 from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.profile import Profile
 from turnstream.weights.artifacts import EMBEDDING, SEGMENTATION
 from turnstream.weights.store import models_pull
 
+from .channels import ChannelsStream
 from .options import EngineOptions, WeightOptions
 from .people import Names
 from .sources.source import Source, Step
@@ -52,6 +55,31 @@ def stitcher_config(options: EngineOptions) -> StitcherConfig:
     return replace(config, force_speaker=True) if options.force_speaker else config
 
 
+def open_stream(
+    diarizer: Diarizer,
+    options: EngineOptions,
+    source: Source,
+    known: Sequence[Person],
+    names: Names,
+    *,
+    live: bool,
+) -> EngineStream | ChannelsStream:
+    """What hears the source: a session, or one for each of its channels; only `live` ones have events on the way.
+
+    Raises TurnstreamError for options that do not go together.
+    """
+    if not options.speaker_per_channel:
+        return EngineStream.open(diarizer, options, source, known, names, live=live)
+    if options.channel is not None or known or names.given:
+        raise TurnstreamError(
+            "--speaker-per-channel names by channel: expected it without --channel, --known and --save"
+        )
+    one = replace(options, max_speakers=1, min_speakers=None)
+    channels = range(source.channels)
+    streams = [EngineStream.open(diarizer, one, source, (), names, n, live=live) for n in channels]
+    return ChannelsStream([stream.session for stream in streams])
+
+
 @dataclass(frozen=True, slots=True)
 class EngineStream:
     """A session of the engine, whose speakers are named when the audio is over."""
@@ -67,13 +95,18 @@ class EngineStream:
         source: Source,
         known: Sequence[Person],
         names: Names,
+        channel: int | None = None,
+        *,
         live: bool,
     ) -> EngineStream:
-        """A session as the options ask for it, for the audio of `source`; only a `live` one has events on the way."""
+        """A session as the options ask for it, for the audio of `source` or for one channel of it, from 0.
+
+        Only a `live` one has events on the way.
+        """
         session = diarizer.session(
             sample_rate_hz=source.rate_hz,
             channels=source.channels,
-            channel=source.channel,
+            channel=source.channel if channel is None else channel,
             hop_s=options.hop_s,
             latency_s=options.latency_s,
             revision_interval_s=options.revision_interval_s,
@@ -94,6 +127,15 @@ class EngineStream:
     def position_s(self) -> float:
         """Seconds of audio received."""
         return self.session.position_s
+
+    @property
+    def voices(self) -> Mapping[str, Profile]:
+        """The voices of the speakers who have said enough."""
+        return self.session.voices
+
+    def keep_names(self, voice_model: str) -> None:
+        """Save the voices of those whom the user named."""
+        self.names.keep(self.session, voice_model)
 
     def steps(self, source: Source) -> Iterator[Step]:
         """What becomes known while the source is heard."""

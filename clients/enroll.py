@@ -17,7 +17,8 @@ from turnstream.stitching.profile import Profile, mean_profile
 from .engine import load_engine
 from .options import EnrollOptions
 from .outputs import report
-from .sources.file import AudioFile, Floats
+from .sources.file import AudioFile
+from .sources.reader import Floats
 from .sources.source import engine_channel
 
 if TYPE_CHECKING:

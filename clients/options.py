@@ -27,6 +27,7 @@ class EngineOptions(WeightOptions):
     activity: bool = False
     min_speakers: int | None = None
     max_speakers: int | None = None
+    speaker_per_channel: bool = False
     force_speaker: bool = False
     revision_interval_s: float = 1.0
     revision_reach_s: float = math.inf
@@ -45,11 +46,18 @@ class NameOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions:
-    """Where results go beside the screen."""
+    """Where results go beside the screen. {name} in a path is the recording's name.
+
+    out, picture: files in the format of their ending. keep: a folder for results that can be named later. words: a
+    transcript whose words get speakers.
+    """
 
     json: bool = False
-    rttm: str | None = None
+    out: tuple[str, ...] = ()
+    picture: tuple[str, ...] = ()
     live_rttm: str | None = None
+    keep: Path | None = None
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +69,23 @@ class MicrophoneOptions:
     record: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputOptions:
+    """What standard input holds: a WAV, or bare samples (`raw`) of this rate, these channels and this encoding."""
+
+    raw: bool = False
+    rate_hz: int = 16_000
+    channels: int = 1
+    encoding: str = "pcm_s16le"
+
+
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """`turnstream file`; and `demo`, whose path is the demo recording's."""
+    """`turnstream file`; and `demo`, whose path is the demo recording's. A path of - is standard input."""
 
     paths: tuple[Path, ...]
     realtime: bool
+    stdin: InputOptions = field(default_factory=InputOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
     names: NameOptions = field(default_factory=NameOptions)
     outputs: OutputOptions = field(default_factory=OutputOptions)
@@ -133,6 +152,30 @@ class PeopleOptions:
     names: tuple[str, ...]
     to: str | None
     people: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultOptions:
+    """`turnstream name` and `words`: a kept or written result, names for its speakers, a transcript, outputs.
+
+    save: keep the voices too, in the store `people`, in place of known ones where `replace` says so.
+    """
+
+    result: Path
+    outputs: OutputOptions
+    names: tuple[tuple[str, str | None], ...] = ()
+    save: bool = False
+    replace: bool = False
+    people: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """`turnstream score`: RTTM files or results, and the parts of the recordings that count (UEM)."""
+
+    reference: Path
+    hypothesis: Path
+    uem: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

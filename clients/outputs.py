@@ -1,22 +1,23 @@
-"""Where the results of a run go: RTTM files, JSON lines on stdout; checked before the first sample is read."""
+"""Where the results of a run go: files, JSON lines on stdout; checked before the first sample is read."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final, to_json
-from turnstream.rttm import rttm_name
 
+from .exports.document import Document
+from .exports.formats import FILE_NAMES, FORMATS, PICTURES
+from .exports.targets import NAME, Exports, Target, check_different, check_names
 from .options import OutputOptions
-
-FILE_NAMES = "surrogateescape"  # a name that is no text is written as the bytes that it is
+from .results import make_folder
+from .words.transcript import Transcript, read_transcript
 
 
 class Readable(Protocol):
@@ -92,52 +93,20 @@ class Stdout:
         swallow(self._stream)
 
 
-class RttmOutput:
-    """RTTM of several recordings: one file each where the path is a folder, else one file that holds them all.
-
-    Raises TurnstreamError, before anything is written, if that cannot be written or is one of the recordings.
-    """
-
-    def __init__(self, path: str, recordings: Sequence[Path]) -> None:
-        self._folder = path.endswith(os.sep) or os.path.isdir(path)
-        self._path = Path(path)
-        self._begun: set[Path] = set()
-        targets = {self.target(recording) for recording in recordings}
-        for target in targets:
-            if any(_same_file(target, recording) for recording in recordings):
-                raise TurnstreamError(f"{target} is a recording: expected another path for the RTTM")
-        if self._folder:
-            with _explained(self._path):
-                self._path.mkdir(parents=True, exist_ok=True)
-        for target in targets:
-            with _explained(target):
-                _try_to_write(target)
-
-    def target(self, recording: Path) -> Path:
-        """The file that the turns of this recording go to."""
-        return self._path / f"{recording.stem}.rttm" if self._folder else self._path
-
-    def write(self, recording: Path, rttm: str) -> None:
-        """Add the turns of one recording; the first one replaces what the file held before this run."""
-        target = self.target(recording)
-        mode = "a" if target in self._begun else "w"
-        with _explained(target), target.open(mode, encoding="utf-8", errors=FILE_NAMES) as file:
-            file.write(rttm)
-        self._begun.add(target)
-
-
 class Outputs:
     """All results of one run of the command that do not go to the screen."""
 
     def __init__(self, stdout: Stdout, options: OutputOptions, recordings: Sequence[Path]) -> None:
-        rttm, live_rttm = options.rttm, options.live_rttm
-        if rttm is not None or live_rttm is not None:
-            _check_names(recordings)
-        if rttm is not None and live_rttm is not None and Path(rttm).resolve() == Path(live_rttm).resolve():
-            raise TurnstreamError(f"--rttm and --live-rttm are both {rttm}: expected two paths")
+        paths = [*((path, FORMATS) for path in options.out), *((path, PICTURES) for path in options.picture)]
+        live = [options.live_rttm] if options.live_rttm is not None else []
+        check_different([*(path for path, _ in paths), *live])
+        self._transcripts = _transcripts(options.words, recordings)
+        self._exports = Exports(paths, recordings)
+        self._live_rttm = Target(live[0], recordings, appends=True) if live else None
         self._stdout = stdout if options.json else None
-        self._rttm = RttmOutput(rttm, recordings) if rttm is not None else None
-        self._live_rttm = RttmOutput(live_rttm, recordings) if live_rttm is not None else None
+        if options.keep:
+            check_names(recordings)
+            make_folder(options.keep)
 
     def begin(self, recording: Path, **facts: Any) -> None:
         """A recording starts: with JSON lines, one line that names it."""
@@ -151,18 +120,19 @@ class Outputs:
     def live(self, recording: Path, live_rttm: str) -> None:
         """The turns as they were committed; also called when a run was interrupted."""
         if self._live_rttm:
-            self._live_rttm.write(recording, live_rttm)
+            self._live_rttm.write(recording, live_rttm.encode("utf-8", FILE_NAMES))
 
-    def final(self, recording: Path, final: Final) -> None:
-        """The final result."""
+    def final(self, recording: Path, final: Final) -> Document:
+        """The final result, with the words of the transcript where there is one."""
         self.events([final])
-        if self._rttm:
-            self._rttm.write(recording, final.to_rttm(recording.stem))
+        document = Document.of(recording.stem, final, self._transcripts.get(recording))
+        self._exports.write(recording, document)
+        return document
 
     @property
     def unread(self) -> bool:
         """True once nobody is left to read any result."""
-        return self._stdout is not None and self._stdout.broken and not self._rttm and not self._live_rttm
+        return self._stdout is not None and self._stdout.broken and not self._exports and not self._live_rttm
 
     def _line(self, text: str) -> None:
         if self._stdout:
@@ -170,29 +140,12 @@ class Outputs:
             self._stdout.flush()  # whoever reads it wants to know now
 
 
-def _check_names(recordings: Sequence[Path]) -> None:
-    """RTTM names recordings by their file names."""
-    names: dict[str, Path] = {}
-    for path in recordings:
-        other = names.setdefault(rttm_name(path.stem), path)
-        if other is not path:
-            raise TurnstreamError(f"RTTM would call {other} and {path} by one name: run them separately")
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    return first.resolve() == second.resolve() or (first.exists() and second.exists() and first.samefile(second))
-
-
-def _try_to_write(path: Path) -> None:
-    existed = path.exists()
-    path.open("a").close()
-    if not existed:
-        path.unlink()
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TurnstreamError(f"cannot write {path}: {error.strerror or error}") from error
+def _transcripts(path: str | None, recordings: Sequence[Path]) -> dict[Path, Transcript]:
+    """Of each recording, where there are any. Raises TurnstreamError."""
+    if path is None:
+        return {}
+    if len(recordings) > 1 and NAME not in path:
+        raise TurnstreamError(
+            f"--words {path} is one transcript of {len(recordings)} recordings: expected {NAME} in it"
+        )
+    return {recording: read_transcript(Path(path.replace(NAME, recording.stem))) for recording in recordings}

@@ -61,6 +61,11 @@ class Names:
         if self._saves and recordings > 1:
             raise TurnstreamError(f"--save names speakers of one recording: expected 1, got {recordings}")
 
+    @property
+    def given(self) -> bool:
+        """Whether the user names anybody."""
+        return bool(self._saves)
+
     def known(self, voice_model: str) -> list[Person]:
         """Those enrolled with this embedding model; others are named on stderr, or an error where asked for by name."""
         fitting = []

@@ -15,6 +15,8 @@ from turnstream.audio.input import AudioCounts
 from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final
 
+from .batch import Place
+from .exports.document import Document
 from .options import OutputOptions
 from .outputs import Outputs, Stdout, report, warn
 from .sources.source import Source, Step
@@ -60,6 +62,7 @@ class Outcome:
     """The final result, what cut the audio short, if anything did, and how long the run took."""
 
     final: Final
+    document: Document
     duration_s: float
     processing_s: float
     error: TurnstreamError | None
@@ -79,27 +82,31 @@ def run(source: Source, stream: Stream, outputs: Outputs, display: Display) -> O
     finally:
         display.close()
         outputs.live(source.path, stream.live_rttm(source.path.stem))
-    outputs.final(source.path, final)
+    document = outputs.final(source.path, final)
     _report_repairs(stream, source.path)
     report(source)
-    return Outcome(final, stream.position_s, time.monotonic() - begun_s, error)
+    return Outcome(final, document, stream.position_s, time.monotonic() - begun_s, error)
 
 
-def choose_display(source: Source, options: OutputOptions, latency_s: float, stdout: Stdout) -> Display:
-    """What suits the source and where the output goes."""
+def choose_display(
+    source: Source, options: OutputOptions, latency_s: float, stdout: Stdout, place: Place | None = None
+) -> Display:
+    """What suits the source and where the output goes; `place` is the source's among those of the command."""
     console = console_on(stdout)
     if source.live and not options.json:
         return LiveDisplay(console, source.title, latency_s) if console.is_terminal else PlainDisplay(console)
-    if source.total_s is not None:
+    if source.live and source.total_s is None:
+        return NoDisplay()
+    if place is None:
         return ProgressDisplay(Console(stderr=True), source.title, source.total_s)
-    return NoDisplay()
+    return ProgressDisplay(Console(stderr=True), place.title(source.title), place.all_s, place.before_s)
 
 
 def conclude(outcome: Outcome, source: Source, options: OutputOptions, stdout: Stdout, timed: bool) -> None:
     """The table, unless standard output belongs to the JSON lines; then what cut the audio short, if anything did."""
     if not options.json:
         processing_s = outcome.processing_s if timed else None
-        print_summary(console_on(stdout), source.title, outcome.duration_s, outcome.final, processing_s)
+        print_summary(console_on(stdout), source.title, outcome.duration_s, outcome.document, processing_s)
     stdout.flush()
     if outcome.error:
         raise outcome.error

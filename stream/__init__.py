@@ -9,7 +9,8 @@
                 print(event)
         print(session.close().to_rttm("meeting"))
 
-The names below are the public interface; importing the package loads none of them before it is used.
+For a recording, `diarize("meeting.wav")` is the final result. The names below are the public interface; importing the
+package loads none of them before it is used.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from turnstream.clients.one_call import diarize
     from turnstream.clients.remote.client import Client
     from turnstream.clients.remote.connection import ClientError
+    from turnstream.clients.words.spoken import Line, SpokenLines, Word
 
     from .diarizer import Diarizer
     from .errors import AudioError, EnrollmentError, PeopleError, TurnstreamError, WeightsError
@@ -31,9 +34,11 @@ if TYPE_CHECKING:
     from .stitching.config import StitcherConfig
 
 _HOMES = {
+    "clients.one_call": ("diarize",),
     "clients.remote.client": ("Client",),
     "clients.remote.connection": ("ClientError",),
     "diarizer": ("Diarizer",),
+    "clients.words.spoken": ("Line", "SpokenLines", "Word"),
     "errors": ("AudioError", "EnrollmentError", "PeopleError", "TurnstreamError", "WeightsError"),
     "events": ("Activity", "Event", "Final", "Revision", "Speaker", "Statistics", "Talk", "Turn", "to_json"),
     "people.person": ("Person",),
@@ -53,12 +58,14 @@ __all__ = [
     "EnrollmentError",
     "Event",
     "Final",
+    "Line",
     "PeopleError",
     "PeopleStore",
     "Person",
     "Revision",
     "Session",
     "Speaker",
+    "SpokenLines",
     "Start",
     "Started",
     "Statistics",
@@ -68,6 +75,8 @@ __all__ = [
     "Turn",
     "TurnstreamError",
     "WeightsError",
+    "Word",
+    "diarize",
     "to_json",
 ]
 

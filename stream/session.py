@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,6 +70,8 @@ class Session:
     What is kept for hours, and the final result, come from a window every two seconds. A live session takes windows
     between them for who is speaking now, and forgets them. One that is not `live` has no events before its final
     result. Audio and features that nothing can ask for any more are dropped.
+
+    As a context manager it ends with the block that it is opened for: `close()` gives the final result afterwards.
     """
 
     def __init__(
@@ -105,7 +108,8 @@ class Session:
     def feed(self, samples: Chunk) -> list[Event]:
         """Takes audio of any length and gives what became known by it.
 
-        samples: float32/float64 in [-1, 1] or integers, (N,) or (N, channels); or bytes in the session's encoding.
+        samples: float32/float64 in [-1, 1] or integers, (N,) or (N, channels), of NumPy or anything that NumPy can read
+        (tensors, lists of floats); or bytes in the session's encoding.
         Raises AudioError for anything else; audio already received is kept and the session goes on.
         """
         with self._alone:
@@ -128,6 +132,15 @@ class Session:
         with self._alone:
             final = self._final = self._final or self._finish()
             return self._publisher.final(final, self._naming.names, self.position_s, reason)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
 
     async def stream(self, chunks: Chunks) -> AsyncIterator[Event]:
         """Every event of `chunks` (an iterable, asynchronous or not), the Final last; the event loop is not blocked.

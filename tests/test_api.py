@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,61 @@ def test_a_bad_chunk_is_an_error_and_the_session_goes_on(samples: np.ndarray, by
         asyncio.run(listen())
     told += asyncio.run(heard(session, [samples[half:]]))
     assert told == by_hand
+
+
+def test_a_session_ends_with_its_block(samples: np.ndarray, by_hand: list[Event]) -> None:
+    with open_session() as session:
+        session.feed(samples)
+    assert session.close() == by_hand[-1]
+    with pytest.raises(TurnstreamError, match="open a new session"):
+        session.feed(samples)
+
+
+def test_a_session_whose_block_fails_computes_no_result(samples: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> Labels:
+        raise AssertionError("nobody wants it")
+
+    monkeypatch.setattr(RecordStitcher, "finish", never)
+
+    def broken() -> None:
+        with open_session() as session:
+            session.feed(samples)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken()
+
+
+class ToneDiarizer:
+    """In the place of `Diarizer`: hears tones."""
+
+    asked: dict[str, object]
+
+    def session(self, *, sample_rate_hz: int, channels: int, channel: int | None, **asked: object) -> Session:
+        self.asked = asked
+        return Session(Models(), AudioInput(sample_rate_hz, channels, channel=channel), StitcherConfig(), Timeline(1.0))
+
+
+def test_a_recording_is_one_call(tmp_path: Path, by_hand: list[Event]) -> None:
+    path = write_recording(tmp_path / "tones.wav", conversation(seed=2, turns=8))
+    diarizer = ToneDiarizer()
+    final = turnstream.diarize(path, diarizer=diarizer, max_speakers=3)  # type: ignore[arg-type]
+    assert final == replace(by_hand[-1], recording="tones")
+    assert diarizer.asked["max_speakers"] == 3
+    assert diarizer.asked["speakers"] is None
+
+
+def test_one_call_hears_the_channel_it_is_told(tmp_path: Path, by_hand: list[Event], samples: np.ndarray) -> None:
+    soundfile.write(tmp_path / "two.wav", np.stack([np.zeros_like(samples), samples], axis=1), 16_000)
+    found = [turnstream.diarize(tmp_path / "two.wav", diarizer=ToneDiarizer(), channel=n) for n in (1, 2)]  # type: ignore[arg-type]
+    assert [final.turns for final in found] == [(), by_hand[-1].turns]  # type: ignore[union-attr]
+    with pytest.raises(AudioError, match=r"from 1 to 2, got 3"):
+        turnstream.diarize(tmp_path / "two.wav", channel=3)
+
+
+def test_one_call_looks_at_the_path_before_it_loads_models(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"none\.wav does not exist"):
+        turnstream.diarize(tmp_path / "none.wav")
 
 
 class Gate:

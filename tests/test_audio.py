@@ -85,6 +85,35 @@ def test_mixing_does_not_depend_on_the_cutting_or_on_memory_order(channels, orde
     assert cut.tobytes() == AudioInput(16000, channels).feed(frames).tobytes()
 
 
+class Tensor:
+    """As tensors of other libraries are: no array, but NumPy can make one of it."""
+
+    def __init__(self, values: np.ndarray, problem: str = ""):
+        self.values, self.problem = values, problem
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        if self.problem:
+            raise TypeError(self.problem)
+        return self.values
+
+
+@pytest.mark.parametrize("kind", [Tensor, list, tuple, "torch", "mlx.core"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_tensors_and_lists_are_taken_like_arrays(kind, channels):
+    if isinstance(kind, str):
+        library = pytest.importorskip(kind)
+        kind = getattr(library, "from_numpy", None) or library.array
+    frames = noise(2000).reshape(-1, channels) if channels > 1 else noise(2000)
+    expected = AudioInput(channels=channels).feed(frames)
+    chunk = kind(frames.tolist()) if kind in (list, tuple) else kind(frames)
+    assert AudioInput(channels=channels).feed(chunk).tobytes() == expected.tobytes()
+
+
+def test_a_tensor_that_numpy_cannot_read_says_why():
+    with pytest.raises(AudioError, match=r"^expected samples that NumPy can read, got Tensor: it is on a GPU$"):
+        AudioInput().feed(Tensor(noise(1), "it is on a GPU\nin detail"))
+
+
 # Values
 
 
@@ -301,7 +330,10 @@ BAD_CHUNKS = [
     (np.zeros((4, 3), np.float32), r"expected an array of shape \(N, 2\), got \(4, 3\)"),
     (np.zeros((4, 2, 1), np.float32), r"got \(4, 2, 1\)"),
     (np.float32(0.5) * np.ones(()), r"got float64|got \(\)"),
-    ([0.0, 0.0], "expected bytes or a NumPy array, got list"),
+    ([0.0, 0.0], r"expected an array of shape \(N, 2\), got \(2,\)"),
+    ([[0.0, 0.0], [0.0]], "expected samples that NumPy can read, got list: setting an array element"),
+    ([["a", "b"]], "expected samples of int16, int32, float32, float64, got <U1"),
+    ("abcd", "expected bytes, an array, a tensor or a list of floats, got str"),
     (None, "got NoneType"),
 ]
 

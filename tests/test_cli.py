@@ -19,11 +19,12 @@ from typing import Any, cast
 import pytest
 import soundfile
 
+from turnstream import PeopleStore
 from turnstream.clients.arguments import parser
 from turnstream.clients.cli import main, options_of
 from turnstream.clients.engine import EngineStream
+from turnstream.clients.exports.targets import Target
 from turnstream.clients.options import EngineOptions
-from turnstream.clients.outputs import RttmOutput
 from turnstream.rttm import RttmSegment, parse_rttm
 from turnstream.stitching.config import StitcherConfig
 from turnstream.weights.store import demo_recording
@@ -76,7 +77,8 @@ def short(folder: Path) -> Path:
 def results(folder: Path) -> Results:
     talk = cut(demo_recording()[0], folder / "talk.wav", 4.0, 24.0)
     final, live = folder / "final.rttm", folder / "live.rttm"
-    process = turnstream("file", talk, "--json", "--rttm", final, "--live-rttm", live, "--latency", "0.8")
+    results = ("--out", final, "--live-rttm", live, "--keep", folder / "kept")
+    process = turnstream("file", talk, "--json", *results, "--latency", "0.8")
     assert process.returncode == 0, process.stderr
     lines = [json.loads(line) for line in process.stdout.splitlines()]
     return Results(process, lines, parse_rttm(final.read_text()), parse_rttm(live.read_text()))
@@ -148,6 +150,17 @@ def test_final_rttm_is_the_final_event(results: Results):
     assert written == sorted((ms(start_s), ms(end_s), speaker) for start_s, end_s, speaker in turns)
 
 
+def test_what_was_kept_can_be_named_with_its_voice(results: Results, folder: Path):
+    kept, out, people = folder / "kept" / "talk.json", folder / "named.csv", folder / "people"
+    process = turnstream("name", kept, "S1=Anna", "--save", "--people", people, "--out", out)
+    assert (process.returncode, process.stderr) == (0, "")
+    named = {line.split(",")[2] for line in out.read_text().splitlines()[1:]}
+    assert named == {"Anna", *(s.speaker for s in results.final["talk"])} - {"S1"}
+    (person,) = PeopleStore(people).people()
+    assert person.name == "Anna"
+    assert person.clean_s > 1.0
+
+
 def test_live_rttm_is_what_was_committed_when_it_was(results: Results):
     length_s = results.lines[0]["duration"]
     live = intervals(((s.start_s, s.end_s, s.speaker) for s in results.live["talk"]), length_s)
@@ -184,7 +197,7 @@ def test_many_files_one_of_them_bad(folder: Path, short: Path, speech_data: Path
     meeting = cut(speech_data / "ami" / "ami_EN2001a_0000.flac", folder / "meeting.ogg", 0.0, 6.0)
     broken, rttm = folder / "broken.wav", folder / "all.rttm"
     broken.write_bytes(b"RIFF" + bytes(1000))
-    process = turnstream("file", short, broken, folder / "none.wav", meeting, "--rttm", rttm)
+    process = turnstream("file", short, broken, folder / "none.wav", meeting, "--out", rttm)
     assert process.returncode == 1
     complaints = process.stderr.splitlines()
     assert len(complaints) == 2
@@ -198,7 +211,7 @@ def test_damage_in_the_middle_keeps_what_came_before(folder: Path, short: Path):
     damaged = folder / "damaged.flac"
     data = short.read_bytes()
     damaged.write_bytes(data[: len(data) * 7 // 10] + bytes(2000))
-    process = turnstream("file", damaged, "--rttm", folder / "damaged.rttm")
+    process = turnstream("file", damaged, "--out", folder / "damaged.rttm")
     assert process.returncode == 1
     assert one_sentence(process.stderr)
     assert "damaged" in process.stderr
@@ -207,7 +220,7 @@ def test_damage_in_the_middle_keeps_what_came_before(folder: Path, short: Path):
 
 def test_reader_that_leaves_early_does_no_harm(folder: Path, short: Path):
     rttm = folder / "piped.rttm"
-    script = 'set -o pipefail; "$0" file "$1" --json --rttm "$2" | head -n 1'
+    script = 'set -o pipefail; "$0" file "$1" --json --out "$2" | head -n 1'
     process = subprocess.run(
         ["bash", "-c", script, COMMAND, short, rttm], capture_output=True, text=True, env=ENVIRONMENT, timeout=LIMIT_S
     )
@@ -224,7 +237,7 @@ def test_lists_may_be_cut_off_too(tmp_path: Path, arguments: str):
     assert (process.returncode, process.stderr) == (0, "")
 
 
-def test_ctrl_c_ends_cleanly_and_keeps_what_was_committed(folder: Path, short: Path):
+def test_ctrl_c_while_it_plays_ends_with_the_result_so_far(folder: Path, short: Path):
     live = folder / "interrupted.rttm"
     arguments = ["file", str(short), "--realtime", "--json", "--live-rttm", str(live)]
     process = subprocess.Popen(
@@ -236,8 +249,12 @@ def test_ctrl_c_ends_cleanly_and_keeps_what_was_committed(folder: Path, short: P
         if event["type"] == "turn" and event["committed"] > event["start"]:
             break
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=LIMIT_S)
-    assert (process.returncode, complaint) == (130, "turnstream: stopped\n")
+    rest, complaint = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, complaint) == (0, "")
+    final = json.loads(rest.splitlines()[-1])
+    assert final["type"] == "final"
+    assert final["turns"]
+    assert final["duration"] < 4.4, "the recording was heard to its end"
     assert parse_rttm(live.read_text())["short"]
 
 
@@ -280,6 +297,8 @@ def bad(folder: Path, short: Path) -> Path:
     soundfile.write(folder / "nothing.wav", [], 16_000)
     (folder / "sub").mkdir()
     (folder / "sub" / "short.wav").write_bytes(short.read_bytes())
+    (folder / "sub" / "other.wav").write_bytes(short.read_bytes())
+    (folder / "sub.srt").mkdir()
     (folder / "wrong.bin").write_bytes(b"no checkpoint")
     return folder
 
@@ -302,11 +321,26 @@ USER_ERRORS = {
     "file short.flac --latency soon": (2, "expected a number, got soon"),
     "file short.flac --channel 0": (2, "expected a channel number from 1, got 0"),
     "file short.flac --channel 2": (1, "expected a channel of short.flac from 1 to 1, got 2"),
-    "file short.flac --rttm missing/x.rttm": (1, "cannot write missing/x.rttm: No such file or directory"),
+    "file short.flac --out missing/x.rttm": (1, "cannot write missing/x.rttm: No such file or directory"),
     "file short.flac --live-rttm missing/x.rttm": (1, "cannot write missing/x.rttm"),
-    "file short.flac --rttm short.flac": (1, "short.flac is a recording"),
-    "file short.flac --rttm x.rttm --live-rttm x.rttm": (1, "both x.rttm"),
-    "file short.flac sub/short.wav --rttm x.rttm": (1, "by one name"),
+    "file short.flac --out out.xyz": (1, "expected a file that ends in one of .rttm, .json"),
+    "file short.flac --out sub": (1, "expected a file that ends in one of"),
+    "file short.flac --out x.rttm --live-rttm x.rttm": (1, "two results would be written to x.rttm"),
+    "file short.flac sub/short.wav --out x.rttm": (1, "by one name"),
+    "file short.flac sub/other.wav --out x.srt": (1, "one file for 2 recordings: expected {name}, as {name}.srt"),
+    "file short.flac --out sub.srt": (1, "sub.srt is a folder"),
+    "file short.flac --picture x.gif": (1, "ends in one of .png, .svg, got x.gif"),
+    "file short.flac --words none.srt": (1, "cannot read none.srt: No such file"),
+    "file short.flac --words text.wav": (1, "text.wav: expected the JSON of openai-whisper"),
+    "file short.flac --speaker-per-channel": (1, "expected 2 channels or more, got 1"),
+    "file short.flac --speaker-per-channel --channel 1": (1, "expected it without --channel"),
+    "file -": (1, "standard input is empty: expected a WAV"),
+    "words none.rttm none.srt": (1, "cannot read none.rttm"),
+    "words text.wav none.srt": (1, "text.wav: expected the turns of one recording"),
+    "name none.json S1=Anna": (1, "cannot read none.json"),
+    "name none.json Anna": (2, "expected a speaker and a name like S2=Anna, got Anna"),
+    "score none.rttm none.rttm": (1, "cannot read none.rttm"),
+    "completion nush": (2, "nush"),
     "file short.flac --segmentation none.bin": (1, "none.bin"),
     "file short.flac --embedding wrong.bin": (1, "wrong.bin"),
     "mic --seconds 0": (2, "expected more than 0 seconds, got 0"),
@@ -338,26 +372,29 @@ def test_user_error_is_one_sentence(
 
 def test_folder_gets_one_file_for_each_recording_that_could_be_read(folder: Path, short: Path):
     """In this process: no engine is needed to see which files are made and when."""
-    outputs = RttmOutput(f"{folder}/out/", [short, folder / "other.wav"])
+    outputs = Target(f"{folder}/out/{{name}}.rttm", [short, folder / "other.wav"], appends=False)
     assert [*(folder / "out").iterdir()] == []
-    outputs.write(short, "first\n")
-    outputs.write(folder / "other.wav", "second\n")
+    outputs.write(short, b"first\n")
+    outputs.write(folder / "other.wav", b"second\n")
     assert (folder / "out" / "short.rttm").read_text() == "first\n"
     assert (folder / "out" / "other.rttm").read_text() == "second\n"
 
 
 def test_one_file_for_all_recordings_starts_anew_each_run(folder: Path, short: Path):
     for _ in range(2):
-        outputs = RttmOutput(f"{folder}/both.rttm", [short, folder / "other.wav"])
-        outputs.write(short, "first\n")
-        outputs.write(folder / "other.wav", "second\n")
+        outputs = Target(f"{folder}/both.rttm", [short, folder / "other.wav"], appends=True)
+        outputs.write(short, b"first\n")
+        outputs.write(folder / "other.wav", b"second\n")
         assert (folder / "both.rttm").read_text() == "first\nsecond\n"
 
 
 def test_recording_is_never_overwritten_by_a_wrong_option(bad: Path, short: Path):
-    before = short.read_bytes()
-    turnstream("file", short, "--rttm", short)
-    assert short.read_bytes() == before
+    data = short.read_bytes()
+    (recording := bad / "recording.rttm").write_bytes(data)
+    process = turnstream("file", recording, "--out", recording)
+    assert (process.returncode, one_sentence(process.stderr)) == (1, True)
+    assert "recording.rttm is a recording" in process.stderr
+    assert recording.read_bytes() == data
 
 
 def test_no_portaudio_and_no_microphone_are_said(tmp_path: Path):

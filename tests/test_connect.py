@@ -61,7 +61,7 @@ def test_a_recording_gives_what_it_gives_without_a_server(server: Served, talk: 
     lines, final, live = {}, {}, {}
     for name, how in (("there", ("connect", server.address, "--file", talk)), ("here", ("file", talk))):
         paths = folder / f"{name}.rttm", folder / f"{name}.live.rttm"
-        options = ("--json", "--rttm", paths[0], "--live-rttm", paths[1], "--latency", "0.8", "--channel", "1")
+        options = ("--json", "--out", paths[0], "--live-rttm", paths[1], "--latency", "0.8", "--channel", "1")
         run = turnstream(*how, *options)
         assert run.returncode == 0, run.stderr
         lines[name], final[name], live[name] = run.stdout.splitlines(), *(path.read_text() for path in paths)
@@ -155,7 +155,7 @@ def test_a_token_from_the_environment_or_a_file_and_a_server_that_stops(
         right = turnstream("connect", guarded.address, "--file", talk, TURNSTREAM_TOKEN=token.read_text().strip())
         assert right.returncode == 0, right.stderr
         command = [str(COMMAND), "connect", guarded.address, "--file", str(talk), "--token-file", str(token)]
-        command += ["--realtime", "--json", "--rttm", str(folder / "half.rttm")]
+        command += ["--realtime", "--json", "--out", str(folder / "half.rttm")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as playing:
             assert playing.stdout is not None
             for line in map(json.loads, playing.stdout):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 from turnstream.clients.arguments import parser
+from turnstream.clients.cli import main
 
 PAGES = [
     *(
@@ -92,3 +95,22 @@ def test_what_is_missing_is_found() -> None:
     assert anchors(text) == {"a-b"}
     assert paths(text) == ["stream/none.py"]
     assert commands(text) == ["fly", "mic"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_every_command_and_option_is_completed(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(command in script for command in known_commands())
+    assert "--speaker-per-channel" in script or shell == "tcsh"
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_bash_completes_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `eval "$(turnstream completion bash)"` and the Tab key do."""
+    main(["completion", "bash"])
+    (tmp_path / "completion").write_text(capsys.readouterr().out)
+    asks = "source completion; COMP_WORDS=(turnstream file --speaker); COMP_CWORD=2; COMP_LINE=${COMP_WORDS[*]}; "
+    asks += "$(complete -p turnstream | sed 's/.*-F \\([^ ]*\\).*/\\1/'); echo ${COMPREPLY[@]}"
+    done = subprocess.run(["bash", "-c", asks], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert set(done.stdout.split()) == {"--speaker-per-channel", "--speakers"}, done.stderr

@@ -52,7 +52,7 @@ def pcm(talk: Path) -> Path:
 def expected(talk: Path) -> list[RttmSegment]:
     """What the command says of the recording."""
     rttm = talk.with_suffix(".rttm")
-    subprocess.run([COMMAND, "file", talk, "--rttm", rttm], check=True, capture_output=True, timeout=LIMIT_S)
+    subprocess.run([COMMAND, "file", talk, "--out", rttm], check=True, capture_output=True, timeout=LIMIT_S)
     return parse_rttm(rttm.read_text())["talk"]
 
 
@@ -70,6 +70,18 @@ def test_every_example_is_run_here() -> None:
     for name in {path.name for path in EXAMPLES.iterdir()} - {"README.md"}:
         assert f'/ "{name}"' in source or f"/{name}?" in source
         assert f"]({name})" in listed
+
+
+def test_live_words(talk: Path, expected: list[RttmSegment]) -> None:
+    pytest.importorskip("pocketsphinx", reason="needs a recognizer: pip install pocketsphinx")
+    done = run(sys.executable, EXAMPLES / "live_words.py", talk)
+    assert done.returncode == 0, done.stderr
+    lines = re.findall(r"^ +(\d+\.\d\d)  (\S+): (.+)$", done.stdout, re.MULTILINE)
+    assert {label for _, label, _ in lines} >= {"S1", "S2"}
+    for start, label, _ in lines:
+        talking = {s.speaker for s in expected if s.start_s - 1.0 < float(start) + 0.05 < s.end_s + 1.0}
+        assert label in talking or (label == "?" and not talking)
+    assert "line 0  " in done.stderr
 
 
 def test_file(talk: Path, expected: list[RttmSegment]) -> None:

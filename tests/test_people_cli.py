@@ -36,9 +36,7 @@ def demo() -> Path:
 def saved(folder: Path, demo: Path) -> tuple[Path, list[dict[str, Any]], str]:
     """The first 24 s of the recording, its first speaker named and saved: the store, the lines, the RTTM."""
     talk, rttm = cut(demo, folder / "talk.wav", 0.0, 24.0), folder / "talk.rttm"
-    process = turnstream(
-        "file", talk, "--json", "--rttm", rttm, "--save", "S1=Anna Maria", "--people", folder / "store"
-    )
+    process = turnstream("file", talk, "--json", "--out", rttm, "--save", "S1=Anna Maria", "--people", folder / "store")
     assert (process.returncode, process.stderr) == (0, "")
     return folder / "store", [json.loads(line) for line in process.stdout.splitlines()], rttm.read_text()
 

@@ -10,7 +10,7 @@ import pytest
 import soundfile as sf
 
 from turnstream.clients.evaluation.recordings import read_extents, read_reference, within
-from turnstream.clients.outputs import RttmOutput
+from turnstream.clients.exports.targets import Target
 from turnstream.clients.sources.file import AudioFile
 from turnstream.clients.sources.microphone import Recorder
 from turnstream.errors import TurnstreamError
@@ -102,8 +102,8 @@ def test_a_file_whose_name_is_no_text_is_read_recorded_and_written_about(tmp_pat
     recorder.close()
     with AudioFile(name) as recording:
         assert sum(map(len, recording.blocks())) == 16_000
-    output = RttmOutput(f"{tmp_path}/", [name])
-    output.write(name, format_rttm(name.stem, [RttmSegment(0.0, 1.0, "S1")]))
+    output = Target(f"{tmp_path}/{{name}}.rttm", [name], appends=True)
+    output.write(name, format_rttm(name.stem, [RttmSegment(0.0, 1.0, "S1")]).encode("utf-8", "surrogateescape"))
     written = name.with_suffix(".rttm")
     assert written.read_bytes().split()[1] == b"caf\xe9"
     written.write_bytes(written.read_bytes() + line("b", 5).encode())

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from turnstream.clients.exports.document import Document
 from turnstream.clients.terminal.displays import LiveDisplay, PlainDisplay
 from turnstream.clients.terminal.screen import RunStatus, clock, color, render
 from turnstream.clients.terminal.summary import print_summary
 from turnstream.clients.terminal.transcript import Cell, Transcript
+from turnstream.clients.words.spoken import Word, lines_of
 from turnstream.events import Activity, Event, Final, Revision, Speaker, Talk, Turn
 from turnstream.labels import Labels
 from turnstream.publisher import Publisher
@@ -184,7 +186,9 @@ def test_summary_lists_all_turns_and_talk_times():
     turns = (Turn("T1", "S1", None, 1.7, 3.4, 3.4, "final"), Turn("T2", "S2", None, 2.5, 5.0, 5.0, "final"))
     talk = (Talk("S1", None, None, 1.7), Talk("S2", None, None, 2.5))
     out = io.StringIO()
-    print_summary(Console(file=out), "talk.wav", 10.0, Final("stop", 10.0, turns, talk), processing_s=0.5)
+    print_summary(
+        Console(file=out), "talk.wav", 10.0, Document("talk", Final("stop", 10.0, turns, talk)), processing_s=0.5
+    )
     text = out.getvalue()
     assert text.startswith("talk.wav: 0:10.0, 2 speakers, 2 turns, 0.5 s to process, 20.0 times real time")
     assert [line.split()[-1] for line in text.splitlines() if " - " in line] == ["S1", "S2"]
@@ -193,9 +197,22 @@ def test_summary_lists_all_turns_and_talk_times():
     assert not CONTROL.search(text)
 
 
+def test_summary_with_words_tells_who_said_what():
+    out = io.StringIO()
+    turns = (Turn("T1", "S1", "Anna", 0.0, 2.0, 2.0, "final"), Turn("T2", "S2", None, 2.0, 4.0, 4.0, "final"))
+    final = Final("stop", 10.0, turns, (Talk("S1", "Anna", None, 2.0), Talk("S2", None, None, 2.0)))
+    words = [Word(0.1, 0.5, "Hello"), Word(0.5, 1.0, "Ben."), Word(2.5, 3.0, "Hi."), Word(8.0, 9.0, "(noise)")]
+    lines = lines_of(words, final, pause_s=None)
+    print_summary(Console(file=out), "talk.wav", 10.0, Document("talk", final, lines))
+    told = [line.strip() for line in out.getvalue().splitlines()]
+    assert told[2:5] == ["0:00.1  Anna: Hello Ben.", "0:02.5  S2: Hi.", "0:08.0  ?: (noise)"]
+    assert not any("length" in line for line in told)
+    assert any("talk time" in line for line in told)
+
+
 def test_summary_of_silence_says_so():
     out = io.StringIO()
-    print_summary(Console(file=out), "quiet.wav", 3.0, Final("stop", 3.0, (), ()))
+    print_summary(Console(file=out), "quiet.wav", 3.0, Document("quiet", Final("stop", 3.0, (), ())))
     assert "no speech was found" in out.getvalue()
 
 
@@ -238,7 +255,8 @@ def test_plain_lines_and_the_summary_tell_names():
     taken = Speaker("S1", "named", None, None, None, 5.1)
     display.update([HEARD[0], named, HEARD[1], taken], RunStatus(7.0))
     turn = Turn("T1", "S1", "Anna", 1.7, 3.4, 3.4, "final")
-    print_summary(console, "x", 7.0, Final("stop", 7.0, (turn,), (Talk("S1", "Anna", 0.97, 1.7),)))
+    final = Final("stop", 7.0, (turn,), (Talk("S1", "Anna", 0.97, 1.7),))
+    print_summary(console, "x", 7.0, Document("x", final))
     text = console.export_text()
     assert "S1 is Anna (confidence 0.93)\n" in text
     assert "S1 is nobody known\n" in text

@@ -13,9 +13,10 @@ import pytest
 from tests.tone_speakers import ToneModels, conversation, write_recording
 from turnstream.clients.cli import main
 from turnstream.clients.evaluation import tune as tuning
+from turnstream.clients.evaluation.gain import Accuracy, gain_of, too_little
 from turnstream.clients.evaluation.recordings import Recording, read_reference
 from turnstream.clients.evaluation.scoring import Errors
-from turnstream.clients.evaluation.tune import SEARCHED, Accuracy, annotated, search_range, split, tune
+from turnstream.clients.evaluation.tune import SEARCHED, annotated, search_range, split, tune
 from turnstream.clients.options import TuneOptions
 from turnstream.errors import TurnstreamError
 from turnstream.stitching.config import StitcherConfig
@@ -84,7 +85,9 @@ def test_the_models_run_once_and_the_constants_load(folder: Path, capsys: pytest
     bad = replace(DEFAULT, cluster_distance=0.02, join_cosine=1.0, join_noise_s=0.0)
     out = folder / "constants.json"
     assert tune(arguments(folder, out=str(out))) == 0
-    shown = capsys.readouterr().out
+    shown, warnings = capsys.readouterr()
+    assert "minutes held out are too little to say whether constants are better: expected 4 or more" in warnings
+    assert "use the constants" not in shown
     assert "searched on: 2 recordings" in shown
     assert "held out: 1 recordings" in shown
     assert StitcherConfig.from_json(out) != bad
@@ -117,21 +120,46 @@ def test_nothing_better_leaves_the_defaults(folder: Path) -> None:
     assert tuning.search(optuna, recordings, DEFAULT, arguments(trials=1)) is DEFAULT
 
 
+def pairs(*points: float, speech_s: float = 100.0) -> tuple[list[Accuracy], list[Accuracy]]:
+    """Before and after, of recordings whose DER fell by these points."""
+    before, after = (
+        [Accuracy(*[Errors(speech_s, 0.0, 0.0, (20.0 - less) / 100 * speech_s)] * 2) for less in fell]
+        for fell in ([0.0] * len(points), points)
+    )
+    return before, after
+
+
 @pytest.mark.parametrize(
-    ("gained", "confirmed", "said"),
-    [(2.0, -0.5, "rose by 0.50 on the held-out"), (2.0, 0.4, "only 0.40 on the held-out"), (2.0, 1.5, "")],
+    ("points", "minutes", "said"),
+    [
+        (
+            [-0.5, -0.4, -0.6, -0.5],
+            20.0,
+            "held-out recordings by -0.50 (95 % confidence: -0.58 to -0.42): keep the defaults",
+        ),
+        ([6.0, -1.0, -1.0, -1.0, -1.0], 20.0, "by 0.40 (95 % confidence: -1.00 to 3.20), which may be chance: add"),
+        ([2.0, 1.5, 1.5, 1.0], 20.0, ""),
+        ([2.0, 1.5, 1.5, 1.0], 9.0, "which are too few to be sure: keep the defaults"),
+        ([2.0, 1.5, 1.5], 20.0, "which are too few to be sure: keep the defaults"),
+    ],
 )
 def test_what_the_held_out_part_does_not_confirm_is_told(
-    gained: float, confirmed: float, said: str, capsys: pytest.CaptureFixture[str]
+    points: list[float], minutes: float, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def pair(points: float) -> list[Accuracy]:
-        return [Accuracy(*[Errors(100.0, 0.0, 0.0, 20.0 - less)] * 2) for less in (0.0, points)]
-
-    tuning._judge(True, pair(gained), pair(confirmed))
+    tuning._judge(True, 2.0, gain_of(*pairs(*points), seed=0), too_little(len(points), minutes))
     shown = capsys.readouterr()
     assert said in shown.err
     assert bool(shown.err) == bool(said)
+    assert ("use the constants" in shown.out) == (not said)
     assert "by 2.00 points where it was searched" in shown.out + shown.err
+
+
+def test_the_interval_holds_the_gain_and_shrinks_with_recordings() -> None:
+    few, many = (gain_of(*pairs(*([0.0, 2.0] * n)), seed=0) for n in (3, 30))
+    for gain in (few, many):
+        assert gain.points == pytest.approx(1.0)
+        assert gain.low <= gain.points <= gain.high
+    assert many.high - many.low < 0.5 * (few.high - few.low)
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(

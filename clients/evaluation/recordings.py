@@ -184,8 +184,11 @@ def read_reference(path: Path) -> Turns:
     return files[own] if own in files else next(iter(files.values()))
 
 
-def read_extents(path: Path, duration_s: float) -> Extents:
-    """The annotated parts in seconds, in order: every line of the UEM file about this recording, else all of it."""
+def read_extents(path: Path, duration_s: float, recording: str | None = None) -> Extents:
+    """The annotated parts in seconds, in order: every line of the UEM file about this recording, else all of it.
+
+    `recording` is called as the file where it is not given.
+    """
     if not path.exists():
         return ((0.0, duration_s),)
     try:
@@ -193,7 +196,7 @@ def read_extents(path: Path, duration_s: float) -> Extents:
     except OSError as error:
         raise TurnstreamError(f"cannot read {path}: {error.strerror or error}") from None
     parts = [_extent(path, number, line) for number, line in lines if line.split() and not line.startswith(";;")]
-    own = rttm_name(path.stem)
+    own = rttm_name(recording or path.stem)
     names = {name for name, _ in parts}
     found = sorted(extent for name, extent in parts if name == own or len(names) == 1)
     if not found:

@@ -27,8 +27,9 @@ from turnstream.weights.cache import cache_dir
 
 from ..options import TuneOptions
 from ..outputs import warn
+from .gain import Accuracy, Gain, gain_of, together, too_little
 from .recordings import LazyModels, Recording, Turns, turns_of
-from .scoring import Errors, pooled, score
+from .scoring import score
 
 MISSING = "turnstream tune needs Optuna and pyannote.metrics: pip install 'turnstream[tune]'"
 LEAST_RECORDINGS = 2
@@ -53,19 +54,6 @@ SEARCHED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Errors over a part, without a collar: as committed at the latency, and at the end."""
-
-    live: Errors
-    final: Errors
-
-    @property
-    def goal(self) -> float:
-        """What the search makes small: the mean of both DER."""
-        return (self.live.der + self.final.der) / 2
-
-
-@dataclass(frozen=True, slots=True)
 class Parts:
     """Recordings to search on and to report on; `shared` are names of speakers that are in both."""
 
@@ -84,12 +72,15 @@ def tune(options: TuneOptions) -> int:
     _announce(parts)
     default = StitcherConfig()
     found = search(optuna, parts.tuning, default, options)
-    table = [
-        (name, [accuracy(part, config, options.latency_s) for config in (default, found)])
-        for name, part in (("tuning", parts.tuning), ("held-out", parts.held_out))
-    ]
+    tuning, held_out = (
+        [accuracies(part, config, options.latency_s) for config in (default, found)]
+        for part in (parts.tuning, parts.held_out)
+    )
+    table = [(name, [together(each) for each in two]) for name, two in (("tuning", tuning), ("held-out", held_out))]
     _print_table(table, parts, options.latency_s)
-    _judge(found != default, table[0][1], table[1][1])
+    problem = too_little(len(parts.held_out), _minutes(parts.held_out))
+    searched = 100 * (table[0][1][0].goal - table[0][1][1].goal)
+    _judge(found != default, searched, gain_of(held_out[0], held_out[1], options.seed), problem)
     if options.out:
         write(Path(options.out), found)
     return 0
@@ -203,13 +194,16 @@ def search_range(name: str, default: StitcherConfig) -> tuple[float, float]:
 
 def accuracy(recordings: Sequence[Recording], config: StitcherConfig, latency_s: float) -> Accuracy:
     """The engine's errors over recordings."""
-    live: list[Errors] = []
-    final: list[Errors] = []
+    return together(accuracies(recordings, config, latency_s))
+
+
+def accuracies(recordings: Sequence[Recording], config: StitcherConfig, latency_s: float) -> list[Accuracy]:
+    """The engine's errors over each recording."""
+    found = []
     for recording in recordings:
-        turns = diarized(recording, config, latency_s)
-        live += score(recording, turns[0], [0.0])
-        final += score(recording, turns[1], [0.0])
-    return Accuracy(pooled(live), pooled(final))
+        live, final = diarized(recording, config, latency_s)
+        found.append(Accuracy(*score(recording, live, [0.0]), *score(recording, final, [0.0])))
+    return found
 
 
 def diarized(recording: Recording, config: StitcherConfig, latency_s: float) -> tuple[Turns, Turns]:
@@ -226,8 +220,10 @@ def diarized(recording: Recording, config: StitcherConfig, latency_s: float) -> 
 
 def _announce(parts: Parts) -> None:
     for name, part in (("searched on", parts.tuning), ("held out", parts.held_out)):
-        minutes = sum(recording.duration_s for recording in part) / 60
-        print(f"{name}: {len(part)} recordings, {minutes:.1f} minutes, {len(_names(part))} speakers", flush=True)
+        size = f"{len(part)} recordings, {_minutes(part):.1f} minutes, {len(_names(part))} speakers"
+        print(f"{name}: {size}", flush=True)
+    if problem := too_little(len(parts.held_out), _minutes(parts.held_out)):
+        warn(problem)
     if parts.shared:
         warn(
             f"{len(parts.shared)} names of speakers are in both parts ({', '.join(parts.shared[:5])}): "
@@ -240,25 +236,31 @@ def _print_table(table: list[tuple[str, list[Accuracy]]], parts: Parts, latency_
         f"\nDER in percent, collar 0, overlap scored   live at {latency_s:g} s: default, found   final: default, found"
     )
     for (name, (before, after)), part in zip(table, (parts.tuning, parts.held_out), strict=True):
-        minutes = sum(recording.duration_s for recording in part) / 60
+        minutes = _minutes(part)
         rows = ((before.live, after.live), (before.final, after.final))
         cells = "   ".join(f"{'':12}{100 * was.der:6.2f} {100 * now.der:6.2f}" for was, now in rows)
         print(f"{f'{name} ({len(part)} recordings, {minutes:.1f} min)':38}{cells}")
 
 
-def _judge(better: bool, tuning: list[Accuracy], held_out: list[Accuracy]) -> None:
+def _judge(better: bool, searched_points: float, held_out: Gain, problem: str | None) -> None:
     """One sentence on whether the search was worth it."""
     if not better:
         print("\nnothing better than the defaults was found")
         return
-    gained, confirmed = (100 * (before.goal - after.goal) for before, after in (tuning, held_out))
-    gain = f"the mean DER fell by {gained:.2f} points where it was searched"
-    if confirmed <= 0:
-        warn(f"{gain}, but rose by {-confirmed:.2f} on the held-out recordings: keep the defaults")
-    elif confirmed < gained / 2:
-        warn(f"{gain}, but by only {confirmed:.2f} on the held-out recordings: more of them are needed to be sure")
+    gain = f"the mean DER fell by {searched_points:.2f} points where it was searched"
+    confirmed = f"{held_out.points:.2f} (95 % confidence: {held_out.low:.2f} to {held_out.high:.2f})"
+    if problem:
+        warn(f"{gain}, on the held-out recordings by {confirmed}, which are too few to be sure: keep the defaults")
+    elif held_out.points <= 0:
+        warn(f"{gain}, but on the held-out recordings by {confirmed}: keep the defaults")
+    elif held_out.low <= 0:
+        warn(f"{gain}, on the held-out recordings by {confirmed}, which may be chance: add recordings")
     else:
-        print(f"\n{gain} and by {confirmed:.2f} on the held-out recordings")
+        print(f"\n{gain} and by {confirmed} on the held-out recordings: use the constants")
+
+
+def _minutes(recordings: Sequence[Recording]) -> float:
+    return sum(recording.duration_s for recording in recordings) / 60
 
 
 def write(path: Path, config: StitcherConfig) -> None:

@@ -15,7 +15,7 @@ from turnstream.audio.input import AudioCounts
 from turnstream.events import Activity, Event, Final, Revision, Speaker, Turn
 from turnstream.protocol import messages as protocol
 
-from ..sources.file import Floats
+from ..sources.reader import Floats
 from .client import Client
 from .connection import ClientError
 from .live_turns import LiveTurns

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-import numpy.typing as npt
-import soundfile as sf  # type: ignore[import-untyped]
-
 from turnstream.audio.input import AudioInput
 from turnstream.errors import AudioError
 
-from .quiet import quiet_libraries
-from .riff import Mended, read_wav_header
+from .reader import Floats, UnreadableError, open_reader, reason_of
+from .riff import read_wav_header
 
 SLACK_S, SLACK_SHARE = 0.5, 0.01  # between a header and its file: MP3 headers are estimates
-MOST_SAMPLES = 2**48  # more than any file holds: what libsndfile says where the header does not know the length
-
-Floats = npt.NDArray[np.float32]
 
 
 class AudioFile:
-    """A recording in any format soundfile reads (WAV, FLAC, OGG, MP3, AIFF, ...), never held in memory as a whole.
+    """A recording in any format that soundfile, PyAV or ffmpeg reads, never held in memory as a whole.
 
     `rate_hz`, `channels` and `total_samples` (per channel; what the header says) are known once it is open.
     AudioError, one sentence, where there is no such file or it holds no audio that can be read. `warning` says, once it
@@ -39,12 +30,12 @@ class AudioFile:
         self._header = read_wav_header(self.path)
         self._read_samples = 0
         self._begun = self._ended = False
-        self._file = self._open()
-        self.rate_hz = int(self._file.samplerate)
-        self.channels = int(self._file.channels)
-        self.total_samples = int(self._file.frames)
-        if self.total_samples > MOST_SAMPLES:
-            self.total_samples = _count(self.path)
+        try:
+            self._file = open_reader(self.path)
+        except UnreadableError as error:
+            raise AudioError(f"{self.path} is not audio that can be read: {error}") from None
+        self.rate_hz, self.channels = self._file.rate_hz, self._file.channels
+        self.total_samples = self._file.total_samples
         if self.total_samples == 0:
             self.close()
             raise AudioError(f"{self.path} holds no audio: expected 1 sample or more, got 0")
@@ -74,12 +65,10 @@ class AudioFile:
             try:
                 if done == 0:
                     self._rewind()
-                block: Floats = self._file.read(size, dtype="float32", always_2d=True)
-            except (sf.SoundFileError, OSError) as error:
-                raise AudioError(
-                    f"{self.path} is damaged after {done / self.rate_hz:.1f} of {self.duration_s:.1f} s: "
-                    f"{_reason(error)}"
-                ) from None
+                block = self._file.read(size)
+            except UnreadableError as error:
+                place = f"{done / self.rate_hz:.1f} of {self.duration_s:.1f} s"
+                raise AudioError(f"{self.path} is damaged after {place}: {error}") from None
             if len(block) == 0:
                 self._ended = True
                 return
@@ -99,32 +88,11 @@ class AudioFile:
         return None
 
     def close(self) -> None:
-        self._closing.close()
-
-    def _open(self) -> sf.SoundFile:
-        """Standard error is silent while an MP3 is open, whose decoder writes to it."""
-        with contextlib.ExitStack() as opening:
-            quiet = opening.enter_context(contextlib.ExitStack())
-            quiet.enter_context(quiet_libraries())
-            source: bytes | Mended = os.fsencode(self.path)
-            if self._header and self._header.is_wrong:
-                source = opening.enter_context(Mended(self.path, self._header))
-            try:
-                file = opening.enter_context(sf.SoundFile(source))
-            except (sf.SoundFileError, OSError, TypeError, ValueError) as error:
-                raise AudioError(f"{self.path} is not audio that can be read: {_reason(error)}") from None
-            if file.format != "MP3":
-                quiet.close()
-            self._closing = opening.pop_all()
-        return file
+        self._file.close()
 
     def _rewind(self) -> None:
-        """Only where it has to be: many codecs of telephony cannot be sought in."""
-        if self._begun and not self._file.seekable():
-            self.close()
-            self._file = self._open()
-        elif self._begun:
-            self._file.seek(0)
+        if self._begun:
+            self._file.rewind()
         self._begun = True
 
     def __enter__(self) -> AudioFile:
@@ -170,20 +138,4 @@ def _check_path(path: Path) -> None:
         with path.open("rb"):
             pass
     except (OSError, ValueError) as error:
-        raise AudioError(f"{path} cannot be read: {_reason(error)}") from None
-
-
-def _count(path: Path) -> int:
-    """Samples per channel of a recording whose writer did not finish the header, by reading it through."""
-    samples = 0
-    with contextlib.suppress(sf.SoundFileError), sf.SoundFile(os.fsencode(path)) as file:
-        while read := len(file.read(4096, dtype="float32", always_2d=True)):
-            samples += read
-    return samples
-
-
-def _reason(error: Exception) -> str:
-    """The library's own words, without its prefix, as the end of a sentence."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(getattr(error, "error_string", error)).strip().rstrip(".") or type(error).__name__
+        raise AudioError(f"{path} cannot be read: {reason_of(error)}") from None

@@ -18,9 +18,10 @@ from turnstream.events import Event
 from ..options import MicrophoneOptions
 from ..terminal.screen import RunStatus
 from .devices import MicrophoneError, choose_device
-from .file import AudioFile, Floats, paced
+from .file import AudioFile, paced
 from .microphone import SILENCE_DBFS, Gap, Microphone
 from .quiet import quiet_libraries
+from .reader import Floats
 
 PACED_BLOCK_S, FAST_BLOCK_S = 0.1, 1.0
 METER_FALL_DB_PER_S = 20.0
@@ -59,6 +60,11 @@ class Source(ABC):
     def steps(self, session: Feed) -> Iterator[Step]:
         """Feed all of it; after each block, what became known and where it stands. Raises TurnstreamError."""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the user ended it: what was to follow is not wanted either."""
+        return False
+
     def warning(self) -> str | None:
         """One sentence, if anything about the source was odd."""
         return None
@@ -72,14 +78,34 @@ class Source(ABC):
     ) -> None: ...
 
 
+class Stoppable(Protocol):
+    """What can be ended before its end."""
+
+    def stop(self) -> None: ...
+
+
+class Stop:
+    """Remembers that it was asked for."""
+
+    asked = False
+
+    def stop(self) -> None:
+        """Ask for it."""
+        self.asked = True
+
+
 class RecordingSource(Source):
-    """A recording; closed by its context manager. `channel` counts from 1. Raises AudioError."""
+    """A recording; closed by its context manager. `channel` counts from 1. Raises AudioError.
+
+    At the pace of the audio (`realtime`), Ctrl-C ends it with the result so far.
+    """
 
     def __init__(self, path: Path, channel: int | None, realtime: bool):
         self._file = AudioFile(path)
         self.path, self.title, self.live = path, path.name, realtime
         self.rate_hz, self.channels, self.total_s = self._file.rate_hz, self._file.channels, self._file.duration_s
         self.facts = {"duration": round(self._file.duration_s, 3)}
+        self._stop, self._open = Stop(), ExitStack()
         try:
             self.channel = engine_channel(channel, self.channels, str(path))
         except AudioError:
@@ -91,6 +117,8 @@ class RecordingSource(Source):
         blocks = self._file.blocks(PACED_BLOCK_S if self.live else FAST_BLOCK_S)
         samples, begun_s = 0, time.monotonic()
         for block in paced(blocks, self.rate_hz) if self.live else blocks:
+            if self.stopped:
+                return
             events = session.feed(block)
             samples += len(block)
             position_s = samples / self.rate_hz
@@ -101,13 +129,21 @@ class RecordingSource(Source):
         """See `Source`."""
         return self._file.warning()
 
+    @property
+    def stopped(self) -> bool:
+        """See `Source`."""
+        return self._stop.asked
+
     def __enter__(self) -> RecordingSource:
+        self._open.callback(self._file.close)
+        if self.live:
+            self._open.enter_context(ctrl_c_stops(self._stop))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._open.close()
 
 
 class MicrophoneSource(Source):
@@ -165,11 +201,11 @@ def engine_channel(number: int | None, channels: int, source: str) -> int | None
 
 
 @contextlib.contextmanager
-def ctrl_c_stops(microphone: Microphone) -> Iterator[None]:
+def ctrl_c_stops(source: Stoppable) -> Iterator[None]:
     """The first Ctrl-C, SIGTERM or SIGHUP ends the audio, and the final result comes; the second one does not wait."""
 
     def stop(number: int, frame: object) -> None:
-        microphone.stop()
+        source.stop()
         signal.signal(number, before[number])
 
     heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP

@@ -98,25 +98,32 @@ class LiveDisplay:
 
 
 class ProgressDisplay:
-    """A bar with the position, the speed and the time left; nothing where `console` is no terminal."""
+    """A bar with the position, the speed and the time left; nothing where `console` is no terminal.
 
-    def __init__(self, console: Console, title: str, total_s: float) -> None:
-        columns = (
+    total_s: of all that is to be heard, None where that is open. before_s: of it, what was heard before.
+    """
+
+    def __init__(self, console: Console, title: str, total_s: float | None, before_s: float = 0.0) -> None:
+        columns = [
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            TextColumn("{task.fields[position]} of {task.fields[end]}, {task.fields[speed]:.1f} times real time,"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-        )
+            TextColumn("{task.fields[position]}{task.fields[end]}, {task.fields[speed]:.1f} times real time"),
+        ]
+        if total_s is not None:
+            columns += [TimeRemainingColumn(compact=True), TextColumn("left")]
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._begun_s = time.monotonic()
-        self._task = self._progress.add_task(title, total=total_s, position=clock(0), end=clock(total_s), speed=0.0)
+        end = "" if total_s is None else f" of {clock(total_s)}"
+        self._before_s = before_s
+        self._task = self._progress.add_task(title, total=total_s, position=clock(before_s), end=end, speed=0.0)
+        self._progress.update(self._task, completed=before_s)
         self._progress.start()
 
     def update(self, events: Sequence[Event], status: RunStatus) -> None:
         """Move the bar."""
         speed = status.position_s / max(time.monotonic() - self._begun_s, 1e-3)
-        self._progress.update(self._task, completed=status.position_s, position=clock(status.position_s), speed=speed)
+        position_s = self._before_s + status.position_s
+        self._progress.update(self._task, completed=position_s, position=clock(position_s), speed=speed)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -7,15 +7,18 @@ from rich.text import Text
 
 from turnstream.events import Final, Talk, Turn
 
+from ..exports.document import Document
+from ..words.spoken import Line
 from .screen import clock, color, count, span, speaker_tag
 
 BAR_COLUMNS = 24
 
 
 def print_summary(
-    console: Console, title: str, duration_s: float, final: Final, processing_s: float | None = None
+    console: Console, title: str, duration_s: float, document: Document, processing_s: float | None = None
 ) -> None:
-    """Every turn, then who talked how much; `processing_s` where the run was to be as fast as possible."""
+    """Every turn, or who said what, then who talked how much; `processing_s` where the run was as fast as possible."""
+    final = document.final
     speakers = sum(talk.speaker is not None for talk in final.speakers)
     facts = [clock(duration_s), count(speakers, "speaker"), count(len(final.turns), "turn")]
     if processing_s is not None:
@@ -24,14 +27,21 @@ def print_summary(
     if not final.turns:
         _line(console, Text("no speech was found"))
         return
-    _line(console, Text(f"\n{'start':>8}   {'end':<8} length  speaker", style="dim"))
-    for turn in sorted(final.turns, key=lambda turn: (turn.start_s, turn.end_s)):
+    _line(console, Text("" if document.lines else f"\n{'start':>8}   {'end':<8} length  speaker", style="dim"))
+    for line in document.lines:
+        _line(console, _said(line))
+    for turn in () if document.lines else sorted(final.turns, key=lambda turn: (turn.start_s, turn.end_s)):
         _line(console, _turn(turn))
     _talk_times(console, final, duration_s)
 
 
 def _turn(turn: Turn) -> Text:
     return Text(span(turn) + "  ").append(turn.name or speaker_tag(turn.speaker), style=f"bold {color(turn.speaker)}")
+
+
+def _said(line: Line) -> Text:
+    label = Text(line.label or "?", style=f"bold {color(line.speaker)}")
+    return Text(f"{clock(line.start_s):>8}  ").append_text(label).append(f": {line.text}", style="not bold default")
 
 
 def _talk_times(console: Console, final: Final, duration_s: float) -> None:

@@ -10,8 +10,9 @@ the input is split into chunks. At 16 kHz samples pass through unchanged and imm
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,15 @@ from .mix import Mixer
 FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
 
 Floats = npt.NDArray[np.float32]
-Chunk = bytes | bytearray | memoryview | npt.NDArray[Any]
+
+
+class HasArray(Protocol):
+    """What NumPy can look at: arrays and tensors of other libraries."""
+
+    def __array__(self) -> npt.NDArray[Any]: ...
+
+
+Chunk = bytes | bytearray | memoryview | npt.NDArray[Any] | HasArray | Sequence[float] | Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,10 @@ class AudioCounts:
 class AudioInput:
     """Decoding, repair, mix-down and resampling of one stream.
 
-    A stream is bytes in `encoding` (interleaved channels, split anywhere) or NumPy arrays of int16, int32, float32 or
-    float64; integers are scaled by their full scale. Channels are averaged (stream/audio/mix.py), or only `channel`
-    (counted from 0) is used. NaN and infinities become silence, floats outside -1..1 are clipped; both are counted.
+    A stream is bytes in `encoding` (interleaved channels, split anywhere) or arrays of int16, int32, float32 or
+    float64, or what NumPy makes them of; integers are scaled by their full scale. Channels are averaged
+    (stream/audio/mix.py), or only `channel` (counted from 0) is used. NaN and infinities become silence, floats outside
+    -1..1 are clipped; both are counted.
     Resampling may overshoot full scale slightly. Every error is an AudioError and changes nothing: the stream continues
     with the next chunk.
     """
@@ -123,14 +133,12 @@ class AudioInput:
 
     def _decode(self, chunk: Chunk) -> npt.NDArray[Any]:
         """The chunk's whole frames. -> (N, channels), values where 1.0 is full scale except for integers."""
-        if isinstance(chunk, np.ndarray):
-            return self._check_array(chunk)
         if not isinstance(chunk, (bytes, bytearray, memoryview)):
-            raise AudioError(f"expected bytes or a NumPy array, got {type(chunk).__name__}")
+            return self._check_array(_as_array(chunk))
         data = self._cut_off + bytes(chunk)
         whole = len(data) - len(data) % (SAMPLE_BYTES[self.encoding] * self.channels)
         self._cut_off = data[whole:]
-        return _pcm(data[:whole], self.encoding).reshape(-1, self.channels)
+        return pcm_samples(data[:whole], self.encoding).reshape(-1, self.channels)
 
     def _check_array(self, chunk: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if chunk.dtype.name not in FULL_SCALE:
@@ -225,8 +233,19 @@ def resampled_length(samples: int, rate_hz: int) -> int:
     return (2 * samples * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
 
 
-def _pcm(data: bytes, encoding: str) -> npt.NDArray[Any]:
-    """Values of complete little-endian samples; 24 bits become the upper bytes of an int32."""
+def _as_array(chunk: HasArray | Sequence[float] | Sequence[Sequence[float]]) -> npt.NDArray[Any]:
+    """NumPy's view of an array or a tensor of any library, or of a list of floats. Raises AudioError."""
+    kind = type(chunk).__name__
+    if not (isinstance(chunk, list | tuple) or hasattr(chunk, "__array__")):
+        raise AudioError(f"expected bytes, an array, a tensor or a list of floats, got {kind}")
+    try:
+        return np.asarray(chunk)
+    except (TypeError, ValueError, RuntimeError) as error:  # on a GPU, asks for a gradient, rows of several lengths
+        raise AudioError(f"expected samples that NumPy can read, got {kind}: {str(error).splitlines()[0]}") from None
+
+
+def pcm_samples(data: bytes, encoding: str) -> npt.NDArray[Any]:
+    """Values of complete little-endian samples, (N,); 24 bits become the upper bytes of an int32."""
     if encoding == "pcm_s24le":
         wide = np.zeros((len(data) // 3, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)

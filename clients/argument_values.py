@@ -1,0 +1,106 @@
+"""What the words of a command line stand for: each function makes a value of one, or says what was expected."""
+
+from __future__ import annotations
+
+import argparse
+
+from turnstream.errors import TurnstreamError
+from turnstream.events import speaker_name, speaker_number
+from turnstream.limits import MAX_HOP_S, MAX_LATENCY_S, MIN_HOP_S, MIN_LATENCY_S
+from turnstream.people.naming import check_name
+
+
+def hop(text: str) -> float:
+    """Seconds that the engine allows for a hop."""
+    value = _number(text)
+    if not MIN_HOP_S <= value <= MAX_HOP_S:
+        raise argparse.ArgumentTypeError(f"hop must be {MIN_HOP_S:g} to {MAX_HOP_S:g} s, got {text}")
+    return value
+
+
+def latency(text: str) -> float:
+    """Seconds that the engine allows for a latency."""
+    value = _number(text)
+    if not MIN_LATENCY_S <= value <= MAX_LATENCY_S:
+        raise argparse.ArgumentTypeError(f"latency must be {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} s, got {text}")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Seconds, 0 or more; inf too."""
+    value = _number(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
+    return value
+
+
+def seconds(text: str) -> float:
+    """More than 0 seconds."""
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected more than 0 seconds, got {text}")
+    return value
+
+
+def moment(text: str) -> float:
+    """Seconds from the start of a recording."""
+    value = _number(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected 0 seconds or more, got {text}")
+    return value
+
+
+def saved(text: str) -> tuple[str, str]:
+    """A speaker and a name: S2=Anna."""
+    speaker, name = naming(text)
+    if name is None:
+        raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
+    return speaker, name
+
+
+def naming(text: str) -> tuple[str, str | None]:
+    """The same; S2= takes a name away."""
+    tag, equals, name = text.partition("=")
+    speaker = speaker_name(speaker_number(tag))
+    if speaker is None or not equals:
+        raise argparse.ArgumentTypeError(f"expected a speaker and a name like S2=Anna, got {text}")
+    try:
+        return speaker, check_name(name) if name else None
+    except TurnstreamError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def share(text: str) -> float:
+    """Between 0 and 1."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"expected a share between 0 and 1, got {text}")
+    return value
+
+
+def whole(text: str) -> int:
+    """A whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text}")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
+    return int(text)
+
+
+def channel(text: str) -> int:
+    """The number of a channel, from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a channel number from 1, got {text}")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got {text}") from None
