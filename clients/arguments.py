@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
-from turnstream.errors import TurnstreamError
+from turnstream.errors import TurnstreamError, printable
 from turnstream.events import speaker_name, speaker_number
 from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S
 from turnstream.people.naming import check_name
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the help is; exit code 2."""
-        self.exit(2, f"turnstream: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"turnstream: {printable(message)} (see {self.prog} --help)\n")
 
 
 class Exactly(argparse.Action):

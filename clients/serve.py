@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from turnstream.diarizer import Diarizer
+from turnstream.errors import printable
 from turnstream.server.server import Server, model_names
 
 from .options import ServeOptions
@@ -27,7 +28,7 @@ def serve_until_stopped(diarizer: Diarizer, options: ServeOptions) -> int:
     Where the models die, the process ends with 1, for its supervisor to start it again.
     """
     sys.setswitchinterval(SWITCH_S)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s")
+    _log_to_stderr()
     weights = options.weights
     server = Server(diarizer, options.config, model_names(_file(weights.segmentation), _file(weights.embedding)))
     asyncio.run(_serve(server))
@@ -80,6 +81,20 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         remove()
+
+
+class _OneLine(logging.Formatter):
+    """Messages on one line that obey `printable`, for addresses and errors may hold what strangers send."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """As logging.Formatter's."""
+        return printable(super().formatMessage(record))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
 def _file(path: str | None) -> str | None:
