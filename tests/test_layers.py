@@ -22,6 +22,7 @@ PARTS: dict[str, set[str]] = {
     "errors": {"limits"},
     "exclusive": {"errors"},
     "files": set(),
+    "in_thread": set(),
     "json_text": set(),
     "windows": set(),
     "limits": set(),
@@ -38,7 +39,8 @@ PARTS: dict[str, set[str]] = {
     "people": BASE | {"events", "stitching", "timeline"},
     "publisher": BASE | {"events", "models", "timeline"},
     "diarizer": BASE
-    | {"audio", "events", "exclusive", "models", "people", "publisher", "stitching", "timeline", "weights"},
+    | {"audio", "events", "exclusive", "in_thread", "models", "people", "publisher", "stitching", "timeline"}
+    | {"weights"},
     "offline": BASE | {"audio", "diarizer", "events", "models", "stitching", "timeline"},
     "server": BASE | {"audio", "diarizer", "events", "models", "people", "protocol", "wire"},
 }
