@@ -7,6 +7,7 @@ import contextlib
 import errno
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ from turnstream.errors import TurnstreamError
 from turnstream.models.batcher import Batcher, Request
 from turnstream.people.store import PeopleStore
 from turnstream.protocol.messages import CloseCode, Config, Error, Limits, Start, Started, decode_server, encode
+from turnstream.server import listener
 from turnstream.server import server as server_module
 from turnstream.server.admission import WRONG_TOKEN_S, Refused
 from turnstream.server.lobby import Lobby, survive_exhaustion
@@ -169,6 +171,7 @@ def test_silent_websockets_do_not_keep_others_out_and_are_told_why_they_go(
 
 def test_bare_connections_do_not_keep_others_out(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(server_module, "MOST_SILENT", 8)
+    monkeypatch.setattr(listener, "SPEAKS_WITHIN_S", 0)
 
     async def client() -> None:
         async with serving(diarizer) as (_, url):
@@ -180,6 +183,46 @@ def test_bare_connections_do_not_keep_others_out(diarizer: Any, monkeypatch: pyt
                 assert await bare[0][0].read() == b""  # the first ones had to go
             for _, writer in bare:
                 writer.close()
+
+    run(client())
+
+
+def bare(port: int, said: bytes = b"") -> socket.socket:
+    """A connection that is made at once, whatever the event loop does, and has said that."""
+    one = socket.create_connection(("127.0.0.1", port))
+    one.sendall(said)
+    one.setblocking(False)
+    return one
+
+
+def test_a_request_in_the_middle_of_a_burst_is_answered(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
+    """From the address of the burst, too: were all of it accepted before one request is read, it would have to go."""
+    monkeypatch.setattr(server_module, "MOST_SILENT", 64)
+    monkeypatch.setattr(listener, "SPEAKS_WITHIN_S", 0)
+
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            port = int(url.rsplit(":", 1)[1])
+            before = [bare(port) for _ in range(100)]
+            asking = bare(port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            after = [bare(port) for _ in range(100)]
+            assert (await asyncio.get_running_loop().sock_recv(asking, 100)).startswith(b"HTTP/1.1 200")
+            for one in (*before, asking, *after):
+                one.close()
+            assert (await ask(url, "GET /health HTTP/1.1\nHost: localhost"))[0] == 200  # behind all of the burst
+
+    run(client())
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="only Linux holds silent connections back")
+def test_silent_connections_are_not_accepted_for_a_moment(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer) as (server, url):
+            silent = [bare(int(url.rsplit(":", 1)[1])) for _ in range(300)]
+            assert (await ask(url, "GET /health HTTP/1.1\nHost: localhost"))[0] == 200
+            assert len(server._silent) == 0
+            for one in silent:
+                one.close()
 
     run(client())
 

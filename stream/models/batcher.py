@@ -13,6 +13,7 @@ progress. They are not batched: crops seldom have the same length, and for equal
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -45,6 +46,7 @@ MAX_LIVE_BATCH = 4  # windows; a larger batch makes a window no cheaper, and the
 MAX_BULK_BATCH = 4  # a live request waits for the batch in progress
 MAX_THREADS = 4  # each occupies a core for the duration of a batch
 MANY_CLIENTS = 4  # per thread; from this many sessions on, cores no longer share a request
+LATELY_S = 2.0  # a session that has asked nothing for longer does not count among them
 PATIENCE_S = 1.0
 
 
@@ -114,6 +116,7 @@ class Batcher(RequestedModels):
         self._changed = threading.Condition()
         self._closed = False
         self._busy = 0  # threads that compute
+        self._live_s = -math.inf  # when something live was asked last
         self._clients: WeakSet[ModelClient] = WeakSet()
         loaded: Future[None] = Future()
         first = threading.Thread(target=self._first, args=(segmentation, embedding, loaded), name="model", daemon=True)
@@ -147,10 +150,16 @@ class Batcher(RequestedModels):
         with self._changed:
             return time.monotonic() - min(r.asked_s for r in self._waiting) if self._waiting else 0.0
 
+    @property
+    def serves_live(self) -> bool:
+        """Whether a live request was made lately."""
+        return time.monotonic() - self._live_s < LATELY_S
+
     def client(self) -> ModelClient:
         """The models for one session, which sets on it whether its requests are live."""
         client = ModelClient(self)
-        self._clients.add(client)
+        with self._changed:
+            self._clients.add(client)
         return client
 
     def ask(self, kind: Kind, *arguments: Any, live: bool = True) -> Any:
@@ -166,6 +175,8 @@ class Batcher(RequestedModels):
                 raise RuntimeError("expected an open diarizer, got a question after it was closed")
             if not self._waiting and not self._busy:
                 self._progress_s = time.monotonic()
+            if live:
+                self._live_s = request.asked_s
             self._waiting.append(request)
             self._changed.notify()
         return request.answer.result()
@@ -202,7 +213,9 @@ class Batcher(RequestedModels):
     def _change_busy(self, more: int) -> None:
         """Change the number of computing threads by `more`, and share the cores accordingly."""
         self._busy += more
-        many = len(self._clients) >= MANY_CLIENTS * len(self._threads)
+        lately_s = time.monotonic() - LATELY_S
+        active = sum(client.asked_s > lately_s for client in self._clients)
+        many = active >= MANY_CLIENTS * len(self._threads)
         share_cores(len(self._threads) if many else max(1, self._busy))
 
     def _next_batch(self) -> list[Request]:
@@ -278,9 +291,11 @@ class ModelClient(RequestedModels):
     def __init__(self, batcher: Batcher):
         self._batcher = batcher
         self.live = True
+        self.asked_s = -math.inf  # the last time
 
     def ask(self, kind: Kind, *arguments: Any) -> Any:
         """See `Batcher.ask`."""
+        self.asked_s = time.monotonic()
         return self._batcher.ask(kind, *arguments, live=self.live)
 
 

@@ -46,13 +46,12 @@ from .http import (
     wants_upgrade,
     without_body,
 )
-from .listener import TlsListener, listening_socket, within_descriptors
+from .listener import ACCEPTED_AT_ONCE, TlsListener, listening_socket, within_descriptors
 from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics, exposition
 from .sessions import SessionTable
 from .upkeep import forget, judge, watch
 
-BACKLOG = 256  # connections to be accepted; where it is full, newcomers try again only after a second
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
 MOST_SILENT = 128  # connections that have sent no request yet
@@ -83,7 +82,7 @@ class Server:
         server = await serve(
             self._handle,
             sock=listener,
-            backlog=BACKLOG,
+            backlog=ACCEPTED_AT_ONCE,
             ssl=tls,
             ssl_handshake_timeout=self.config.handshake_s if tls else None,
             create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent, arrived)),

@@ -25,6 +25,7 @@ from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, S
 from ..wire import ProtocolError
 from .client_view import ClientView
 from .journal import Journal
+from .lane import SlowLane
 from .load import Progress
 from .worker import End, Item, Lost, Worker, cut, joined, samples_of
 
@@ -57,6 +58,7 @@ class ServerSession:
         engine: Session,
         model_client: ModelClient,
         pool: Executor,
+        slow_lane: SlowLane,
         model: Model,
         limits: Limits,
         address: str,
@@ -74,7 +76,8 @@ class ServerSession:
         self.finished = False  # the final result is in the journal
         self.failed = False  # by a defect of the server
         self._worker: Worker | None = Worker(self.id, config, engine, ClientView(config.provisional))
-        self._model_client, self._pool, self._model, self._limits = model_client, pool, model, limits
+        self._model_client, self._pool, self._slow_lane = model_client, pool, slow_lane
+        self._model, self._limits = model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
         self._partial = b""
         self._most_queued_samples = min(QUEUE_S * config.sample_rate_hz, QUEUE_BYTES / self._frame_bytes)
@@ -221,7 +224,8 @@ class ServerSession:
             await self._enough()
             items = self._take()
             assert self._worker is not None
-            events = await self.in_pool(self._worker.take, items)
+            async with contextlib.nullcontext() if self._model_client.live else self._slow_lane.turn():
+                events = await self.in_pool(self._worker.take, items)
             samples = sum(samples_of(item, self._frame_bytes) for item in items)
             self._queued_samples -= samples
             self.processed_samples += samples

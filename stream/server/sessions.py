@@ -16,6 +16,7 @@ from .admission import Refused
 from .capacity import measure_capacity
 from .config import ServerConfig
 from .known import KnownPeople
+from .lane import SlowLane
 from .load import Capacity, Pace
 from .metrics import Metrics
 from .session import ServerSession
@@ -37,6 +38,7 @@ class SessionTable:
         self._pace = Pace()
         self._people = KnownPeople(config.people, diarizer.voice_model)
         self._opening: Counter[str] = Counter()  # sessions that are being made, by address
+        self._slow_lane = SlowLane(diarizer.models)
         self._pool = ThreadPoolExecutor(self._room.most + 4, thread_name_prefix="session")
 
     @property
@@ -165,7 +167,9 @@ class SessionTable:
             start.min_speakers,
             start.max_speakers,
         )
-        return ServerSession(config, engine, model_client, self._pool, self._model, self._limits(), address)
+        return ServerSession(
+            config, engine, model_client, self._pool, self._slow_lane, self._model, self._limits(), address
+        )
 
     def _limits(self) -> Limits:
         config = self._config
