@@ -23,7 +23,7 @@ class SilentModels(ToneModels):
     """Of all sessions; `then` is called before each window."""
 
     then: Callable[[], object] = staticmethod(lambda: None)
-    live, threads, is_alive, stalled_s, waiting_s, serves_live = True, 1, True, 0.0, 0.0, False
+    live, threads, is_alive, stalled_s, waiting_s = True, 1, True, 0.0, 0.0
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import pytest
 from server_kit import serving
-from silent_diarizer import SilentDiarizer
+from silent_diarizer import SilentDiarizer, SilentModels
 from websockets.asyncio.client import connect
 
-from turnstream.models.batcher import Batcher
-from turnstream.server import lane
+from turnstream.server import lane, session
 from turnstream.server.lane import REST, SlowLane
-from turnstream.server.session import BURST_S
 
 WORK_S = 0.02
 
 
-def took(threads: int, serves_live: bool, sessions: int) -> tuple[int, float]:
+def took(threads: int, is_any_live: bool, sessions: int) -> tuple[int, float]:
     """The most that computed at once, and the seconds that all took; each computes twice."""
-    models = cast(Batcher, SimpleNamespace(threads=threads, serves_live=serves_live))
     now = most = 0
 
-    async def session(slow: SlowLane) -> None:
+    async def compute(slow: SlowLane) -> None:
         nonlocal now, most
         for _ in range(2):
             async with slow.turn():
@@ -36,8 +33,8 @@ def took(threads: int, serves_live: bool, sessions: int) -> tuple[int, float]:
                 now -= 1
 
     async def all_of_them() -> None:
-        slow = SlowLane(models)
-        await asyncio.gather(*(session(slow) for _ in range(sessions)))
+        slow = SlowLane(threads, lambda: is_any_live)
+        await asyncio.gather(*(compute(slow) for _ in range(sessions)))
 
     begun_s = time.monotonic()
     asyncio.run(all_of_them())
@@ -55,26 +52,32 @@ def test_where_nobody_is_live_all_compute_at_once():
     assert took(2, False, 4)[0] == 4
 
 
-@pytest.mark.parametrize("serves_live", [True, False])
-def test_the_server_lets_only_those_rest_that_are_not_live(serves_live: bool, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("is_live", [True, False])
+def test_the_server_lets_those_rest_that_are_not_live_beside_one_that_is(
+    is_live: bool, monkeypatch: pytest.MonkeyPatch
+):
     rests = list[float]()
 
     async def rest(seconds: float) -> None:
         rests.append(seconds)
 
     monkeypatch.setattr(lane, "asyncio", SimpleNamespace(Semaphore=asyncio.Semaphore, sleep=rest))
+    monkeypatch.setattr(session, "BURST_S", 0.3)
+    monkeypatch.setattr(SilentModels, "client", copy.copy)  # each session says for itself whether it is live
     diarizer: Any = SilentDiarizer()
-    diarizer.models.serves_live = serves_live
 
-    async def client(seconds: float) -> None:
-        diarizer.models.live = True
-        async with serving(diarizer) as (_, url), connect(url) as socket:
-            await socket.send(np.zeros(int(seconds * 16_000), "<i2").tobytes())
-            await socket.send('{"type":"stop"}')
-            async for _ in socket:
-                pass
+    async def clients() -> None:
+        async with serving(diarizer) as (_, url), connect(url) as slow, connect(url) as fast:
+            for _ in range(5):
+                await slow.send(bytes(3_200))
+                await asyncio.sleep(0.1)
+            if not is_live:
+                await slow.send('{"type":"stop"}')
+                await slow.wait_closed()
+            assert rests == []
+            await fast.send(bytes(32_000))
+            await fast.send('{"type":"stop"}')
+            await fast.wait_closed()
 
-    asyncio.run(client(BURST_S - 1))
-    assert rests == []
-    asyncio.run(client(BURST_S + 1))
-    assert bool(rests) == serves_live
+    asyncio.run(asyncio.wait_for(clients(), 30))
+    assert bool(rests) == is_live

@@ -116,7 +116,6 @@ class Batcher(RequestedModels):
         self._changed = threading.Condition()
         self._closed = False
         self._busy = 0  # threads that compute
-        self._live_s = -math.inf  # when something live was asked last
         self._clients: WeakSet[ModelClient] = WeakSet()
         loaded: Future[None] = Future()
         first = threading.Thread(target=self._first, args=(segmentation, embedding, loaded), name="model", daemon=True)
@@ -150,11 +149,6 @@ class Batcher(RequestedModels):
         with self._changed:
             return time.monotonic() - min(r.asked_s for r in self._waiting) if self._waiting else 0.0
 
-    @property
-    def serves_live(self) -> bool:
-        """Whether a live request was made lately."""
-        return time.monotonic() - self._live_s < LATELY_S
-
     def client(self) -> ModelClient:
         """The models for one session, which sets on it whether its requests are live."""
         client = ModelClient(self)
@@ -175,8 +169,6 @@ class Batcher(RequestedModels):
                 raise RuntimeError("expected an open diarizer, got a question after it was closed")
             if not self._waiting and not self._busy:
                 self._progress_s = time.monotonic()
-            if live:
-                self._live_s = request.asked_s
             self._waiting.append(request)
             self._changed.notify()
         return request.answer.result()

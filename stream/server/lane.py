@@ -9,24 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-
-from ..models.batcher import Batcher
+from collections.abc import AsyncIterator, Callable
 
 REST = 1.0  # times what was computed
 
 
 class SlowLane:
-    """`turn` lets a session that is not live compute, once its turn has come."""
+    """`turn` lets a session that is not live compute, once its turn has come; `is_any_live` is asked each time."""
 
-    def __init__(self, models: Batcher):
-        self._models = models
-        self._places = asyncio.Semaphore(max(1, models.threads // 2))
+    def __init__(self, threads: int, is_any_live: Callable[[], bool]):
+        self._is_any_live = is_any_live
+        self._places = asyncio.Semaphore(max(1, threads // 2))
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Where nothing live is asked, there is no order and no rest."""
-        if not self._models.serves_live:
+        """Where nobody is live, there is no order and no rest."""
+        if not self._is_any_live():
             yield
             return
         async with self._places:

@@ -35,6 +35,7 @@ QUEUE_BYTES = 4 << 20  # of it, where many channels make less than that
 FEED_S = 0.5  # most audio given to the engine at once, so that its events are sent soon
 GATHER_S = 0.1  # less audio than this is kept until there is more, unless a window is due
 BURST_S = 3.0  # a stream may be this far ahead of its pace and still count as live
+LATELY_S = 2.0  # without audio for longer, nobody waits for what a session says
 PACE = 1.25  # times real time; above 1, so that a live stream that sent what it had kept counts as live again
 
 
@@ -176,6 +177,13 @@ class ServerSession:
             round(worker.engine.audio.counts.gap_samples / rate_hz, 3),
             worker.engine.audio.counts.warning(),
         )
+
+    @property
+    def is_live(self) -> bool:
+        """Whether audio comes at its own pace, and has for long enough to tell."""
+        now_s = time.monotonic()
+        lately = now_s - self._ahead_at_s < LATELY_S
+        return self._model_client.live and lately and not self.finished and now_s - self.begun_s > BURST_S
 
     def progress(self) -> Progress | None:
         """How a session at real time goes; None for one that is over, or that catches up."""

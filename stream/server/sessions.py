@@ -38,7 +38,7 @@ class SessionTable:
         self._pace = Pace()
         self._people = KnownPeople(config.people, diarizer.voice_model)
         self._opening: Counter[str] = Counter()  # sessions that are being made, by address
-        self._slow_lane = SlowLane(diarizer.models)
+        self._slow_lane = SlowLane(diarizer.models.threads, self._is_any_live)
         self._pool = ThreadPoolExecutor(self._room.most + 4, thread_name_prefix="session")
 
     @property
@@ -116,6 +116,9 @@ class SessionTable:
     @property
     def _taken(self) -> int:
         return self.running + self._opening.total()
+
+    def _is_any_live(self) -> bool:
+        return any(session.is_live for session in self.sessions.values())
 
     def _check_work(self, start: Start) -> None:
         most, asked = self._config.max_values_per_s, start.sample_rate_hz * start.channels
