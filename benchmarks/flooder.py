@@ -81,12 +81,21 @@ def tiny(data: bytes) -> Flood:
     return flood
 
 
-def wide(port: int, until_s: float) -> None:
-    """48 kHz and 64 channels, as fast as it is taken."""
-    start, second = b'{"type":"start","sample_rate":48000,"channels":64}', frame(2, bytes(1 << 20))
-    with connected(port, REQUEST, frame(1, start)) as one:
-        while time.monotonic() < until_s:
-            one.sendall(second)
+def steady(start: bytes, data: bytes) -> Flood:
+    """A session to which the same is sent as fast as it is taken."""
+
+    def flood(port: int, until_s: float) -> None:
+        with connected(port, REQUEST, frame(1, start)) as one:
+            while time.monotonic() < until_s:
+                one.sendall(data)
+
+    return flood
+
+
+def requests(port: int, until_s: float) -> None:
+    """Questions of HTTP, one after another."""
+    with connected(port, b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") as one:
+        read_out(one)
 
 
 def held(*first: bytes) -> Flood:
@@ -101,12 +110,21 @@ def held(*first: bytes) -> Flood:
     return flood
 
 
+WIDE = b'{"type":"start","sample_rate":48000,"channels":64}'  # as much as the server takes
+NARROW = b'{"type":"start"}'
+PADDED = frame(1, b'{"type":"KeepAlive"}'.ljust(160))  # no longer tiny
+OBJECTS = b'{"type":"x","a":[' + b"{}," * 21_000 + b"{}]}"  # nearly the longest text, and the slowest to read
+
 FLOODS: dict[str, Flood] = {
     "names": names,
     "bytes": tiny(frame(2, b"x")),
     "keep-alives": tiny(frame(1, b'{"type":"KeepAlive"}')),
     "pings": tiny(frame(9, b"")),
-    "wide": wide,
+    "padded": steady(NARROW, PADDED * 500),
+    "json": steady(NARROW, frame(1, OBJECTS)),
+    "crumbs": steady(WIDE, frame(2, bytes(160)) * 500),
+    "wide": steady(WIDE, frame(2, bytes(1 << 20))),
+    "requests": requests,
     "silent": held(REQUEST),
     "bare": held(),
 }

@@ -39,7 +39,7 @@ from turnstream.windows import SAMPLE_RATE_HZ
 
 VARIANTS = 3  # parts of the recordings by length; each is diarized once to compare with
 FAULT_SHARE, LEAVE_SHARE = 0.8, 0.03
-FAULT_WITHIN_S = 6  # of audio
+FAULT_WITHIN_S = 2  # of audio
 FAULTS = ("gone", "gone", "gone", "half a frame", "malformed", "flood", "replaced")  # those named more often come so
 FLOOD = 3_000  # keep-alives, more than a connection may send in a moment
 EVERY_MIN = 5  # memory is told in the result

@@ -14,10 +14,13 @@ import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from server_kit import QUICK, Listener, closed_with, hear_out, serving
 from silent_diarizer import MODEL, SilentDiarizer
 from websockets.asyncio.client import connect
@@ -30,10 +33,21 @@ from turnstream.clients.serve import serve_until_stopped
 from turnstream.errors import TurnstreamError
 from turnstream.models.batcher import Batcher, Request
 from turnstream.people.store import PeopleStore
-from turnstream.protocol.messages import CloseCode, Config, Error, Limits, Start, Started, decode_server, encode
-from turnstream.server import listener
+from turnstream.protocol.messages import (
+    MAX_CLIENT_LETTERS,
+    CloseCode,
+    Config,
+    Error,
+    Limits,
+    Start,
+    Started,
+    decode_server,
+    encode,
+)
+from turnstream.server import connection, listener
 from turnstream.server import server as server_module
 from turnstream.server.admission import WRONG_TOKEN_S, Refused
+from turnstream.server.allowance import Allowance
 from turnstream.server.lobby import Lobby, survive_exhaustion
 from turnstream.server.server import model_names
 from turnstream.server.session import QUEUE_BYTES, QUEUE_S
@@ -671,5 +685,50 @@ def test_those_who_are_turned_away_and_stay_are_bounded_too(diarizer: Any, monke
             assert 6 < most <= 2 + 2 * 4 + 1
             for _, writer in staying:
                 writer.close()
+
+    run(client())
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.integers(1, 30)), min_size=1, max_size=30))
+def test_an_allowance_is_never_more_than_what_came_and_what_was_saved(asked: list[tuple[float, int]]):
+    """However it is asked: who waits as long as it says has had at most the burst and the rate."""
+    with pytest.MonkeyPatch.context() as patch:
+        clock_s = [100.0]
+        patch.setattr("turnstream.server.allowance.time", SimpleNamespace(monotonic=lambda: clock_s[0]))
+        allowance, taken = Allowance(10.0, 20.0), 0
+        for pause_s, units in asked:
+            clock_s[0] += pause_s
+            clock_s[0] += allowance.take(units)
+            taken += units
+            assert taken <= 20.0 + 10.0 * (clock_s[0] - 100.0) + 1e-6
+        assert allowance.take(0) <= 1e-6
+
+
+@pytest.mark.parametrize(("frame", "units"), [(b"\0" * 160, 1), ('{"type":"KeepAlive"}'.ljust(320), 3)])
+def test_messages_that_are_too_many_but_not_tiny_wait(
+    diarizer: Any, monkeypatch: pytest.MonkeyPatch, frame: bytes | str, units: int
+):
+    monkeypatch.setattr(connection, "MESSAGES_PER_S", 600)
+    monkeypatch.setattr(connection, "MESSAGES_BURST", 60)
+
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            begun_s = time.monotonic()
+            assert (await closed_with(url, *[frame] * 200, STOP))[0] == 1000
+            assert time.monotonic() - begun_s > (200 * units - 60) / 600
+
+    run(client())
+
+
+@pytest.mark.parametrize("path", ["/v1", "/compat/pyannote"])
+def test_long_json_is_refused_before_it_is_read(diarizer: Any, path: str):
+    async def client() -> None:
+        async with serving(diarizer) as (_, url):
+            longest = '{"type":"x","a":"' + "é" * (MAX_CLIENT_LETTERS - 19) + '"}'
+            assert len(longest) == MAX_CLIENT_LETTERS
+            code, said = await closed_with(url + path, longest, longest + " ")
+            assert code == 4400
+            if path == "/v1":
+                assert said["message"] == "expected JSON of at most 65536 characters, got 65537"
 
     run(client())
