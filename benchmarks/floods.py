@@ -9,7 +9,8 @@ which is the part of a lag that no server can help. All of it goes to 127.0.0.1 
 
 Figures of a flood are medians of the rounds, with the lowest and highest; `live_ratio` is its 95 % lag over that with
 nobody flooding in the same round. `attacker` and `server` are shares of one core. The longest answer of all rounds
-counts for /health.
+counts for /health. `worst` is the worst of all floods. On a machine that does other things meanwhile, run all of
+it at a higher priority than those.
 """
 
 from __future__ import annotations
@@ -162,7 +163,11 @@ def figures(rounds: Sequence[Mapping[str, Row]]) -> dict[str, Figure]:
             unit = UNITS.get(entry.name, "ms")
             worst = Figure(max(values), unit, "time", spread=(min(values), max(values)))
             found[f"{name}.{entry.name}"] = worst if entry.name in LONGEST else median(values, unit, "time")
-    return found
+    floods = [name for name in rounds[0] if name not in (NOBODY, SPIN)]
+    for column in ("health_max", "health_lost", "live_ratio"):
+        figure = max((found[f"{name}.{column}"] for name in floods), key=lambda figure: figure.value)
+        found[f"worst.{column}"] = figure
+    return {**found, "kinds": Figure(len(floods), "floods", "count", "neither")}
 
 
 def main() -> None:

@@ -52,3 +52,4 @@ def test_medians_count_but_of_health_the_worst_round():
     assert (found["bare.health_max"].value, found["bare.health_lost"].value) == (90, 1)
     assert (found["bare.live_ratio"].value, found["bare.live_ratio"].spread) == (1.2, (1.1, 1.5))
     assert found["none.live_p95"].value == 80
+    assert [found[f"worst.{name}"].value for name in ("health_max", "health_lost", "live_ratio")] == [90, 1, 1.2]

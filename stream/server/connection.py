@@ -32,7 +32,7 @@ from .session import Replaced, ServerSession
 from .sessions import SessionTable
 
 MESSAGES_A_TURN = 16
-MESSAGES_PER_S, MESSAGES_BURST = 2000, 2000  # of any kind; faster ones wait in the sender
+MESSAGES_PER_S, MESSAGES_BURST = 1000, 2000  # audio at 20 times real time in packets of 20 ms; more waits in the sender
 TEXT_UNIT = SMALL_BYTES  # characters of JSON that cost as much as a message
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
