@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,7 @@ from turnstream.clients.remote.client import Client
 from turnstream.clients.remote.connection import ClientError
 from turnstream.clients.serve import serve_until_stopped
 from turnstream.errors import TurnstreamError
+from turnstream.events import Turn
 from turnstream.models.batcher import Batcher, Request
 from turnstream.people.store import PeopleStore
 from turnstream.protocol.messages import (
@@ -48,7 +50,10 @@ from turnstream.server import connection, listener
 from turnstream.server import server as server_module
 from turnstream.server.admission import WRONG_TOKEN_S, Refused
 from turnstream.server.allowance import Allowance
+from turnstream.server.dialects import Native
+from turnstream.server.journal import Journal
 from turnstream.server.lobby import Lobby, survive_exhaustion
+from turnstream.server.outgoing import Outgoing
 from turnstream.server.server import model_names
 from turnstream.server.session import QUEUE_BYTES, QUEUE_S
 from turnstream.server.worker import End, Lost, joined
@@ -732,3 +737,32 @@ def test_long_json_is_refused_before_it_is_read(diarizer: Any, path: str):
                 assert said["message"] == "expected JSON of at most 65536 characters, got 65537"
 
     run(client())
+
+
+def test_thousands_of_messages_after_a_resume_leave_others_their_turn():
+    """To a client that reads as fast as it can, so that nothing else would ever wait."""
+    count, turns = 1000, 0
+    journal = Journal()
+    for number in range(1, count + 1):
+        journal.add(Turn(f"T{number}", "S1", None, 1.0, 2.0, 2.0, "committed"), 0.0)
+    sent = list[str]()
+
+    async def send(text: str) -> None:
+        sent.append(text)
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def talk() -> None:
+        session: Any = SimpleNamespace(journal=journal, owner="me", failed=False, finished=True)
+        beside = asyncio.create_task(others())
+        config = replace(QUICK, slow_s=1e6)
+        await Outgoing(SimpleNamespace(send=send), Native(), config).run(session, "me")  # type: ignore[arg-type]
+        beside.cancel()
+
+    run(talk())
+    assert len(sent) == count
+    assert turns > count / 20
