@@ -25,7 +25,7 @@ SMALL_PER_S, SMALL_BURST = 200, 2000  # frames: names, keep-alives, pings
 
 
 class Socket(ServerConnection):
-    """Waits in the lobby until it has sent its request.
+    """Waits in the lobby until it is a websocket; what asks for anything else stays there until it is closed.
 
     `flooded` is set once it sends too many tiny frames, `overfull` once it has sent much and nobody trusts it.
     """

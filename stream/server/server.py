@@ -54,7 +54,7 @@ from .upkeep import forget, judge, watch
 
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
-MOST_SILENT = 128  # connections that have sent no request yet
+MOST_SILENT = 128  # connections that are no websocket: no request has come yet, or the answer to it is on its way
 MOST_UNDECIDED = 64  # websockets that have not begun a session yet
 
 
@@ -113,6 +113,7 @@ class Server:
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Socket)
         assert connection.request is not None
+        self._silent.leave(connection)
         parts = urlsplit(connection.request.path)
         name = dialect_name(parts.path, self.config)
         assert name is not None
@@ -137,7 +138,6 @@ class Server:
         await client.run()
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        self._silent.leave(connection)
         if wrong := malformed(request):
             return wrong
         if wants_upgrade(request):
