@@ -208,9 +208,9 @@ def test_bare_connections_do_not_keep_others_out(diarizer: Any, monkeypatch: pyt
     run(client())
 
 
-def bare(port: int, said: bytes = b"") -> socket.socket:
+def bare(port: int, said: bytes = b"", source: str = "127.0.0.1") -> socket.socket:
     """A connection that is made at once, whatever the event loop does, and has said that."""
-    one = socket.create_connection(("127.0.0.1", port))
+    one = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
     one.sendall(said)
     one.setblocking(False)
     return one
@@ -270,6 +270,32 @@ def test_answers_that_are_not_taken_hold_no_descriptors(diarizer: Any, monkeypat
                 one.close()
 
     run(client())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+def test_websockets_that_stay_leave_descriptors_for_others(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
+    """With 256 of them, as on macOS; 300 websockets from many addresses, none of which ever answers."""
+    monkeypatch.setattr(listener.resource, "getrlimit", lambda what: (256, 256))
+    ask_for_websocket = f"GET /v1 HTTP/1.1\nHost: localhost\n{UPGRADE}\n\n".replace("\n", "\r\n").encode()
+
+    async def client() -> None:
+        async with serving(diarizer, max_sessions=8) as (_, url):
+            port, before, most = int(url.rsplit(":", 1)[1]), descriptors(), 0
+            staying = []
+            for number in range(300):
+                staying.append(bare(port, ask_for_websocket, f"127.0.0.{2 + number % 7}"))
+                await asyncio.sleep(0.002)
+                most = max(most, descriptors() - before - len(staying))
+            assert (await ask(url, "GET /health HTTP/1.1\nHost: localhost"))[0] == 200
+            assert 16 < most < 160
+            for one in staying:
+                one.close()
+
+    run(client())
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 def test_in_the_lobby_the_greediest_address_gives_way():

@@ -63,7 +63,7 @@ def listening_socket(config: ServerConfig) -> socket.socket:
     """Bound to the address, and as bounded as it says. Raises ServerError."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     speaks_tls = config.tls_certificate is not None
-    listener = TlsListener(family, within_descriptors(MOST_SHAKING)) if speaks_tls else Listener(family)
+    listener = TlsListener(family, within_descriptors(MOST_SHAKING, 8)) if speaks_tls else Listener(family)
     for option, value in (
         (socket.SO_REUSEADDR, 1),
         (socket.SO_RCVBUF, BUFFER_BYTES),
@@ -81,7 +81,7 @@ def listening_socket(config: ServerConfig) -> socket.socket:
     return listener
 
 
-def within_descriptors(most: int) -> int:
-    """A quarter of the files that this process may open, at most."""
+def within_descriptors(most: int, part: int = 4) -> int:
+    """A quarter, or another part, of the files that this process may open, at most."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return most if soft == resource.RLIM_INFINITY else max(8, min(most, soft // 4))
+    return most if soft == resource.RLIM_INFINITY else min(most, max(8, soft // part))

@@ -67,7 +67,8 @@ class Server:
         self._diarizer, self._model = diarizer, model or model_names()
         self.table = SessionTable(diarizer, config, self._model, self.metrics)
         self._connections: set[ServerConnection] = set()
-        self._silent, self._undecided = Lobby(within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
+        self._most_undecided = within_descriptors(MOST_UNDECIDED, 8)
+        self._silent, self._undecided = Lobby(within_descriptors(MOST_SILENT)), Lobby(self._most_undecided)
         self._page = load_page(config.page)
 
     @contextlib.asynccontextmanager
@@ -130,8 +131,9 @@ class Server:
 
     async def _run(self, client: Connection) -> None:
         """Serves the client, or tells it to go: where too many stay nevertheless, it is not told."""
-        beyond = len(self._connections) - (2 * self.table.capacity + SPARE_CONNECTIONS + MOST_UNDECIDED)
-        if beyond > MOST_UNDECIDED:
+        spare = within_descriptors(SPARE_CONNECTIONS, 8)
+        beyond = len(self._connections) - (2 * self.table.capacity + spare + self._most_undecided)
+        if beyond > self._most_undecided:
             client.cut_off()
         elif beyond > 0:
             client.give_way()
