@@ -1,6 +1,6 @@
 """Whether the decoders of what strangers send or hand over take anything, and answer it with the documented error.
 
-    python -m benchmarks.fuzz [--messages 1000000] [--only NAME...] [--seed 1] [--json FOLDER]
+    python -m benchmarks.fuzz [--messages 1000002] [--only NAME...] [--seed 1] [--json FOLDER]
 
 Messages are shared among the decoders, each of which runs in a process of its own. Where atheris is installed
 (`pip install atheris`), it makes them from examples, guided by the coverage of turnstream; else they are examples with
@@ -119,7 +119,7 @@ def measure(name: str, messages: int, seed: int) -> tuple[int, float]:
 def main() -> int:
     """See the head of this module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--messages", type=int, default=1_000_000, help="in all (default: 1000000)")
+    parser.add_argument("--messages", type=int, default=1_000_002, help="in all (default: 1000002, as many for each)")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FOLDER")
@@ -133,6 +133,8 @@ def main() -> int:
     found = {name: measure(name, share, args.seed) for name in args.only}
     if args.json:
         figures = {f"{name}.bad": Figure(bad, "answers", "count") for name, (bad, _) in found.items()}
+        figures["bad"] = Figure(sum(bad for bad, _ in found.values()), "answers", "count")
+        figures["messages"] = Figure(share * len(args.only), "messages", "count", "neither")
         figures["seconds"] = Figure(sum(taken_s for _, taken_s in found.values()), "s", "time")
         parameters = {"messages": args.messages, "only": list(args.only), "guided": guided}
         command = f"python -m benchmarks.fuzz --messages {args.messages} --seed {args.seed}"

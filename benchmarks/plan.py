@@ -80,7 +80,10 @@ FULL = (
     Step("words", "benchmarks.words", ("{data}",), ("words",)),
     Step("timeline", "benchmarks.timeline_picture", (SIM_DEV + "/d00.flac",), ("timeline",)),
     Step("long_stream", "benchmarks.long_stream", (SIM_DEV + "/*.flac", "--hours", "8"), ("long_stream",)),
-    Step("soak", "benchmarks.soak", ("--minutes", "10"), ("soak",)),
+    Step("soak", "benchmarks.soak", ("--minutes", "30"), ("soak",)),
+    Step("floods", "benchmarks.floods", (), ("floods",)),
+    Step("fuzz", "benchmarks.fuzz", (), ("fuzz",)),
+    Step("conformance", "benchmarks.conformance", (), ("conformance",)),
 )
 
 QUICK = (

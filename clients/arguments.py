@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import shtab
 
+from turnstream.errors import printable
 from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S, SAMPLE_BYTES
 
 from . import argument_values as values
@@ -42,7 +43,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the help is; exit code 2."""
-        self.exit(2, f"turnstream: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"turnstream: {printable(message)} (see {self.prog} --help)\n")
 
 
 class Exactly(argparse.Action):

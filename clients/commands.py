@@ -11,7 +11,7 @@ from turnstream.weights.store import demo_recording, models_list, models_pull, m
 from .batch import Batch, Place
 from .engine import load_engine, open_stream, stitcher_config
 from .options import FileOptions, MicOptions, ModelOptions, ServeOptions
-from .outputs import Outputs, Stdout, complain
+from .outputs import Outputs, Stdout, complain, say
 from .people import Names
 from .results import Result, Voices, keep
 from .run import choose_display, conclude, run, standard_output
@@ -82,7 +82,7 @@ def devices() -> int:
     for device in found:
         mark = "*" if device.is_default else " "
         shape = f"{device.channels} channels, {device.rate_hz} Hz, {device.host_api}"
-        print(f"{mark} {device.number:3d}  {device.name:<40}  {shape}")
+        say(f"{mark} {device.number:3d}  {device.name:<40}  {shape}")
     return 0
 
 
@@ -92,15 +92,15 @@ def models(options: ModelOptions) -> int:
         case "pull":
             models_pull(options.names)
         case "where":
-            print(models_where())
+            say(str(models_where()))
             return 0
         case "remove":
             for path in models_remove(options.names):
-                print(f"removed {path}")
+                say(f"removed {path}")
             return 0
     for status in models_list():
         size = f"{status.size_bytes / 1e6:.1f} MB" if status.size_bytes else ""
-        print(f"{status.name:<14}{status.state:<9}{size:>8}  {status.license:<11} {status.description}")
+        say(f"{status.name:<14}{status.state:<9}{size:>8}  {status.license:<11} {status.description}")
     return 0
 
 
@@ -120,12 +120,12 @@ def doctor() -> int:
 
     warnings = []
     for finding in examine():
-        print(f"{finding.name:<22}{finding.value}", flush=True)
+        say(f"{finding.name:<22}{finding.value}")
         warnings += [finding.warning] if finding.warning else []
     for warning in warnings:
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
     if not warnings:
-        print("all is well")
+        say("all is well")
     return 0
 
 

@@ -16,7 +16,7 @@ from turnstream.stitching.profile import Profile, mean_profile
 
 from .engine import load_engine
 from .options import EnrollOptions
-from .outputs import report
+from .outputs import report, say
 from .sources.file import AudioFile
 from .sources.reader import Floats
 from .sources.source import engine_channel
@@ -42,7 +42,7 @@ def enroll(options: EnrollOptions) -> int:
                 raise EnrollmentError(f"{path} does not sound like {paths[0]}: expected recordings of one person")
             voices.append(voice)
         person = store.save(name, mean_profile(voices), diarizer.voice_model, replace_old=options.replace)
-    print(f"{person.name}: known by {person.clean_s:.1f} s of clean speech")
+    say(f"{person.name}: known by {person.clean_s:.1f} s of clean speech")
     return 0
 
 

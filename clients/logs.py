@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+from turnstream.errors import printable
+
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 
@@ -27,9 +29,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class TextFormatter(logging.Formatter):
+    """Messages on one line that obey `printable`, for addresses and errors may hold what strangers send."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """As logging.Formatter's."""
+        return printable(super().formatMessage(record))
+
+
 def begin_log(level: str, form: str) -> None:
     """From `level` on, in the form of FORMATS."""
     handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    text = TextFormatter("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(JsonFormatter() if form == "json" else text)
     logging.basicConfig(level=level.upper(), handlers=[handler])

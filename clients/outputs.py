@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from turnstream.errors import TurnstreamError
+from turnstream.errors import TurnstreamError, printable
 from turnstream.events import Event, Final, to_json
 
 from .exports.document import Document
@@ -31,13 +31,18 @@ class Readable(Protocol):
 
 def complain(message: str, code: int = 1) -> int:
     """One sentence on stderr; the exit code, for the caller to return."""
-    print(f"turnstream: {message}", file=sys.stderr)
+    print(f"turnstream: {printable(message)}", file=sys.stderr)
     return code
 
 
 def warn(message: str) -> None:
     """One sentence on stderr about what does not stop the run."""
-    print(f"turnstream: warning: {message}", file=sys.stderr)
+    print(f"turnstream: warning: {printable(message)}", file=sys.stderr)
+
+
+def say(line: str) -> None:
+    """One line on stdout; what names of files, devices and people hold does nothing to the terminal."""
+    print(printable(line), flush=True)
 
 
 def report(source: Readable) -> None:

@@ -13,7 +13,7 @@ from turnstream.people.person import Person
 from turnstream.people.store import PeopleStore
 
 from .options import NameOptions, PeopleOptions
-from .outputs import warn
+from .outputs import say, warn
 
 if TYPE_CHECKING:
     from turnstream.session import Session
@@ -29,16 +29,16 @@ def people(options: PeopleOptions) -> int:
         case "list", ():
             _list(store)
         case "rename", (old, new):
-            print(f"{store.get(old).name} is now {store.rename(old, new).name}")
+            say(f"{store.get(old).name} is now {store.rename(old, new).name}")
         case "delete", (_, *_):
             for person in [store.get(name) for name in options.names]:
-                print(f"deleted {store.delete(person.name).name}")
+                say(f"deleted {store.delete(person.name).name}")
         case "export", names:
             _export(store.export(list(names)), options.to)
         case "import", (_, *_):
             for path in options.names:
                 for person in store.add(_read(path), path):
-                    print(f"imported {person.name}")
+                    say(f"imported {person.name}")
         case action, names:
             wanted = {"list": "no names", "rename": "the old and the new name", "delete": "names", "import": "files"}
             raise TurnstreamError(f"people {action}: expected {wanted[action]}, got {len(names)} names")
@@ -117,12 +117,12 @@ def _list(store: PeopleStore) -> None:
     found, problems = store.read()
     for person in found:
         enrollments = f"{len(person.voices)} enrollment" + ("s" if len(person.voices) > 1 else "")
-        print(
+        say(
             f"{person.name:<{NAME_COLUMNS}} {person.clean_s:7.1f} s  {enrollments:<14} {person.times[-1]:<26} "
             f"model {person.model[:8]}"
         )
     if not found:
-        print(f"nobody is enrolled in {store.folder}")
+        say(f"nobody is enrolled in {store.folder}")
     for problem in problems:
         warn(problem)
 

@@ -1,8 +1,20 @@
 """What a user can cause: every such error is one clear sentence and derives from TurnstreamError."""
 
+from __future__ import annotations
+
+import unicodedata
+
+from .limits import JOINERS
+
 
 class TurnstreamError(Exception):
-    """An error of the user's input or surroundings; the message is one sentence that says what to do."""
+    """An error of the user's input or surroundings; the message is one sentence that says what to do.
+
+    `str` of it is safe to print and to log: names and text of files and of the network in it obey `printable`.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class AudioError(TurnstreamError):
@@ -21,7 +33,18 @@ class PeopleError(TurnstreamError):
     """A person who is not in the store, or a file of it that is damaged or of another model."""
 
 
+def printable(text: str) -> str:
+    """The text on one line, with what a terminal would obey instead of show (control characters, changes of the
+    writing direction, line ends) as escapes such as `\\x1b`.
+    """
+    return "".join(letter if _is_harmless(letter) else letter.encode("unicode_escape").decode() for letter in text)
+
+
 def shown(value: object) -> str:
     """A short form for error messages that is safe to print and to send: one line, at most 60 characters."""
     plain = value if isinstance(value, str) and value.isidentifier() else ascii(value)
     return plain if len(plain) <= 60 else plain[:57] + "..."
+
+
+def _is_harmless(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs" or JOINERS.match(letter) is not None

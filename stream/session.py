@@ -20,6 +20,7 @@ from .audio.ring import RingBuffer
 from .errors import EnrollmentError, TurnstreamError
 from .events import EndReason, Event, Final, speaker_number
 from .exclusive import Exclusive
+from .in_thread import finish_in_thread
 from .labels import Labels
 from .models.activity import ActivityModels, ActivityPath, ActivityRecord, Gate, silence
 from .models.segmentation import activity
@@ -146,14 +147,16 @@ class Session:
         """Every event of `chunks` (an iterable, asynchronous or not), the Final last; the event loop is not blocked.
 
         The engine computes in a thread, and an iterable that is not asynchronous waits for its audio in one; a chunk is
-        taken when the one before it is done.
+        taken when the one before it is done. A cancelled task ends when the chunk under way is computed; its events
+        are lost, but the session can go on, or be closed for a final result that has all of it. A second cancellation
+        does not wait.
         """
         async for chunk in _each(chunks):
-            for event in await asyncio.to_thread(self.feed, chunk):
+            for event in await finish_in_thread(self.feed, chunk):
                 yield event
-        for event in await asyncio.to_thread(self.flush):
+        for event in await finish_in_thread(self.flush):
             yield event
-        yield await asyncio.to_thread(self.close)
+        yield await finish_in_thread(self.close)
 
     def name(self, speaker: str, name: str | None) -> list[Event]:
         """The user says who `speaker` (such as "S1") is, None for nobody known; returns the events of that.

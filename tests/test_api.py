@@ -282,6 +282,40 @@ def test_the_event_loop_goes_on_while_the_engine_computes(
     assert gate.passed > 30
 
 
+@pytest.mark.parametrize("cancellations", [1, 2])
+def test_a_cancelled_stream_ends_when_its_chunk_is_computed(
+    samples: np.ndarray, by_hand: list[Event], cancellations: int
+) -> None:
+    """Then the session can be used at once; who cancels twice does not wait, and finds it at work."""
+    computing, go_on = threading.Event(), threading.Event()
+
+    class Waiting(Models):
+        def segment(self, window: np.ndarray, start: int, state: object) -> tuple[np.ndarray, None]:
+            computing.set()
+            assert go_on.wait(LIMIT_S)
+            return super().segment(window, start, state)
+
+    async def cancel() -> Session:
+        session = open_session(Waiting())
+        task = asyncio.create_task(heard(session, [samples]))
+        await asyncio.to_thread(computing.wait, LIMIT_S)
+        for _ in range(cancellations):
+            task.cancel()
+            await asyncio.wait([task], timeout=0.05)
+        assert task.done() == (cancellations == 2)
+        if cancellations == 2:
+            with pytest.raises(TurnstreamError, match="one thread at a time"):
+                session.close()
+        go_on.set()
+        await asyncio.wait([task], timeout=LIMIT_S)
+        assert task.cancelled()
+        return session
+
+    session = asyncio.run(cancel())
+    assert session.position_s == len(samples) / 16_000
+    assert session.close() == by_hand[-1]
+
+
 def test_the_event_loop_goes_on_while_an_iterable_waits_for_audio(samples: np.ndarray, by_hand: list[Event]) -> None:
     """Such as one that reads a microphone."""
     gate, pieces = Gate(), cut(samples, 40_000)

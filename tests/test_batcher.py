@@ -164,8 +164,11 @@ def test_many_sessions_leave_each_computation_its_core(diarizer: Diarizer, speec
 
     assert cores_of_one() == cpu_threads()
     clients = [batcher.client() for _ in range(MANY_CLIENTS * most)]
+    assert cores_of_one() == cpu_threads()  # they are open and ask nothing
+    for client in clients:
+        client.initial_state()
     assert cores_of_one() == cpu_threads() // most
-    del clients
+    del clients, client
     gc.collect()
     assert cores_of_one() == cpu_threads()
 

@@ -19,9 +19,10 @@ PUBLIC_NAMES = "stream/__init__.py"  # names everything public, the client too, 
 # The parts of stream/ and what each may import beside itself.
 BASE = {"errors", "files", "json_text", "windows", "limits", "labels", "rttm"}
 PARTS: dict[str, set[str]] = {
-    "errors": set(),
+    "errors": {"limits"},
     "exclusive": {"errors"},
     "files": set(),
+    "in_thread": set(),
     "json_text": set(),
     "windows": {"errors", "limits"},
     "limits": set(),
@@ -39,7 +40,7 @@ PARTS: dict[str, set[str]] = {
     "publisher": BASE | {"events", "models", "timeline"},
     "ahead": BASE | {"audio", "models", "stitching"},
     "session": BASE
-    | {"ahead", "audio", "events", "exclusive", "models", "people", "publisher", "stitching", "timeline"},
+    | {"ahead", "audio", "events", "exclusive", "in_thread", "models", "people", "publisher", "stitching", "timeline"},
     "diarizer": BASE | {"audio", "models", "people", "session", "stitching", "timeline", "weights"},
     "offline": BASE | {"audio", "events", "models", "session", "stitching", "timeline"},
     "server": BASE | {"audio", "diarizer", "events", "session", "models", "people", "protocol", "wire"},

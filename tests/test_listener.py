@@ -45,6 +45,7 @@ async def ends(reader: asyncio.StreamReader) -> bool:
 
 def test_handshakes_in_progress_are_bounded_and_keep_nobody_out(files: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(listener, "MOST_SHAKING", 8)
+    monkeypatch.setattr(listener, "SPEAKS_WITHIN_S", 0)
     made = listener_of(monkeypatch)
     diarizer: Any = SilentDiarizer()
 

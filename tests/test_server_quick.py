@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 from turnstream.clients.remote.client import Client
 from turnstream.clients.remote.connection import ClientError
 from turnstream.protocol.messages import CloseCode, Error, Start, encode
+from turnstream.server import listener
 from turnstream.server import server as server_module
 from turnstream.server.admission import Refused
 from turnstream.server.lobby import Lobby, survive_exhaustion
@@ -84,6 +85,7 @@ def test_silent_websockets_do_not_keep_others_out_and_are_told_why_they_go(
 
 def test_bare_connections_do_not_keep_others_out(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(server_module, "MOST_SILENT", 8)
+    monkeypatch.setattr(listener, "SPEAKS_WITHIN_S", 0)
 
     async def client() -> None:
         async with serving(diarizer) as (_, url):

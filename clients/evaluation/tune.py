@@ -26,7 +26,7 @@ from turnstream.timeline.timeline import Timeline
 from turnstream.weights.cache import cache_dir
 
 from ..options import TuneOptions
-from ..outputs import warn
+from ..outputs import say, warn
 from .gain import Accuracy, Gain, gain_of, together, too_little
 from .recordings import LazyModels, Recording, Turns, turns_of
 from .scoring import score
@@ -269,4 +269,4 @@ def write(path: Path, config: StitcherConfig) -> None:
         path.write_text(json.dumps(asdict(config), indent=1) + "\n")
     except OSError as error:
         raise TurnstreamError(f"cannot write {path}: {error.strerror}") from None
-    print(f"constants written to {path}: use them with turnstream file --stitcher {path}")
+    say(f"constants written to {path}: use them with turnstream file --stitcher {path}")

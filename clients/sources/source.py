@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from turnstream.errors import AudioError
+from turnstream.errors import AudioError, printable
 from turnstream.events import Event
 
 from ..options import MicrophoneOptions
@@ -43,8 +43,9 @@ class Feed(Protocol):
 class Source(ABC):
     """Open while used as a context manager; its rate and channels are known before.
 
-    path: names it in results. channel: the only one to use, from 0; None mixes all. live: at the pace of the audio.
-    total_s: None is open-ended. facts: what the line that begins its results says of it.
+    path: names it in results. title: names it on a screen, safe to print. channel: the only one to use, from 0; None
+    mixes all. live: at the pace of the audio. total_s: None is open-ended.
+    facts: what the line that begins its results says of it.
     """
 
     path: Path
@@ -102,7 +103,7 @@ class RecordingSource(Source):
 
     def __init__(self, path: Path, channel: int | None, realtime: bool):
         self._file = AudioFile(path)
-        self.path, self.title, self.live = path, path.name, realtime
+        self.path, self.title, self.live = path, printable(path.name), realtime
         self.rate_hz, self.channels, self.total_s = self._file.rate_hz, self._file.channels, self._file.duration_s
         self.facts = {"duration": round(self._file.duration_s, 3)}
         self._stop, self._open = Stop(), ExitStack()
@@ -154,7 +155,7 @@ class MicrophoneSource(Source):
         self.channel = engine_channel(channel, device.channels, device.name)
         self._microphone = Microphone(device.number, channel or 1, options.record)
         self.path = options.record or Path("microphone")
-        self.title, self.live, self.total_s = device.name, True, options.seconds
+        self.title, self.live, self.total_s = printable(device.name), True, options.seconds
         self.facts = {"device": device.name}
         self.rate_hz, self.channels = self._microphone.rate_hz, self._microphone.channels
         self._open = ExitStack()

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from turnstream.errors import printable
 from turnstream.events import Activity, Turn, speaker_number
 
 from .transcript import Cell, Row, Transcript
@@ -98,7 +99,7 @@ def _state_line(transcript: Transcript, status: RunStatus, latency_s: float) -> 
         count(transcript.revisions, "revision"),
     ]
     if status.notice:
-        return Text(status.notice, style="bold red", no_wrap=True, overflow="ellipsis")
+        return Text(printable(status.notice), style="bold red", no_wrap=True, overflow="ellipsis")
     text = _talk_light(transcript.activity)
     return text.append(" · ".join(parts), style="dim")
 

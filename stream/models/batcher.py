@@ -13,6 +13,7 @@ progress. They are not batched: crops seldom have the same length, and for equal
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -45,6 +46,7 @@ MAX_LIVE_BATCH = 4  # windows; a larger batch makes a window no cheaper, and the
 MAX_BULK_BATCH = 4  # a live request waits for the batch in progress
 MAX_THREADS = 4  # each occupies a core for the duration of a batch
 MANY_CLIENTS = 4  # per thread; from this many sessions on, cores no longer share a request
+LATELY_S = 2.0  # a session that has asked nothing for longer does not count among them
 PATIENCE_S = 1.0
 
 
@@ -163,7 +165,8 @@ class Batcher(RequestedModels):
     def client(self) -> ModelClient:
         """The models for one session, which sets on it whether its requests are live."""
         client = ModelClient(self)
-        self._clients.add(client)
+        with self._changed:
+            self._clients.add(client)
         return client
 
     def request(self, kind: Kind, *arguments: Any, live: bool = True) -> Future[Any]:
@@ -215,7 +218,9 @@ class Batcher(RequestedModels):
     def _change_busy(self, more: int) -> None:
         """Change the number of computing threads by `more`, and share the cores accordingly."""
         self._busy += more
-        many = len(self._clients) >= MANY_CLIENTS * len(self._threads)
+        lately_s = time.monotonic() - LATELY_S
+        active = sum(client.asked_s > lately_s for client in self._clients)
+        many = active >= MANY_CLIENTS * len(self._threads)
         share_cores(len(self._threads) if many else max(1, self._busy))
 
     def _next_batch(self) -> list[Request]:
@@ -298,9 +303,11 @@ class ModelClient(RequestedModels):
     def __init__(self, batcher: Batcher):
         self._batcher = batcher
         self.live = True
+        self.asked_s = -math.inf  # the last time
 
     def request(self, kind: Kind, *arguments: Any) -> Future[Any]:
         """See `Batcher.request`."""
+        self.asked_s = time.monotonic()
         return self._batcher.request(kind, *arguments, live=self.live)
 
 

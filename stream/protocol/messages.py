@@ -50,6 +50,7 @@ TOKEN_SUBPROTOCOL = "token."  # and the token, as another subprotocol the client
 STOP_TYPES = ("stop", "terminate", "endofstream", "closestream")  # in any case, with or without underscores
 MAX_KNOWN_SPEAKERS = 100
 FIRST_HOP_S = 0.506  # of servers that do not say it
+MAX_CLIENT_LETTERS = 1 << 16  # of JSON; a `start` with so many long names fits
 
 SESSION_ID = text(64, r"[A-Za-z0-9_-]+", "a session id")
 PLAIN = text(1000)
@@ -227,12 +228,19 @@ def encode(message: ClientMessage | ServerMessage, seq: int | None = None) -> st
 
 def decode_client(data: str | bytes) -> ClientMessage:
     """What a client said in a text frame; raises ProtocolError, one sentence, for what the protocol does not allow."""
-    values = parse_object(data)
+    values = client_object(data)
     kind = _type(values)
     if kind.replace("_", "").lower() in STOP_TYPES:
         return Stop()
     message: ClientMessage = build(CLIENT_TYPES[kind], values, strict=True) if kind in CLIENT_TYPES else Unknown(kind)
     return message
+
+
+def client_object(data: str | bytes) -> dict[str, Any]:
+    """The JSON object in a client's text frame, as long as it may be; raises ProtocolError for anything else."""
+    if len(data) > MAX_CLIENT_LETTERS:
+        raise ProtocolError(f"JSON of at most {MAX_CLIENT_LETTERS} characters", len(data))
+    return parse_object(data)
 
 
 def decode_server(data: str | bytes) -> tuple[int | None, ServerMessage]:

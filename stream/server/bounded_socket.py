@@ -7,7 +7,6 @@ for seconds. So little is read at a time, and tiny frames, which no audio needs,
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
+from .allowance import Allowance
 from .lobby import Lobby
 
 UNPROVEN_BYTES = 1 << 15  # of one that has not given the token; a `start` with 100 long names fits
@@ -25,7 +25,7 @@ SMALL_PER_S, SMALL_BURST = 200, 2000  # frames: names, keep-alives, pings
 
 
 class Socket(ServerConnection):
-    """Waits in the lobby until it has sent its request.
+    """Waits in the lobby until it is a websocket; what asks for anything else stays there until it is closed.
 
     `flooded` is set once it sends too many tiny frames, `overfull` once it has sent much and nobody trusts it.
     """
@@ -35,7 +35,7 @@ class Socket(ServerConnection):
         self.flooded, self.overfull = asyncio.Event(), asyncio.Event()
         self._trusted, self._unproven_bytes = False, 0
         self._lobby, self._arrived = lobby, arrived
-        self._left, self._counted_s = float(SMALL_BURST), time.monotonic()
+        self._small = Allowance(SMALL_PER_S, SMALL_BURST)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As asyncio.Protocol's."""
@@ -84,8 +84,5 @@ class Socket(ServerConnection):
             self.transport.max_size = size
 
     def _is_flood(self, frame: Frame) -> bool:
-        if len(frame.data) < SMALL_BYTES:
-            now_s = time.monotonic()
-            self._left = min(SMALL_BURST, self._left + SMALL_PER_S * (now_s - self._counted_s)) - 1
-            self._counted_s = now_s
-        return self.flooded.is_set() or self._left < 0
+        too_many = len(frame.data) < SMALL_BYTES and self._small.take(1) > 0
+        return self.flooded.is_set() or too_many

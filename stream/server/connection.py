@@ -22,16 +22,19 @@ from ..protocol.messages import (
 )
 from ..wire import ProtocolError
 from .admission import WRONG_TOKEN_S, Admission, Refused
+from .allowance import Allowance
 from .bounded_socket import SMALL_BYTES, SMALL_PER_S, Socket
 from .closing import Closing
 from .config import ServerConfig
-from .dialects import Dialect
+from .dialects import Dialect, Heard
 from .outgoing import Outgoing
 from .sender import peer_of, sender_of
 from .session import Replaced, ServerSession
 from .sessions import SessionTable
 
 MESSAGES_A_TURN = 16
+MESSAGES_PER_S, MESSAGES_BURST = 1000, 2000  # audio at 20 times real time in packets of 20 ms; more waits in the sender
+TEXT_UNIT = SMALL_BYTES  # characters of JSON that cost as much as a message
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
 ENDINGS = {
@@ -59,6 +62,7 @@ class Connection:
         self._session: ServerSession | None = None
         self.refused: str | None = None  # the error it was closed with
         self._closing, self._outgoing = Closing(socket, dialect), Outgoing(socket, dialect, config)
+        self._allowance = Allowance(MESSAGES_PER_S, MESSAGES_BURST)
         self._admission = Admission(socket, self.address, config)
         self._dismissed: asyncio.Future[Refused] = asyncio.get_running_loop().create_future()
 
@@ -152,7 +156,7 @@ class Connection:
         await self._admission.check_handshake(last_chance=start is not None)
         first: bytes | Stop | None = None
         while start is None:
-            heard = self._dialect.hear(await self._socket.recv())
+            heard = await self._hear(await self._socket.recv())
             if isinstance(heard, Start):
                 start = heard
             elif isinstance(heard, bytes | Stop):
@@ -189,7 +193,15 @@ class Connection:
                     raise ProtocolError("start once", "start")
             if (messages := messages + 1) % MESSAGES_A_TURN == 0:
                 await asyncio.sleep(0)  # for the other connections: what has arrived already would be taken without
-            heard = self._dialect.hear(await self._frame(session))
+            heard = await self._hear(await self._frame(session))
+
+    async def _hear(self, frame: str | bytes) -> Heard:
+        """What the client said; where it says more than its allowance, a while later."""
+        heard = self._dialect.hear(frame)
+        units = 1 if isinstance(heard, bytes) else 1 + len(frame) / TEXT_UNIT
+        if (wait_s := self._allowance.take(units)) > 0:
+            await asyncio.sleep(wait_s)
+        return heard
 
     async def _frame(self, session: ServerSession) -> str | bytes:
         """The next frame; ends the session of a client that is there but says nothing for too long."""

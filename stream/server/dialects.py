@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..events import Final, Revision, Turn
-from ..protocol.messages import Error, Name, ServerMessage, Start, Stop, decode_client, encode
+from ..protocol.messages import Error, Name, ServerMessage, Start, Stop, client_object, decode_client, encode
 from ..rttm import RttmSegment, format_rttm
-from ..wire import ProtocolError, parse_object
+from ..wire import ProtocolError
 
 Heard = bytes | Start | Stop | Name | None
 FLOAT_16KHZ = Start(encoding="pcm_f32le")
@@ -63,7 +63,7 @@ class Pyannote:
         """See `Dialect`."""
         if isinstance(frame, bytes):
             return frame
-        return Stop() if parse_object(frame).get("type") == "end_of_stream" else None
+        return Stop() if client_object(frame).get("type") == "end_of_stream" else None
 
     def say(self, message: ServerMessage, seq: int | None) -> list[str]:
         """See `Dialect`."""

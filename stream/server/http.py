@@ -20,6 +20,7 @@ PATHS = {"/v1": "turnstream", "/compat/pyannote": "pyannote", "/compat/diart": "
 ONCE = ("Host", "Upgrade", "Origin", "Authorization", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
 PAGE_ORIGIN = "X-Page-Origin"
 REMEDY = "start it with --trusted-proxy behind a proxy, or"
+WEBSOCKET_VERSION = "13"
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -114,6 +115,11 @@ def without_body(answer: Response) -> Response:
 
 def refuse_upgrade(request: Request, sender: Sender, config: ServerConfig) -> Response | None:
     """The answer to a websocket that may not be opened here; None where it may."""
+    version = request.headers.get("Sec-WebSocket-Version", WEBSOCKET_VERSION)
+    if version != WEBSOCKET_VERSION:
+        answer = text_response(426, f"expected version {WEBSOCKET_VERSION} of websockets, got {version[:20]!r}")
+        answer.headers["Sec-WebSocket-Version"] = WEBSOCKET_VERSION  # as RFC 6455 wants it (section 4.2.2)
+        return answer
     if dialect_name(urlsplit(request.path).path, config) is None:
         return text_response(404, f"no websocket here: expected {', '.join(PATHS)}")
     return refuse_origin(request.headers.get("Origin"), sender, config)

@@ -1,6 +1,8 @@
-"""The socket that accepts connections; where TLS is spoken, only so many handshakes are in progress.
+"""The socket that accepts connections: a few at a time, and only those that say something.
 
-asyncio tells of a TLS connection only after its handshake, so those before it are known by what was accepted.
+A client of any kind speaks first. Where the system can hold a connection back until it does (Linux), one that is
+silent costs this process nothing for a moment. asyncio tells of a TLS connection only after its handshake, so those
+before it are known by what was accepted; only so many are in progress.
 """
 
 from __future__ import annotations
@@ -16,9 +18,20 @@ from .lobby import Lobby
 
 BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
 MOST_SHAKING = 128  # TLS handshakes in progress
+BACKLOG = 1024  # connections to be accepted; where it is full, newcomers try again only after a second
+ACCEPTED_AT_ONCE = 8  # then other work has its turn, and requests of those accepted before are read
+SPEAKS_WITHIN_S = 2  # a silent connection is accepted after about this time
 
 
-class TlsListener(socket.socket):
+class Listener(socket.socket):
+    """Keeps a long queue whatever asyncio asks for, which is how many it accepts at once."""
+
+    def listen(self, backlog: int = BACKLOG, /) -> None:
+        """As socket.socket's."""
+        super().listen(BACKLOG)
+
+
+class TlsListener(Listener):
     """Accepts everyone; beyond `most` who have not finished their handshake, one of them gives way."""
 
     def __init__(self, family: int, most: int):
@@ -50,13 +63,15 @@ def listening_socket(config: ServerConfig) -> socket.socket:
     """Bound to the address, and as bounded as it says. Raises ServerError."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     speaks_tls = config.tls_certificate is not None
-    listener = TlsListener(family, within_descriptors(MOST_SHAKING)) if speaks_tls else socket.socket(family)
+    listener = TlsListener(family, within_descriptors(MOST_SHAKING, 8)) if speaks_tls else Listener(family)
     for option, value in (
         (socket.SO_REUSEADDR, 1),
         (socket.SO_RCVBUF, BUFFER_BYTES),
         (socket.SO_SNDBUF, BUFFER_BYTES),
     ):
         listener.setsockopt(socket.SOL_SOCKET, option, value)  # connections inherit the buffers
+    if hasattr(socket, "TCP_DEFER_ACCEPT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SPEAKS_WITHIN_S)
     try:
         listener.bind((config.host, config.port))
     except (OSError, OverflowError) as error:
@@ -66,7 +81,7 @@ def listening_socket(config: ServerConfig) -> socket.socket:
     return listener
 
 
-def within_descriptors(most: int) -> int:
-    """A quarter of the files that this process may open, at most."""
+def within_descriptors(most: int, part: int = 4) -> int:
+    """A quarter, or another part, of the files that this process may open, at most."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return most if soft == resource.RLIM_INFINITY else max(8, min(most, soft // 4))
+    return most if soft == resource.RLIM_INFINITY else min(most, max(8, soft // part))

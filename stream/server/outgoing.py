@@ -14,6 +14,8 @@ from .config import ServerConfig
 from .dialects import Dialect
 from .session import Replaced, ServerSession
 
+MESSAGES_A_TURN = 16  # then the other connections have theirs
+
 
 class Outgoing:
     """Of one websocket."""
@@ -24,6 +26,7 @@ class Outgoing:
     async def run(self, session: ServerSession, owner: object) -> None:
         """Sends `owner` its messages, up to the final result. Raises Refused, or Replaced for another."""
         status_s = time.monotonic() + self._config.status_s
+        sent = 0
         while session.owner is owner:
             entry = session.journal.take()
             if entry is not None:
@@ -35,6 +38,8 @@ class Outgoing:
                 else:
                     texts = self._dialect.say(message, seq)
                 await self._send_texts(texts)
+                if (sent := sent + 1) % MESSAGES_A_TURN == 0:
+                    await asyncio.sleep(0)  # after a resume there may be thousands
             elif session.failed:
                 raise Refused(CloseCode.INTERNAL, "the server failed to process the audio")
             elif session.finished:

@@ -48,7 +48,7 @@ from .http import (
     wants_upgrade,
     without_body,
 )
-from .listener import TlsListener, listening_socket, within_descriptors
+from .listener import ACCEPTED_AT_ONCE, TlsListener, listening_socket, within_descriptors
 from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics
 from .sender import Sender, peer_of, sender_of
@@ -56,10 +56,9 @@ from .sessions import SessionTable
 from .upkeep import forget, judge, watch
 
 LOG = logging.getLogger(__name__)
-BACKLOG = 256  # connections to be accepted; where it is full, newcomers try again only after a second
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
-MOST_SILENT = 128  # connections that have sent no request yet
+MOST_SILENT = 128  # connections that are no websocket: no request has come yet, or the answer to it is on its way
 MOST_UNDECIDED = 64  # websockets that have not begun a session yet
 
 
@@ -72,7 +71,8 @@ class Server:
         self._diarizer, self._model = diarizer, model or model_names()
         self.table = SessionTable(diarizer, config, self._model, self.metrics)
         self._connections: set[ServerConnection] = set()
-        self._silent, self._undecided = Lobby(within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
+        self._most_undecided = within_descriptors(MOST_UNDECIDED, 8)
+        self._silent, self._undecided = Lobby(within_descriptors(MOST_SILENT)), Lobby(self._most_undecided)
         self._page = load_page(config.page)
         self._exposition = self.metrics.exposition(
             lambda: figures(self.table, len(self._connections), self._diarizer.models, self.metrics)
@@ -90,7 +90,7 @@ class Server:
         server = await serve(
             self._handle,
             sock=listener,
-            backlog=BACKLOG,
+            backlog=ACCEPTED_AT_ONCE,
             ssl=tls,
             ssl_handshake_timeout=self.config.handshake_s if tls else None,
             create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent, arrived)),
@@ -122,6 +122,7 @@ class Server:
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Socket)
         assert connection.request is not None
+        self._silent.leave(connection)
         parts = urlsplit(connection.request.path)
         name = dialect_name(parts.path, self.config)
         assert name is not None
@@ -138,15 +139,15 @@ class Server:
 
     async def _run(self, client: Connection) -> None:
         """Serves the client, or tells it to go: where too many stay nevertheless, it is not told."""
-        beyond = len(self._connections) - (2 * self.table.capacity + SPARE_CONNECTIONS + MOST_UNDECIDED)
-        if beyond > MOST_UNDECIDED:
+        spare = within_descriptors(SPARE_CONNECTIONS, 8)
+        beyond = len(self._connections) - (2 * self.table.capacity + spare + self._most_undecided)
+        if beyond > self._most_undecided:
             client.cut_off()
         elif beyond > 0:
             client.give_way()
         await client.run()
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        self._silent.leave(connection)
         if wrong := malformed(request):
             return wrong
         sender = sender_of(peer_of(connection), request.headers, self.config.networks)

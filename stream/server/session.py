@@ -27,6 +27,7 @@ from .client_view import ClientView
 from .hops import HopRange
 from .journal import Journal
 from .lag import Arrivals
+from .lane import SlowLane
 from .load import Progress
 from .metrics import Metrics
 from .worker import End, Hop, Item, Lost, Worker, cut, joined, samples_of
@@ -37,6 +38,7 @@ QUEUE_BYTES = 4 << 20  # of it, where many channels make less than that
 FEED_S = 0.5  # most audio given to the engine at once, so that its events are sent soon
 GATHER_S = 0.1  # less audio than this is kept until there is more, unless a window is due
 BURST_S = 3.0  # a stream may be this far ahead of its pace and still count as live
+LATELY_S = 2.0  # without audio for longer, nobody waits for what a session says
 PACE = 1.25  # times real time; above 1, so that a live stream that sent what it had kept counts as live again
 
 
@@ -60,6 +62,7 @@ class ServerSession:
         engine: Session,
         model_client: ModelClient,
         pool: Executor,
+        slow_lane: SlowLane,
         model: Model,
         limits: Limits,
         address: str,
@@ -78,7 +81,8 @@ class ServerSession:
         self.finished = False  # the final result is in the journal
         self.failed = False  # by a defect of the server
         self._worker: Worker | None = Worker(self.id, config, engine, ClientView(config.provisional))
-        self._model_client, self._pool, self._model, self._limits = model_client, pool, model, limits
+        self._model_client, self._pool, self._slow_lane = model_client, pool, slow_lane
+        self._model, self._limits = model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
         self.hop_s = config.hop_s  # now
         self._partial = b""
@@ -192,6 +196,13 @@ class ServerSession:
             worker.engine.hop_s,
         )
 
+    @property
+    def is_live(self) -> bool:
+        """Whether audio comes at its own pace, and has for long enough to tell."""
+        now_s = time.monotonic()
+        lately = now_s - self._ahead_at_s < LATELY_S
+        return self._model_client.live and lately and not self.finished and now_s - self.begun_s > BURST_S
+
     def progress(self) -> Progress | None:
         """How a session at real time goes; None for one that is over, or that catches up."""
         if self._worker is None or not self._model_client.live:
@@ -241,7 +252,8 @@ class ServerSession:
             items = self._take()
             assert self._worker is not None
             spent_s, due_s = self._worker.processing_s, self._worker.engine.next_due_s
-            events = await self.in_pool(self._worker.take, items)
+            async with contextlib.nullcontext() if self._model_client.live else self._slow_lane.turn():
+                events = await self.in_pool(self._worker.take, items)
             samples = sum(samples_of(item, self._frame_bytes) for item in items)
             self._queued_samples -= samples
             self.processed_samples += samples

@@ -17,6 +17,7 @@ from .capacity import measure_capacity
 from .config import ServerConfig
 from .hops import HopRange, fitted, least_load, load
 from .known import KnownPeople
+from .lane import SlowLane
 from .load import Capacity, Pace
 from .metrics import Metrics
 from .session import ServerSession
@@ -38,6 +39,7 @@ class SessionTable:
         self._pace = Pace()
         self._people = KnownPeople(config.people, diarizer.voice_model)
         self._opening: Counter[str] = Counter()  # sessions that are being made, by address
+        self._slow_lane = SlowLane(diarizer.models.threads, self._is_any_live)
         self._pool = ThreadPoolExecutor(self._room.most + 4, thread_name_prefix="session")
 
     @property
@@ -126,6 +128,9 @@ class SessionTable:
     def _taken(self) -> int:
         return self.running + self._opening.total()
 
+    def _is_any_live(self) -> bool:
+        return any(session.is_live for session in self.sessions.values())
+
     def _check_work(self, start: Start) -> None:
         most, asked = self._config.max_values_per_s, start.sample_rate_hz * start.channels
         if asked > most:
@@ -190,7 +195,15 @@ class SessionTable:
             hops.most_s,
         )
         return ServerSession(
-            config, engine, model_client, self._pool, self._model, self._limits(), address, self._metrics
+            config,
+            engine,
+            model_client,
+            self._pool,
+            self._slow_lane,
+            self._model,
+            self._limits(),
+            address,
+            self._metrics,
         )
 
     def _limits(self) -> Limits:

@@ -53,7 +53,7 @@ def parse_safetensors(data: bytes, source: str) -> dict[str, np.ndarray]:
     try:
         entries = deserialize(data)  # type: ignore[no-untyped-call]
     except SafetensorError as error:
-        raise WeightsError(f"{source} is not a valid safetensors file: {error}") from error
+        raise WeightsError(f"{source} is not a valid safetensors file: {_short(error)}") from error
     tensors = {}
     for name, entry in entries:
         dtype = SAFETENSORS_DTYPES.get(entry["dtype"])
@@ -125,7 +125,7 @@ class _Archive:
         except KeyError:
             raise WeightsError(f"the checkpoint {self.source} is damaged: {_short(name)} is missing") from None
         if info.compress_type != zipfile.ZIP_STORED:  # torch never compresses; a zip bomb does
-            raise WeightsError(f"the checkpoint {self.source} is damaged: {name} is compressed")
+            raise WeightsError(f"the checkpoint {self.source} is damaged: {_short(name)} is compressed")
         self.unread_bytes -= info.file_size
         if self.unread_bytes < 0:
             raise WeightsError(f"the checkpoint {self.source} is damaged: its parts are longer than the file")
