@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import random
 import re
 import threading
 from collections.abc import Iterator
@@ -237,7 +236,7 @@ def test_the_page_keeps_the_table_that_the_protocol_describes(
     """Its model against the listener's, message by message as the server sent them."""
     messages = [json.loads(encode(message)) for message in heard.messages]
     script = """async (messages) => {
-        const {Transcript} = await import("/transcript.js");
+        const {Transcript} = await import("/client/transcript.js");
         const transcript = new Transcript();
         for (const message of messages.filter(({type}) => type !== "final")) transcript.apply(message);
         const table = transcript.inOrder();
@@ -279,43 +278,6 @@ def test_a_corrected_turn_moves_to_its_lane(server: Served, chromium: Browser, m
     assert first == ([True, False] if motion == "no-preference" else [False, True])
     assert busy
     assert last == [False, True]
-
-
-def test_the_pages_buffer_loses_and_doubles_nothing(server: Served, chromium: Browser) -> None:
-    """The same property as of the Python client's buffer, on random runs."""
-    chance = random.Random(4)
-    kinds = ["append", "take", "lose", "acknowledge"]
-    runs = [[[chance.choice(kinds), chance.randint(0, 40), chance.random()] for _ in range(60)] for _ in range(200)]
-    script = """async (runs) => {
-        const {SendBuffer} = await import("/send-buffer.js");
-        for (const steps of runs) {
-            const buffer = new SendBuffer(2), given = [];
-            let received = [];
-            for (const [step, size, part] of [...steps, ["lose", 0, 1], ["all", 0, 0]]) {
-                if (step === "append") {
-                    const data = Uint8Array.from({length: size}, (_, i) => (given.length + i) % 251);
-                    given.push(...data);
-                    buffer.append(data);
-                } else if (step === "take") {
-                    received.push(...(buffer.take(size + 1) ?? []));
-                } else if (step === "acknowledge") {
-                    buffer.acknowledge(Math.floor((received.length / 2) * part));
-                } else if (step === "lose") {
-                    const kept = Math.max(buffer.start, Math.floor(received.length * part));
-                    received = received.slice(0, kept - (kept % 2));
-                    if (received.length >= buffer.start && !buffer.rewind(received.length / 2)) return "no rewind";
-                    if (received.length < buffer.start) received = given.slice(0, buffer.sent);
-                } else {
-                    for (let piece; (piece = buffer.take(7)); ) received.push(...piece);
-                }
-                if (buffer.end - buffer.start < buffer.unsent) return "more unsent than kept";
-            }
-            if (String(received) !== String(given)) return `expected ${given}, got ${received}`;
-        }
-        return "good";
-    }"""
-    with chromium.open(f"http://{server.address}") as page:
-        assert page.evaluate(script, runs) == "good"
 
 
 @pytest.mark.usefixtures("quiet")

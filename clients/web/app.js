@@ -1,12 +1,11 @@
 // The page: starts a session from the microphone or a recording, and shows, stops and saves it.
 
-import { byId, setText } from "./elements.js";
+import { formatted, sentence } from "./client/index.js";
+import { byId, save, setText } from "./elements.js";
 import { Microphone, microphones } from "./microphone.js";
 import { Recording } from "./recording.js";
-import { json, rttm, save } from "./results.js";
 import { Session } from "./session.js";
 import { Stage } from "./stage.js";
-import { sentence } from "./words.js";
 
 const stage = new Stage();
 let session = null;
@@ -23,12 +22,7 @@ byId("file").addEventListener("change", ({ target }) => {
 });
 byId("stop").addEventListener("click", () => session?.stop());
 byId("again").addEventListener("click", welcome);
-byId("save-rttm").addEventListener("click", () =>
-  save(`${stem()}.rttm`, rttm(session.transcript, stem()), "text/plain"),
-);
-byId("save-json").addEventListener("click", () => {
-  save(`${stem()}.json`, json(session.transcript, session.source.title, session.started), "application/json");
-});
+for (const format of ["rttm", "json"]) byId(`save-${format}`).addEventListener("click", () => download(format));
 byId("options").addEventListener("toggle", listMicrophones);
 addEventListener("beforeunload", (event) => session && !session.ended && event.preventDefault());
 takeDroppedFiles();
@@ -125,6 +119,12 @@ function welcome() {
   setText(byId("state"), "Ready");
   byId("light").className = "light";
   byId("listen").focus();
+}
+
+function download(format) {
+  const { source, started, transcript } = session;
+  const recording = { name: stem(), title: source.title, config: started?.config, model: started?.model };
+  save(`${stem()}.${format}`, formatted(format, transcript, recording), "text/plain");
 }
 
 /** The name of the source, without its file extension, for naming downloads. */

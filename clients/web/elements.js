@@ -22,3 +22,10 @@ export function paint(mark, { color, striped }) {
   mark.style.setProperty("--color", color);
   mark.classList.toggle("striped", striped);
 }
+
+/** Lets the browser download data as a file. */
+export function save(fileName, data, type) {
+  const link = element("a", { href: URL.createObjectURL(new Blob([data], { type })), download: fileName });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}

@@ -1,7 +1,6 @@
 // One session: sends a source's audio through the connection and keeps the transcript. Does not touch the page.
 
-import { Connection } from "./connection.js";
-import { Transcript } from "./transcript.js";
+import { Connection, Transcript } from "./client/index.js";
 
 const GROWS_MS = 1200; // a turn that grew this recently is still going on
 export const QUIETEST_DB = -60;
