@@ -149,12 +149,12 @@ def test_browser(talk: Path, tmp_path: Path) -> None:
     from browser import browser
     from playwright.sync_api import expect
 
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(EXAMPLES))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(ROOT))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         origin = f"http://127.0.0.1:{pages.server_port}"
         with served(tmp_path, "--origin", origin) as server, browser(talk) as chromium:
-            with chromium.open(f"{origin}/browser.html?{server.address}") as page:
+            with chromium.open(f"{origin}/examples/browser.html?{server.address}") as page:
                 page.click("#start")
                 expect(page.locator("#turns li").nth(2)).to_be_visible()
                 page.click("#stop")
