@@ -23,9 +23,9 @@ export function paint(mark, { color, striped }) {
   mark.classList.toggle("striped", striped);
 }
 
-/** Lets the browser download data as a file. */
-export function save(fileName, data, type) {
-  const link = element("a", { href: URL.createObjectURL(new Blob([data], { type })), download: fileName });
+/** Lets the browser download a Blob as a file. */
+export function save(fileName, blob) {
+  const link = element("a", { href: URL.createObjectURL(blob), download: fileName });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }

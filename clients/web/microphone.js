@@ -1,5 +1,6 @@
 // The microphone as 16-bit pieces at its own rate; errors are sentences that users can act on.
 
+const BEGIN_MS = 3000;
 const REASONS = {
   NotAllowedError: "The microphone is blocked: allow it for this page and try again.",
   NotFoundError: "No microphone was found: connect one and try again.",
@@ -31,7 +32,7 @@ export class Microphone {
     this.stream = await navigator.mediaDevices.getUserMedia({ audio });
     this.context = new AudioContext({ latencyHint: "interactive" });
     await this.context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
-    await this.context.resume();
+    await this.#begin();
     const track = this.stream.getAudioTracks()[0];
     track.onended = onEnd;
     this.label = track.label;
@@ -40,6 +41,12 @@ export class Microphone {
     this.node.port.onmessage = ({ data }) => onPiece(new Uint8Array(data.bytes), data.peak);
     this.context.createMediaStreamSource(this.stream).connect(this.node);
     await this.#stayAwake();
+  }
+
+  /** A page that nobody has clicked may not be allowed to begin. */
+  async #begin() {
+    await Promise.race([this.context.resume(), new Promise((late) => setTimeout(late, BEGIN_MS))]);
+    if (this.context.state !== "running") throw new DOMException("", "NotAllowedError");
   }
 
   close() {

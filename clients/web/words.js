@@ -39,3 +39,14 @@ export function look(speaker) {
 export function listed(names) {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
+
+/** `12 MB`. */
+export function size(bytes) {
+  const mega = bytes / 1e6;
+  return mega < 1000 ? `${mega < 10 ? mega.toFixed(1) : mega.toFixed(0)} MB` : `${(mega / 1000).toFixed(1)} GB`;
+}
+
+/** Day and time of a moment in ms, as people here write it. */
+export function day(moment) {
+  return new Date(moment).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+}
