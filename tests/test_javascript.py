@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,11 @@ def run(*command: object, **env: str) -> subprocess.CompletedProcess[str]:
 def test_the_types_of_messages_are_those_of_the_protocol() -> None:
     stored = (PACKAGE / "messages.d.ts").read_text()
     assert stored == declarations(), "python -m turnstream.protocol.typescript > clients/web/client/messages.d.ts"
+
+
+def test_the_package_has_the_version_of_the_program() -> None:
+    program = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert json.loads((PACKAGE / "package.json").read_text())["version"] == program
 
 
 def test_what_has_no_socket() -> None:

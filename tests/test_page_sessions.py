@@ -24,6 +24,19 @@ KEPT_S = """async () => {
     const [{bytes, source}] = await (await Store.open()).list();
     return bytes / 2 / source.rate;
 }"""
+UNTIL_TURNS_ARE_KEPT = """async () => {
+    const {Store} = await import("/store.js");
+    const store = await Store.open();
+    for (;;) {
+        const [newest] = await store.list();
+        if (newest && (await store.load(newest.id)).transcript.turns.length > 0) return;
+        await new Promise((done) => setTimeout(done, 50));
+    }
+}"""
+FORGET = """() => {
+    const note = JSON.parse(sessionStorage.getItem("turnstream.running"));
+    sessionStorage.setItem("turnstream.running", JSON.stringify({...note, session: "gone"}));
+}"""
 ENDINGS = {
     "RTTM": ".rttm", "JSON": ".json", "SRT": ".srt", "WebVTT": ".vtt", "CSV": ".csv", "Text": ".txt",
     "Audacity": ".labels.txt",
@@ -80,6 +93,25 @@ def test_a_reloaded_tab_comes_back_to_the_microphone(server: Served, chromium: B
         expect(page.locator("#saved-list")).to_contain_text("Anna")
         kept_s = page.evaluate(KEPT_S)
     assert kept_s == pytest.approx(result["duration"], abs=0.01)
+
+
+def test_a_session_that_the_server_has_forgotten_is_shown_as_far_as_it_was_kept(
+    server: Served, chromium: Browser, speech: Path
+) -> None:
+    with chromium.open(f"http://{server.address}") as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.get_by_text("Options").click()
+        page.get_by_label("Recordings").select_option("live")
+        page.locator("#file").set_input_files(speech)
+        expect(page.locator("#turns li").first).to_be_visible()
+        page.evaluate(UNTIL_TURNS_ARE_KEPT)
+        page.evaluate(FORGET)
+        page.reload()
+        expect(page.get_by_role("alert")).to_have_text("This session ended early: these are its turns until then.")
+        expect(page.locator("#turns li").first).to_be_visible()
+        expect(page.locator("#state")).to_have_text("Ended early")
+        page.reload()
+        expect(page.locator("#saved-list")).to_contain_text("ended early")
 
 
 def test_a_reloaded_recording_goes_on_and_loses_nothing(server: Served, chromium: Browser, speech: Path) -> None:

@@ -40,7 +40,7 @@ byId("options").addEventListener("toggle", listMicrophones);
 addEventListener("beforeunload", (event) => (isRunning() || isUnsaved()) && event.preventDefault());
 addEventListener("pagehide", () => {
   session?.tape.flush();
-  if (isRunning()) keeper.save(session);
+  if (session?.transcript.turns.size > 0 && !keeper.saved) keeper.save(session);
 });
 fillDownloads(byId("downloads"), () => session, () => {
   downloaded = session.ended;
@@ -62,7 +62,7 @@ function isUnsaved() {
 
 /** Whether the session may be left: asks if its result would be lost. */
 async function mayLeave() {
-  if (session?.ended && !keeper.saved) await keeper.save(session);
+  if (isUnsaved()) await keeper.save(session);
   const lost = "Its turns and names are not kept in this browser and have not been downloaded.";
   return !isUnsaved() || ask("Leave this session?", lost, "Leave without saving");
 }
@@ -98,7 +98,7 @@ function begin(source, before = null) {
     change: (what) => going === session && changed(what),
     state: (state, reason) => going === session && became(state, reason),
   }, before?.session);
-  Object.assign(going, { options, begun: before?.begun ?? null });
+  Object.assign(going, { options, begun: before?.begun ?? null, before });
   if (!before) claim(mine.id);
   take(going, mine);
   byId("stop").focus();
@@ -129,18 +129,12 @@ function take(going, mine) {
 
 /** Comes back to the session that this tab was in before it was reloaded. */
 async function comeBack({ id, kept, session: onServer, options, source, begun }) {
-  const before = (await store?.load(id).catch(() => null)) ?? {};
-  const summary = before.summary ?? { id, begun };
-  const going = begin(
-    { ...source, close() {} },
-    { store: kept ? store : null, summary, chunks: before.chunks, session: onServer, options, begun },
-  );
+  const found = (await store?.load(id).catch(() => null)) ?? {};
+  const summary = found.summary ?? { id, begun };
+  const before = { ...found, store: kept ? store : null, summary, session: onServer, options, begun };
+  const going = begin({ ...source, close() {} }, before);
   await going.connection.opened();
-  if (going !== session) return;
-  if (going.ended) {
-    if (before.summary && going.state === "failed") showPast(before);
-    return;
-  }
+  if (going !== session || going.ended) return;
   if (source.live) await hearAgain(going, begun);
   else readAgain(going);
 }
@@ -166,17 +160,23 @@ function showPast(found) {
   const mine = new Keeper(store, storeIsFull, found.summary);
   mine.saved = true;
   take(past, mine);
-  notice(past.transcript.final ? "" : "This session ended early: these are the turns until then.");
+  notice(past.transcript.final ? "" : "This session ended early: these are its turns until then.");
 }
 
 function changed(what) {
   const { message } = what;
   stage.changed(what);
   if (message.type === "started") rememberSession();
-  if (!["activity", "status"].includes(message.type)) keeper.changed(session);
+  if (message.type === "started" && session.before === null) keeper.save(session);
+  if (isNews(message)) keeper.changed(session);
   if (message.type === "status" && message.warning) notice(sentence(message.warning));
   if (message.type === "error" && message.code === "unauthorized") byId("options").open = true;
-  if (message.type === "speaker" && session.ended) downloaded = false;
+  if (session.ended) downloaded = false;
+}
+
+/** Whether a message changes what is kept; of a session that came back, nothing does before its turns are back too. */
+function isNews({ type }) {
+  return session.transcript.turns.size > 0 && !["started", "activity", "status", "error"].includes(type);
 }
 
 function rememberSession() {
@@ -193,11 +193,12 @@ function rememberSession() {
 }
 
 function became(state, reason = "") {
+  const { before, transcript } = session;
   if (session.ended) ended();
-  if (state === "failed" && session.transcript.turns.size === 0) {
-    store?.delete(keeper.id);
-    welcome();
-    notice(reason);
+  if (state === "failed" && transcript.turns.size === 0) {
+    if (before?.transcript) showPast(before);
+    else welcome();
+    if (!before?.transcript) notice(reason);
     return;
   }
   if (state === "lost") notice(`${reason} Reconnecting; the audio is kept.`);
@@ -211,7 +212,8 @@ function ended() {
   byId("stop").hidden = true;
   byId("again").hidden = false;
   byId("again").focus({ preventScroll: true });
-  keeper.save(session).then(() => store?.trim());
+  if (session.transcript.turns.size > 0) keeper.save(session).then(() => store?.trim());
+  else if (!session.before?.transcript) store?.delete(keeper.id);
 }
 
 function stop() {

@@ -4,8 +4,8 @@ const SAVE_MS = 3000;
 
 export class Keeper {
   /**
-   * store: a Store, or null to keep nothing; onFull(): called once if the browser has no room for more; summary and
-   * chunks: of a session that was kept before.
+   * store: a Store, or null to keep nothing; onFull(): called once if the browser has no room for more; summary: of a
+   * session that was kept before.
    */
   constructor(store, onFull, summary = null) {
     this.store = store;

@@ -9,8 +9,11 @@ const REASONS = {
 };
 
 export class Microphone {
-  /** Opens it; onPiece(Uint8Array, peak 0-1), onEnd() if it is unplugged. Throws an Error with one sentence. */
-  static async open(deviceId, onPiece, onEnd) {
+  /**
+   * Opens it; onPiece(Uint8Array, peak 0-1), onEnd() if it is unplugged; sampleRate: by default its own. Throws an Error
+   * with one sentence.
+   */
+  static async open(deviceId, onPiece, onEnd, sampleRate) {
     if (!navigator.mediaDevices?.getUserMedia || !globalThis.AudioWorkletNode) {
       throw new Error(
         "Browsers allow microphone access only on https pages and on localhost: open this page that way.",
@@ -18,7 +21,7 @@ export class Microphone {
     }
     const microphone = new Microphone();
     try {
-      await microphone.#start(deviceId, onPiece, onEnd);
+      await microphone.#start(deviceId, onPiece, onEnd, sampleRate);
     } catch (error) {
       microphone.close();
       throw new Error(REASONS[error.name] ?? `The microphone cannot be opened: ${error.message}.`);
@@ -26,11 +29,11 @@ export class Microphone {
     return microphone;
   }
 
-  async #start(deviceId, onPiece, onEnd) {
+  async #start(deviceId, onPiece, onEnd, sampleRate) {
     const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     if (deviceId) audio.deviceId = { exact: deviceId };
     this.stream = await navigator.mediaDevices.getUserMedia({ audio });
-    this.context = new AudioContext({ latencyHint: "interactive" });
+    this.context = new AudioContext({ latencyHint: "interactive", sampleRate });
     await this.context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
     await this.#begin();
     const track = this.stream.getAudioTracks()[0];

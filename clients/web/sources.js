@@ -27,14 +27,15 @@ export async function read(file, begin) {
 /** Goes on with the microphone of a session that was begun at `begun`, in ms; what could not be heard is silence. */
 export async function listenAgain(session, begun, onGone) {
   let take = () => {};
-  const microphone = await open((bytes, peak) => take(bytes, peak), onGone);
+  const { rate } = session.source;
+  const microphone = await open((bytes, peak) => take(bytes, peak), onGone, rate);
   if (session.stopping) {
     microphone.close();
     return;
   }
   session.source.close = () => microphone.close();
   await sendRest(session);
-  await sendSilence(session, Math.round(((Date.now() - begun) / 1000) * microphone.rate));
+  await sendSilence(session, Math.round(((Date.now() - begun) / 1000) * rate));
   take = capture(session);
 }
 
@@ -43,8 +44,8 @@ export function readAgain(session) {
   play(session, Math.round(session.sent * session.source.rate));
 }
 
-function open(onPiece, onGone) {
-  return Microphone.open(byId("device").value, onPiece, onGone);
+function open(onPiece, onGone, rate) {
+  return Microphone.open(byId("device").value, onPiece, onGone, rate);
 }
 
 function microphoneSource(microphone) {
