@@ -37,6 +37,13 @@ FORGET = """() => {
     const note = JSON.parse(sessionStorage.getItem("turnstream.running"));
     sessionStorage.setItem("turnstream.running", JSON.stringify({...note, session: "gone"}));
 }"""
+WATCH = """() => {
+    window.seen = [];
+    const [state, bar] = ["state", "progress"].map((id) => document.getElementById(id));
+    const note = () => window.seen.push([state.textContent, bar.hidden ? null : bar.getAttribute("value")]);
+    const what = {attributes: true, characterData: true, childList: true, subtree: true};
+    for (const part of [state, bar]) new MutationObserver(note).observe(part, what);
+}"""
 ENDINGS = {
     "RTTM": ".rttm", "JSON": ".json", "SRT": ".srt", "WebVTT": ".vtt", "CSV": ".csv", "Text": ".txt",
     "Audacity": ".labels.txt",
@@ -117,7 +124,9 @@ def test_a_session_that_the_server_has_forgotten_is_shown_as_far_as_it_was_kept(
 def test_a_reloaded_recording_goes_on_and_loses_nothing(server: Served, chromium: Browser, speech: Path) -> None:
     with chromium.open(f"http://{server.address}") as page:
         page.on("dialog", lambda dialog: dialog.accept())
+        page.evaluate(WATCH)
         run_file(page, speech)
+        seen = page.evaluate("window.seen")
         whole = json.loads(saved(page, "JSON")[1])
         page.get_by_role("button", name="New session").click()
         page.get_by_text("Options").click()
@@ -128,6 +137,14 @@ def test_a_reloaded_recording_goes_on_and_loses_nothing(server: Served, chromium
         expect(page.locator("#state")).to_contain_text("Reading two people.wav")
         expect(page.get_by_role("button", name="New session")).to_be_visible()
         again = json.loads(saved(page, "JSON")[1])
+    states = list(dict.fromkeys(state for state, _ in seen))
+    assert [state for state in states if state != "Connecting"] == [
+        "Opening two people.wav", "Reading two people.wav", "Finishing", "Finished",
+    ]  # fmt: skip
+    parts = [float(part) for state, part in seen if state.startswith("Reading") and part]
+    assert len(parts) > 2
+    assert parts == sorted(parts), "what is shown of the progress only grows"
+    assert 0 < parts[-1] <= 1
     assert (again["turns"], again["speakers"]) == (whole["turns"], whole["speakers"])
     assert again["statistics"]["resumes"] == 1
     assert again["statistics"]["dropped"] == 0
