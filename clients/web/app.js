@@ -5,8 +5,8 @@ import { sentence } from "./client/index.js";
 import { fillDownloads } from "./downloads.js";
 import { byId, setText } from "./elements.js";
 import { showBar } from "./facts.js";
+import { chosenOptions, keepsSessions, listMicrophones, takeDroppedFiles, takeTokenFromAddress } from "./inputs.js";
 import { Keeper } from "./keeper.js";
-import { microphones } from "./microphone.js";
 import { notice } from "./notice.js";
 import { Past } from "./past.js";
 import { claim, forget, remember, remembered } from "./running.js";
@@ -22,6 +22,7 @@ const saved = new Saved(openPast);
 const store = await Store.open();
 let session = null;
 let keeper = null;
+let opening = false; // a source that takes its time
 let downloaded = false; // the result as it is now
 
 byId("host").textContent = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
@@ -45,7 +46,7 @@ addEventListener("pagehide", () => {
 fillDownloads(byId("downloads"), () => session, () => {
   downloaded = session.ended;
 });
-takeDroppedFiles();
+takeDroppedFiles(() => !isRunning() && !opening, openFile);
 takeTokenFromAddress();
 saved.show(store);
 const note = await remembered();
@@ -73,7 +74,8 @@ function openFile(file) {
 
 /** Tries to begin a session, saying what takes its time; shows the error if it fails. */
 async function attempt(what, work) {
-  if (isRunning() || !(await mayLeave())) return;
+  if (isRunning() || opening || !(await mayLeave())) return;
+  opening = true;
   welcome();
   setText(byId("state"), what);
   showBar(null);
@@ -84,35 +86,27 @@ async function attempt(what, work) {
     welcome();
     notice(error.message);
   }
+  opening = false;
   for (const id of ["listen", "open"]) byId(id).disabled = false;
 }
 
 /** Begins a session on the server with this source, or comes back to one that was remembered. */
 function begin(source, before = null) {
-  const kept = byId("keep").value === "yes" ? store : null;
+  const kept = keepsSessions() ? store : null;
   const mine = new Keeper(before ? before.store : kept, storeIsFull, before?.summary);
   const tape = new Tape(source.rate, before?.chunks ?? [], (index, chunk) => mine.audio(index, chunk));
   const url = new URL("v1", document.baseURI.replace(/^http/, "ws")).href;
-  const options = before?.options ?? chosen();
-  const going = new Session(source, tape, url, options, {
+  const options = before?.options ?? chosenOptions();
+  const on = {
     change: (what) => going === session && changed(what),
     state: (state, reason) => going === session && became(state, reason),
-  }, before?.session);
+  };
+  const going = new Session(source, tape, url, options, on, before?.session);
   Object.assign(going, { options, begun: before?.begun ?? null, before });
   if (!before) claim(mine.id);
   take(going, mine);
   byId("stop").focus();
   return going;
-}
-
-/** What the user asked for, as fields of `start`. */
-function chosen() {
-  const options = { latency: Number(byId("latency").value) };
-  const people = Number(byId("people").value);
-  if (people) Object.assign(options, { min_speakers: people, max_speakers: people });
-  const token = byId("token").value.trim();
-  if (token) options.token = token;
-  return options;
 }
 
 /** Shows this session from now on. */
@@ -149,8 +143,10 @@ async function hearAgain(going, begun) {
 }
 
 async function openPast(id) {
+  if (opening) return;
   const found = await store.load(id);
-  if (found.summary && (await mayLeave())) showPast(found);
+  if (!found.summary) return;
+  showPast(found);
   byId("again").focus({ preventScroll: true });
 }
 
@@ -243,36 +239,4 @@ function welcome() {
   byId("light").className = "light";
   byId("listen").focus();
   saved.show(store);
-}
-
-async function listMicrophones() {
-  const chosenOne = byId("device").value;
-  const options = (await microphones()).map((device) => new Option(device.label, device.deviceId));
-  byId("device").replaceChildren(new Option("System default", ""), ...options);
-  byId("device").value = options.some((option) => option.value === chosenOne) ? chosenOne : "";
-}
-
-function takeDroppedFiles() {
-  const wanted = (event) => event.dataTransfer?.types.includes("Files") && !isRunning();
-  addEventListener("dragover", (event) => {
-    event.preventDefault();
-    byId("drop").hidden = !wanted(event);
-  });
-  addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) byId("drop").hidden = true;
-  });
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    byId("drop").hidden = true;
-    const [file] = event.dataTransfer.files;
-    if (wanted(event) && file) openFile(file);
-  });
-}
-
-/** `#token=...` in the address fills the token field and is then removed from the address. */
-function takeTokenFromAddress() {
-  const token = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!token) return;
-  byId("token").value = token;
-  history.replaceState(null, "", location.pathname + location.search);
 }

@@ -35,7 +35,8 @@ export class Lanes {
   readColors() {
     const style = getComputedStyle(document.documentElement);
     const color = (name) => style.getPropertyValue(name).trim();
-    this.colors = { ink: color("--ink"), muted: color("--muted"), line: color("--line"), edge: color("--edge"), focus: color("--focus") };
+    const names = ["ink", "muted", "line", "edge", "focus"];
+    this.colors = Object.fromEntries(names.map((name) => [name, color(`--${name}`)]));
     this.font = `12px ${style.getPropertyValue("--font")}`;
   }
 

@@ -10,8 +10,8 @@ const REASONS = {
 
 export class Microphone {
   /**
-   * Opens it; onPiece(Uint8Array, peak 0-1), onEnd() if it is unplugged; sampleRate: by default its own. Throws an Error
-   * with one sentence.
+   * Opens it; onPiece(Uint8Array, peak 0-1), onEnd() if it is unplugged; sampleRate: by default its own. Throws an
+   * Error with one sentence.
    */
   static async open(deviceId, onPiece, onEnd, sampleRate) {
     if (!navigator.mediaDevices?.getUserMedia || !globalThis.AudioWorkletNode) {

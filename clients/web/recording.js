@@ -8,7 +8,8 @@ const MOST_BYTES = 2 ** 30;
 /** The audio of a file as 16-bit bytes at RATE. Throws an Error with one sentence. */
 export async function decode(file) {
   if (file.size === 0) throw new Error(`${file.name} is empty.`);
-  if (file.size > MOST_BYTES) throw new Error(`${file.name} is too large for the browser: use turnstream connect --file.`);
+  if (file.size > MOST_BYTES)
+    throw new Error(`${file.name} is too large for the browser: use turnstream connect --file.`);
   try {
     const context = new OfflineAudioContext(1, 1, RATE);
     return mixed(await context.decodeAudioData(await file.arrayBuffer()));

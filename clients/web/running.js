@@ -40,6 +40,7 @@ export async function claim(id) {
       answer(true);
       return new Promise(() => {});
     };
-    navigator.locks.request(`turnstream ${id}`, { signal: AbortSignal.timeout(GIVE_UP_MS) }, hold).catch(() => answer(false));
+    const options = { signal: AbortSignal.timeout(GIVE_UP_MS) };
+    navigator.locks.request(`turnstream ${id}`, options, hold).catch(() => answer(false));
   });
 }

@@ -17,8 +17,8 @@ export async function listen(begin, onGone) {
 /** Decodes a file and begins a session by begin(source). */
 export async function read(file, begin) {
   const bytes = await decode(file);
-  const source = { title: file.name, name: file.name, live: false, rate: RATE, total: bytes.length / 2 / RATE, close() {} };
-  const session = begin(source);
+  const total = bytes.length / 2 / RATE;
+  const session = begin({ title: file.name, name: file.name, live: false, rate: RATE, total, close() {} });
   session.tape.append(bytes);
   session.tape.flush();
   play(session, 0);

@@ -88,7 +88,8 @@ export class Stage {
     this.turns.mark(here.map(({ id }) => id), playing);
     const [first, last] = this.view.range(time);
     this.lanes.draw(transcript.turns.values(), transcript.talkers(), first, last, ended ? null : time, cursor);
-    setText(byId("clock"), clock(time) + (session.source.total && !ended ? ` of ${clock(session.source.total, false)}` : ""));
+    const { total } = session.source;
+    setText(byId("clock"), clock(time) + (total && !ended ? ` of ${clock(total, false)}` : ""));
     showProgress(session);
     this.#level();
     byId("light").className = `light ${ended ? "" : session.state} ${session.speaks ? "speech" : ""}`;
@@ -154,7 +155,8 @@ export class Stage {
     const names = people.filter((speaker) => talking.has(speaker)).map((speaker) => transcript.label(speaker));
     const nobody = talking.has(null) ? "Someone" : playing ? "Nobody" : "Nobody right now";
     const total = ended && !playing;
-    setText(byId("lanes-heading"), total ? "Speakers in total" : playing ? `Speaking at ${clock(cursor, false)}` : "Speaking now");
+    const now = playing ? `Speaking at ${clock(cursor, false)}` : "Speaking now";
+    setText(byId("lanes-heading"), total ? "Speakers in total" : now);
     setText(byId("now"), total ? count(people.length, "speaker") : listed(names) || nobody);
     byId("now").classList.toggle("nobody", !total && names.length === 0);
   }

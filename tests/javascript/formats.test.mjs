@@ -21,17 +21,15 @@ const EXPECTED = {
     "SPEAKER my_talk 1 3661.500 0.750 <NA> <NA> S2 <NA> <NA>\n",
   srt:
     '1\n00:00:00,250 --> 00:00:02,000\nAnna "A" <B>\n\n2\n00:00:04,000 --> 00:00:05,000\nunknown\n\n' +
-    "3\n01:01:01,500 --> 01:01:02,250\nS2\n\n",
+    "3\n01:01:01,500 --> 01:01:02,250\nS2\n",
   vtt:
     'WEBVTT\n\n00:00:00.250 --> 00:00:02.000\n<v Anna "A" &lt;B&gt;>Anna "A" &lt;B&gt;\n\n' +
     "00:00:04.000 --> 00:00:05.000\n<v unknown>unknown\n\n01:01:01.500 --> 01:01:02.250\n<v S2>S2\n",
   csv:
-    'start,end,speaker,name,turn\r\n0.250,2.000,S1,"Anna ""A"" <B>",T1\r\n4.000,5.000,,,T4\r\n' +
-    "3661.500,3662.250,S2,,T2\r\n",
-  txt:
-    '00:00:00.250 - 00:00:02.000  Anna "A" <B>\n00:00:04.000 - 00:00:05.000  unknown\n' +
-    "01:01:01.500 - 01:01:02.250  S2\n",
-  audacity: '0.250\t2.000\tAnna "A" <B>\n4.000\t5.000\tunknown\n3661.500\t3662.250\tS2\n',
+    'start,end,speaker,text\r\n0.250,2.000,"Anna ""A"" <B>",\r\n4.000,5.000,unknown,\r\n' +
+    "3661.500,3662.250,S2,\r\n",
+  txt: '[00:00:00] Anna "A" <B>\n[00:00:04] unknown\n[01:01:01] S2\n',
+  audacity: '0.250000\t2.000000\tAnna "A" <B>\n4.000000\t5.000000\tunknown\n3661.500000\t3662.250000\tS2\n',
 };
 
 for (const [format, text] of Object.entries(EXPECTED))

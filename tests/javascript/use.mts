@@ -1,6 +1,7 @@
 // Type-checked, never run: how a program uses the package, and what the types refuse.
 
-import { Connection, FORMATS, formatted, numberOf, SendBuffer, sentence, Transcript } from "../../clients/web/client/index.js";
+import { Connection, FORMATS, formatted, Transcript } from "../../clients/web/client/index.js";
+import { numberOf, SendBuffer, sentence } from "../../clients/web/client/index.js";
 import type { CloseCode, ServerMessage, Turn } from "../../clients/web/client/index.js";
 
 const transcript = new Transcript();

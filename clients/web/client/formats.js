@@ -32,9 +32,10 @@ function rttm(transcript, { name }) {
 }
 
 function srt(transcript) {
-  return lines(transcript, ({ start, end, speaker }, i) => {
-    return `${i + 1}\n${stamp(start, ",")} --> ${stamp(end, ",")}\n${called(transcript, speaker)}\n\n`;
+  const cues = lines(transcript, ({ start, end, speaker }, i) => {
+    return `\n${i + 1}\n${stamp(start, ",")} --> ${stamp(end, ",")}\n${called(transcript, speaker)}\n`;
   });
+  return cues.slice(1);
 }
 
 function vtt(transcript) {
@@ -45,23 +46,23 @@ function vtt(transcript) {
   return `WEBVTT\n${cues}`;
 }
 
+/** With a column for what was said, as `turnstream file --out` has it. */
 function csv(transcript) {
-  const rows = lines(transcript, ({ id, start, end, speaker }) => {
-    const cells = [start.toFixed(3), end.toFixed(3), speaker ?? "", nameOf(transcript, speaker) ?? "", id];
-    return `${cells.map(quoted).join(",")}\r\n`;
+  const rows = lines(transcript, ({ start, end, speaker }) => {
+    return `${start.toFixed(3)},${end.toFixed(3)},${quoted(called(transcript, speaker))},\r\n`;
   });
-  return `start,end,speaker,name,turn\r\n${rows}`;
+  return `start,end,speaker,text\r\n${rows}`;
 }
 
 function txt(transcript) {
-  return lines(transcript, ({ start, end, speaker }) => {
-    return `${stamp(start, ".")} - ${stamp(end, ".")}  ${called(transcript, speaker)}\n`;
+  return lines(transcript, ({ start, speaker }) => {
+    return `[${stamp(start, ".").slice(0, -4)}] ${called(transcript, speaker)}\n`;
   });
 }
 
 function audacity(transcript) {
   return lines(transcript, ({ start, end, speaker }) => {
-    return `${start.toFixed(3)}\t${end.toFixed(3)}\t${called(transcript, speaker)}\n`;
+    return `${start.toFixed(6)}\t${end.toFixed(6)}\t${called(transcript, speaker)}\n`;
   });
 }
 

@@ -2,7 +2,7 @@ import type { Config, Model, ServerMessage, StartMessage, Statistics, Talk, Turn
 
 export * from "./messages.js";
 
-/** open: audio flows. lost: it is kept, and the connection tried again. ended: `final` came. failed: nothing follows. */
+/** open: audio flows. lost: it is kept, and the connection tried again. ended: `final` came. failed: that was it. */
 export type ConnectionState = "open" | "lost" | "ended" | "failed";
 
 export interface Handlers {
