@@ -261,6 +261,22 @@ def test_sessions_are_opened_again_with_their_audio_and_names_and_deleted(
         expect(page.locator("#saved")).to_be_hidden()
 
 
+def test_a_browser_without_room_says_so_and_keeps_nobody_from_working(
+    server: Served, chromium: Browser, speech: Path
+) -> None:
+    with chromium.open(f"http://{server.address}") as page:
+        quota = {"origin": f"http://{server.address}", "quotaSize": 200_000}
+        page.context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", quota)
+        run_file(page, speech)
+        expect(page.get_by_role("alert")).to_contain_text("This browser has no room to keep more of this session")
+        page.get_by_role("button", name="Play", exact=True).click()
+        expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+        page.get_by_role("button", name="New session").click()
+        expect(page.get_by_role("dialog")).to_contain_text("Leave this session?")
+        page.get_by_role("button", name="Leave without saving").click()
+        expect(page.get_by_role("button", name="Use the microphone")).to_be_visible()
+
+
 def test_a_result_that_is_nowhere_kept_is_not_left_without_asking(
     server: Served, chromium: Browser, speech: Path
 ) -> None:

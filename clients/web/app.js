@@ -17,6 +17,7 @@ import { Stage } from "./stage.js";
 import { Store } from "./store.js";
 import { Tape } from "./tape.js";
 
+const FULL = "This browser has no room to keep more of this session: download the result before you leave the page.";
 const stage = new Stage();
 const saved = new Saved(openPast);
 const store = await Store.open();
@@ -198,7 +199,7 @@ function became(state, reason = "") {
     return;
   }
   if (state === "lost") notice(`${reason} Reconnecting; the audio is kept.`);
-  else notice(reason);
+  else notice(reason || (keeper.full ? FULL : ""));
   stage.refresh();
 }
 
@@ -225,7 +226,7 @@ function microphoneGone() {
 }
 
 function storeIsFull() {
-  notice("This browser has no room to keep more of this session: download the result before you leave the page.");
+  notice(FULL);
 }
 
 function welcome() {

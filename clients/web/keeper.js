@@ -12,7 +12,9 @@ export class Keeper {
     this.onFull = onFull;
     this.id = summary?.id ?? `${Date.now()}-${Math.random().toString(36).slice(2, 10)}`;
     this.begun = summary?.begun ?? Date.now();
+    this.full = false;
     this.saved = false; // all of the present state is in the store
+    this.changes = 0;
     this.waiting = Promise.resolve();
   }
 
@@ -24,6 +26,7 @@ export class Keeper {
   /** Something changed: saves soon. */
   changed(session) {
     this.saved = false;
+    this.changes += 1;
     this.timer ??= setTimeout(() => this.save(session), SAVE_MS);
   }
 
@@ -32,8 +35,9 @@ export class Keeper {
     clearTimeout(this.timer);
     this.timer = undefined;
     return this.#work(async () => {
+      const { changes } = this;
       await this.store.save(this.#summary(session), session.transcript.toJSON());
-      this.saved = true;
+      this.saved = changes === this.changes;
     });
   }
 
@@ -51,13 +55,16 @@ export class Keeper {
     };
   }
 
+  /** Works one after another; the first that fails is the last. */
   #work(task) {
-    if (this.store === null) return this.waiting;
-    this.waiting = this.waiting.then(task).catch(() => {
-      this.store = null;
-      this.saved = false;
-      this.onFull();
-    });
+    this.waiting = this.waiting
+      .then(() => this.store && task())
+      .catch(() => {
+        this.store = null;
+        this.saved = false;
+        this.full = true;
+        this.onFull();
+      });
     return this.waiting;
   }
 }
