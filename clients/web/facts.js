@@ -5,7 +5,7 @@ import { clock, count } from "./words.js";
 
 const BEHIND_S = 0.5; // a backlog under one hop is the normal wait for the next window
 const LATE_S = 3;
-const LONG_MS = 3000; // the end of a session that takes longer is counted in seconds
+const LONG_S = 3; // the end of a session that takes longer is counted in seconds
 const STATES = { ended: "Finished", failed: "Ended early", lost: "Reconnecting", connecting: "Connecting" };
 
 /** Shows the current facts of a session. */
@@ -37,10 +37,11 @@ export function showFacts(session) {
 
 /** Shows how far a session is, as a bar and in words. */
 export function showProgress(session) {
-  const { progress, stoppedAt } = session;
+  const { progress, stopping } = session;
   showBar(progress);
-  const seconds = Math.round((Date.now() - stoppedAt) / 1000);
-  const long = progress === null && stoppedAt && 1000 * seconds > LONG_MS;
+  if (progress === null && stopping) session.finishing ??= Date.now();
+  const seconds = Math.round((Date.now() - session.finishing) / 1000);
+  const long = progress === null && stopping && seconds > LONG_S;
   setText(byId("part"), progress ? `${Math.floor(100 * progress)} %` : long ? `${seconds} s` : "");
 }
 

@@ -23,6 +23,7 @@ export class Session {
     this.status = null;
     this.state = "connecting";
     this.stopping = false;
+    this.finishing = undefined; // since when only the final result is waited for, in ms
     this.levelDb = QUIETEST_DB;
     this.delay = null; // seconds by which labels lag the audio
     this.grew = new Map(); // turn id -> when it last grew, in ms
@@ -81,7 +82,6 @@ export class Session {
   stop() {
     if (this.stopping) return;
     this.stopping = true;
-    this.stoppedAt = Date.now();
     this.source.close();
     this.connection.stop();
   }
