@@ -32,7 +32,7 @@ export class Turns {
       if (turn) this.#put(turn, transcript, revised.has(id));
       else this.#remove(id);
     }
-    this.#tabStop();
+    this.#offer();
     if (atEnd) scroller.scrollTop = scroller.scrollHeight;
   }
 
@@ -73,6 +73,7 @@ export class Turns {
     for (const id of this.current) this.#setCurrent(id, false);
     for (const id of now) this.#setCurrent(id, true);
     this.current = now;
+    this.#offer();
     const row = this.rows.get(ids.at(-1))?.row;
     if (row && playing) this.#intoView(row);
   }
@@ -102,19 +103,22 @@ export class Turns {
     }[event.key];
     if (!to) return;
     event.preventDefault();
-    row.querySelector("button").tabIndex = -1;
-    const button = to.querySelector("button");
-    button.tabIndex = 0;
-    button.focus({ preventScroll: true });
+    this.#tabStop(to).focus({ preventScroll: true });
     this.#intoView(to);
     this.onGo(to.dataset.id);
   }
 
-  #tabStop() {
-    if (!this.list.querySelector('button[tabindex="0"]')) {
-      const first = this.list.querySelector("button");
-      if (first) first.tabIndex = 0;
-    }
+  /** The tab key leads to the present turn, else to the first one; not away from where the focus is. */
+  #offer() {
+    const row = this.list.querySelector(".current") ?? this.list.firstElementChild;
+    if (row && !this.list.contains(document.activeElement)) this.#tabStop(row);
+  }
+
+  #tabStop(row) {
+    for (const button of this.list.querySelectorAll('button[tabindex="0"]')) button.tabIndex = -1;
+    const button = row.querySelector("button");
+    button.tabIndex = 0;
+    return button;
   }
 
   /** Scrolls the list alone, never the page. */
