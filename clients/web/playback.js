@@ -18,6 +18,7 @@ export class Playback {
     this.onChange = onChange;
     this.player = new Player(() => this.#played());
     this.newest = 0;
+    this.ended = false; // whether `newest` stays
     this.cursor = null;
     byId("play").addEventListener("click", () => this.toggle());
     byId("live").addEventListener("click", () => this.follow());
@@ -33,6 +34,7 @@ export class Playback {
   show(session) {
     this.cursor = null;
     this.newest = 0;
+    this.ended = false;
     this.player.load(session?.tape ?? null);
   }
 
@@ -80,7 +82,8 @@ export class Playback {
     this.newest = newest;
     this.player.tick();
     if (this.playing) this.cursor = this.player.time;
-    const time = this.cursor ?? newest;
+    this.ended = ended;
+    const time = this.#here;
     const [slider, play, live] = [byId("position"), byId("play"), byId("live")];
     slider.max = newest.toFixed(1);
     slider.value = time.toFixed(1);
@@ -94,6 +97,11 @@ export class Playback {
     live.disabled = this.cursor === null;
   }
 
+  /** Where the slider stands: a session that is over begins at its beginning. */
+  get #here() {
+    return this.cursor ?? (this.ended ? 0 : this.newest);
+  }
+
   #played() {
     if (!this.playing && this.player.loaded) this.cursor = this.player.time;
     this.onChange();
@@ -103,7 +111,7 @@ export class Playback {
     const step = STEPS_S[event.key];
     if (step === undefined) return;
     event.preventDefault();
-    this.go((this.cursor ?? this.newest) + step);
+    this.go(this.#here + step);
   }
 
   #space(event) {
