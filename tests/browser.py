@@ -50,6 +50,13 @@ class Browser:
             self.complaints.append(line.text)
 
 
+def saved(page: sync_api.Page, button: str) -> tuple[str, str]:
+    """(file name, text) of a download."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button, exact=True).click()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes().decode()
+
+
 @contextlib.contextmanager
 def browser(microphone: Path) -> Iterator[Browser]:
     """A browser whose microphone plays this WAV file once."""

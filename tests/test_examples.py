@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib.util
-import itertools
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +17,7 @@ from typing import Any
 import pytest
 import soundfile
 from conftest import ROOT
+from node import node_with_websocket
 from pulse import pulse_server
 from served import COMMAND, Served, served
 
@@ -145,15 +143,15 @@ def test_python_client(server: Served, talk: Path, expected: list[RttmSegment]) 
     assert segments(done.stdout[done.stdout.index("SPEAKER") :]) == expected
 
 
-def test_node(server: Served, node: list[str], pcm: Path, expected: list[RttmSegment]) -> None:
-    done = run(*node, EXAMPLES / "node.mjs", f"ws://{server.address}/v1", pcm)
+def test_node(server: Served, pcm: Path, expected: list[RttmSegment]) -> None:
+    done = run(*node_with_websocket(), EXAMPLES / "node.mjs", f"ws://{server.address}/v1", pcm)
     assert done.returncode == 0, done.stderr
     assert segments(done.stdout) == expected
     assert "S1" in done.stderr
 
 
-def test_node_says_what_the_server_refuses(server: Served, node: list[str], pcm: Path) -> None:
-    done = run(*node, EXAMPLES / "node.mjs", f"ws://{server.address}/v1", pcm, 16)
+def test_node_says_what_the_server_refuses(server: Served, pcm: Path) -> None:
+    done = run(*node_with_websocket(), EXAMPLES / "node.mjs", f"ws://{server.address}/v1", pcm, 16)
     assert done.returncode == 1
     assert "sample_rate: expected a whole number of 8000 to 192000, got 16" in done.stderr
 
@@ -163,12 +161,12 @@ def test_browser(talk: Path, tmp_path: Path) -> None:
     from browser import browser
     from playwright.sync_api import expect
 
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(EXAMPLES))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(ROOT))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         origin = f"http://127.0.0.1:{pages.server_port}"
         with served(tmp_path, "--origin", origin) as server, browser(talk) as chromium:
-            with chromium.open(f"{origin}/browser.html?{server.address}") as page:
+            with chromium.open(f"{origin}/examples/browser.html?{server.address}") as page:
                 page.click("#start")
                 expect(page.locator("#turns li").nth(2)).to_be_visible()
                 page.click("#stop")
@@ -177,23 +175,6 @@ def test_browser(talk: Path, tmp_path: Path) -> None:
             assert [c for c in chromium.complaints if "favicon" not in c and "404" not in c] == []
         pages.shutdown()
     assert {segment.speaker for segment in segments(result + "\n")} >= {"S1"}
-
-
-@pytest.fixture
-def node() -> list[str]:
-    """Node with a WebSocket of its own: the system's, or the one that Playwright brings."""
-    programs = [path for path in (shutil.which("node"), _playwrights_node()) if path]
-    for program, flags in itertools.product(programs, ([], ["--experimental-websocket"])):
-        asks = [program, *flags, "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"]
-        if subprocess.run(asks, capture_output=True).returncode == 0:
-            return [program, "--no-warnings", *flags]
-    pytest.skip("no Node.js with a WebSocket: Node 22, or 20.10 with a flag (Debian: nodejs)")
-
-
-def _playwrights_node() -> str | None:
-    found = importlib.util.find_spec("playwright")
-    program = Path(found.origin).parent / "driver" / "node" if found and found.origin else None
-    return str(program) if program and program.exists() else None
 
 
 def test_by_hand(server: Served) -> None:

@@ -232,6 +232,39 @@ def test_a_client_that_is_gone_keeps_its_place_only_until_another_wants_it(diari
     run(client())
 
 
+def test_a_closed_page_gives_its_place_up_at_once_and_a_reloaded_one_comes_back(diarizer: Any):
+    async def left(server: Any, url: str) -> str:
+        """The id of a session whose client closed it with 1001, as browsers do."""
+        socket = await connect(url)
+        await socket.send(encode(Start()))
+        started = json.loads(await socket.recv())["session"]
+        await socket.close(1001)
+        while not server.table.sessions[started].left:
+            await asyncio.sleep(0.001)
+        return str(started)
+
+    async def client() -> None:
+        async with serving(diarizer, max_sessions=1, resume_s=60.0) as (server, url):
+            reloaded = await left(server, url)
+            assert server.table.running == 0
+            async with connect(url) as socket:
+                await socket.send(encode(Start(session=reloaded)))
+                assert json.loads(await socket.recv())["resumed"]
+                assert server.table.running == 1
+                assert (await closed_with(url, encode(Start())))[0] == 4503
+                await socket.send(STOP)
+                assert await hear_out(socket, Listener()) == 1000
+            closed = await left(server, url)
+            assert (await closed_with(url, encode(Start()), STOP))[0] == 1000
+            assert (await closed_with(url, encode(Start(session=closed))))[0] == 4404
+            forgotten = await left(server, url)
+            server.table.sessions[forgotten].detached_s -= 11
+            await server.table.forget_lost()
+            assert (await closed_with(url, encode(Start(session=forgotten))))[0] == 4404
+
+    run(client())
+
+
 def test_those_who_are_turned_away_and_stay_are_bounded_too(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(server_module, "MOST_UNDECIDED", 4)
     monkeypatch.setattr(server_module, "SPARE_CONNECTIONS", 0)

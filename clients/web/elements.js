@@ -22,3 +22,10 @@ export function paint(mark, { color, striped }) {
   mark.style.setProperty("--color", color);
   mark.classList.toggle("striped", striped);
 }
+
+/** Lets the browser download a Blob as a file. */
+export function save(fileName, blob) {
+  const link = element("a", { href: URL.createObjectURL(blob), download: fileName });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}

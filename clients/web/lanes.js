@@ -35,7 +35,8 @@ export class Lanes {
   readColors() {
     const style = getComputedStyle(document.documentElement);
     const color = (name) => style.getPropertyValue(name).trim();
-    this.colors = { ink: color("--ink"), muted: color("--muted"), line: color("--line"), edge: color("--edge") };
+    const names = ["ink", "muted", "line", "edge", "focus"];
+    this.colors = Object.fromEntries(names.map((name) => [name, color(`--${name}`)]));
     this.font = `12px ${style.getPropertyValue("--font")}`;
   }
 
@@ -59,8 +60,16 @@ export class Lanes {
     );
   }
 
-  /** Draws everything from `start` to `end` seconds; `now` is the newest time, or null once the audio has ended. */
-  draw(turns, speakers, start, end, now) {
+  /** The time at a distance from the left edge, in seconds. */
+  timeAt(x) {
+    return this.start + x / this.scale;
+  }
+
+  /**
+   * Draws everything from `start` to `end` seconds; `now` is the newest time, or null once the audio has ended;
+   * `cursor` the time that the user went to, or null.
+   */
+  draw(turns, speakers, start, end, now, cursor = null) {
     const { canvas, context } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
@@ -81,7 +90,11 @@ export class Lanes {
     for (const turn of turns) {
       if (turn.end > start && turn.start < end) this.#turn(turn);
     }
-    if (now !== null && now >= start && now <= end) this.#now((now - start) * this.scale, height);
+    for (const [time, color] of [
+      [now, this.colors.ink],
+      [cursor, this.colors.focus],
+    ])
+      if (time !== null && time >= start && time <= end) this.#hand((time - start) * this.scale, height, color);
   }
 
   #axis(start, end, width, height) {
@@ -161,8 +174,9 @@ export class Lanes {
     return this.rowOf(move.from) + (target - this.rowOf(move.from)) * eased;
   }
 
-  #now(x, height) {
-    this.context.fillStyle = this.colors.ink;
+  /** A line down all lanes. */
+  #hand(x, height, color) {
+    this.context.fillStyle = color;
     this.context.fillRect(Math.round(x), AXIS_PX - 6, 1.5, height - AXIS_PX + 6);
     this.context.beginPath();
     this.context.arc(Math.round(x) + 0.75, AXIS_PX - 6, 3.5, 0, 2 * Math.PI);

@@ -1,19 +1,21 @@
 // One session: sends a source's audio through the connection and keeps the transcript. Does not touch the page.
 
-import { Connection } from "./connection.js";
-import { Transcript } from "./transcript.js";
+import { Connection, Transcript } from "./client/index.js";
 
 const GROWS_MS = 1200; // a turn that grew this recently is still going on
 export const QUIETEST_DB = -60;
 const METER_FALL_DB_PER_S = 24;
 const EASE_MS = 150;
+const NEARLY_S = 2; // so much audio or less is not worth showing
 
 export class Session {
   /**
-   * source: {title, live, rate, total, close()}, total in seconds or null if open-ended; url: of the websocket;
-   * options: fields of `start`; on.change({message, ids, moved}) and on.state(), as for the connection.
+   * source: {title, name, live, rate, total, close()}, total in seconds or null if open-ended; tape: its audio;
+   * url: of the websocket; options: fields of `start`; on.change({message, ids, moved}) and on.state(), as for the
+   * connection; id: the server's, of a session to come back to.
    */
-  constructor(source, url, options, on) {
+  constructor(source, tape, url, options, on, id = null) {
+    this.tape = tape;
     this.source = source;
     this.on = on;
     this.transcript = new Transcript();
@@ -21,6 +23,7 @@ export class Session {
     this.status = null;
     this.state = "connecting";
     this.stopping = false;
+    this.finishing = undefined; // since when only the final result is waited for, in ms
     this.levelDb = QUIETEST_DB;
     this.delay = null; // seconds by which labels lag the audio
     this.grew = new Map(); // turn id -> when it last grew, in ms
@@ -34,10 +37,11 @@ export class Session {
       activity: true,
       ...options,
     };
-    this.connection = new Connection(url, start, {
+    const handlers = {
       message: (message) => this.#took(message),
       state: (state, sentence) => this.#became(state, sentence),
-    });
+    };
+    this.connection = new Connection(url, start, handlers, id);
   }
 
   get ended() {
@@ -47,6 +51,24 @@ export class Session {
   /** Whether someone is speaking, as far as is known. */
   get speaks() {
     return this.state === "open" && (this.speech || this.grew.size > 0);
+  }
+
+  /** Seconds of audio taken. */
+  get sent() {
+    return this.connection.position;
+  }
+
+  /** Seconds of audio not sent yet. */
+  get waiting() {
+    return this.connection.waiting;
+  }
+
+  /** How far it is, 0 to 1; null while that is not known, undefined where nobody waits for anything. */
+  get progress() {
+    if (this.ended || (this.source.live && !this.stopping && this.state !== "connecting")) return undefined;
+    if (this.state !== "open") return null;
+    const all = this.stopping ? this.sent : this.source.total;
+    return this.transcript.horizon < all - NEARLY_S ? this.transcript.horizon / all : null;
   }
 
   /** Takes audio as a Uint8Array of 16-bit samples, with its peak (0 to 1). */

@@ -6,11 +6,10 @@ import { duration, look } from "./words.js";
 const LONGEST_NAME = 64;
 
 export class Speakers {
-  /** list: the <ol>; onName(speaker, name or null). */
-  constructor(list, onName) {
-    this.list = list;
-    this.onName = onName;
-    this.rows = new Map(); // speaker -> {row, name, talk, bar, mark}
+  /** list: the <ol>; onName(speaker, name or null); onHear(speaker): plays something of them. */
+  constructor(list, onName, onHear) {
+    Object.assign(this, { list, onName, onHear });
+    this.rows = new Map(); // speaker -> {row, lane, name, hear, talk, bar}
   }
 
   clear() {
@@ -18,19 +17,25 @@ export class Speakers {
     this.rows.clear();
   }
 
-  /** The middle of a speaker's row, in pixels from the top of the list's container; the last row for unlisted ones. */
+  /** The middle of a speaker's lane, in pixels from the top of the list's container; the last one for unlisted ones. */
   middle(speaker) {
-    const row = (this.rows.get(speaker) ?? [...this.rows.values()].at(-1))?.row;
-    return row ? row.offsetTop + row.offsetHeight / 2 : 0;
+    const { row, lane } = this.rows.get(speaker) ?? [...this.rows.values()].at(-1) ?? {};
+    return row ? row.offsetTop + lane.offsetTop + lane.offsetHeight / 2 : 0;
   }
 
-  /** Shows the speakers who have turns; `talking` is the set of those talking now. True if the rows changed. */
-  update(transcript, talking) {
+  /**
+   * Shows the speakers who have turns; `talking` is the set of those talking now, `able` whether they can be heard
+   * again. True if the rows changed.
+   */
+  update(transcript, talking, able) {
     const wanted = transcript.talkers();
     const changed = this.#arrange(wanted);
     const most = Math.max(...wanted.map((speaker) => transcript.talkOf(speaker)), 1e-6);
     const all = wanted.reduce((sum, speaker) => sum + transcript.talkOf(speaker), 0) || 1;
-    for (const speaker of wanted) this.#show(speaker, transcript, talking.has(speaker), most, all);
+    for (const speaker of wanted) {
+      this.#show(speaker, transcript, talking.has(speaker), most, all);
+      this.rows.get(speaker).hear.hidden = !able;
+    }
     return changed;
   }
 
@@ -55,19 +60,23 @@ export class Speakers {
       name.type = "button";
       name.addEventListener("click", () => this.#edit(speaker));
     }
+    const hear = element("button", { type: "button", className: "play small-play" });
+    hear.addEventListener("click", () => this.onHear(speaker));
     const talk = element("span", { className: "talk" });
     const bar = element("i", { className: "share" });
     paint(bar, look(speaker));
-    const who = element("div", { className: "who" }, name, talk, bar);
-    const row = element("li", { className: "speaker" }, mark, who);
+    const who = element("div", { className: "who" }, name, hear, talk, bar);
+    const lane = element("span", { className: "lane" });
+    const row = element("li", { className: "speaker" }, mark, who, lane);
     row.dataset.speaker = speaker ?? "";
-    return { row, name, talk, bar };
+    return { row, lane, name, hear, talk, bar };
   }
 
   #show(speaker, transcript, talks, most, all) {
-    const { row, name, talk, bar } = this.rows.get(speaker);
+    const { row, name, hear, talk, bar } = this.rows.get(speaker);
     const label = transcript.label(speaker);
     setText(name, label);
+    hear.setAttribute("aria-label", `Hear ${label}`);
     if (speaker !== null) name.setAttribute("aria-label", `${label}: name this speaker`);
     const seconds = transcript.talkOf(speaker);
     setText(talk, `${duration(seconds)} · ${Math.round((100 * seconds) / all)} %`);

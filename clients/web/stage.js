@@ -1,8 +1,9 @@
-// The view of a session: the lanes, who is speaking now, the turns, the numbers.
+// The view of a session: the lanes, who is speaking now, the turns, the numbers, and playing them back.
 
 import { byId, setText } from "./elements.js";
-import { showFacts } from "./facts.js";
+import { showFacts, showProgress } from "./facts.js";
 import { Lanes } from "./lanes.js";
+import { Playback } from "./playback.js";
 import { QUIETEST_DB } from "./session.js";
 import { Speakers } from "./speakers.js";
 import { Announcer, Turns } from "./turns.js";
@@ -10,23 +11,28 @@ import { View } from "./view.js";
 import { clock, count, listed } from "./words.js";
 
 const LONGEST_STEP_MS = 200;
+const SAMPLE_S = 8; // of a speaker, to hear who it is
 
 export class Stage {
   constructor() {
     this.session = null;
-    this.speakers = new Speakers(byId("speakers"), (speaker, name) => this.session.name(speaker, name));
+    this.playback = new Playback((time) => this.#wentTo(time), () => this.#animate());
+    this.speakers = new Speakers(
+      byId("speakers"),
+      (speaker, name) => this.session.name(speaker, name),
+      (speaker) => this.#hear(speaker),
+    );
     this.lanes = new Lanes(byId("canvas"), (speaker) => this.speakers.middle(speaker));
-    this.view = new View(byId("spans"), byId("scrub"), byId("position"), byId("live"), byId("canvas"), () =>
-      this.draw(),
-    );
-    this.turns = new Turns(byId("turns"), byId("turns-scroll"), (id) =>
-      this.view.show(this.session.transcript.turns.get(id)),
-    );
-    this.announcer = new Announcer(byId("announce"));
-    byId("canvas").addEventListener("click", (event) => {
-      const id = this.lanes.at(event.offsetX, event.offsetY);
-      if (id !== null) this.turns.reveal(id);
+    this.view = new View(byId("spans"), byId("canvas"), {
+      onChange: () => this.draw(),
+      onScroll: (time) => this.#scrolled(time),
+      onClick: (x, y) => this.#clicked(x, y),
     });
+    this.turns = new Turns(byId("turns"), byId("turns-scroll"), {
+      onGo: (id) => this.playback.go(this.#turn(id).start),
+      onPlay: (id) => this.#playOrPause(id),
+    });
+    this.announcer = new Announcer(byId("announce"));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.lanes.readColors();
       this.draw();
@@ -37,11 +43,13 @@ export class Stage {
   /** Shows a session from its beginning; null clears the stage. */
   show(session) {
     this.session = session;
+    this.over = false;
     for (const part of [this.speakers, this.turns, this.announcer, this.lanes, this.view]) part.clear();
+    this.playback.show(session);
     if (!session) return;
-    showFacts(session);
+    this.turns.update(session.transcript, session.transcript.inOrder().map(({ id }) => id), new Set());
     this.drawnAt = performance.now();
-    this.#animate();
+    this.refresh();
   }
 
   /** A message arrived; see Session. */
@@ -56,28 +64,42 @@ export class Stage {
 
   /** The state changed. */
   refresh() {
-    if (this.session.ended) this.view.ended();
+    if (this.session.ended && !this.over) this.#ended();
     showFacts(this.session);
     this.#animate();
   }
 
   /** Draws the current state. */
   draw() {
-    const { session } = this;
+    const { session, playback } = this;
     if (!session) return;
     const now = performance.now();
     const time = session.time(Math.min(now - this.drawnAt, LONGEST_STEP_MS));
     this.drawnAt = now;
-    const talking = session.talking();
-    const { transcript, ended, source } = session;
-    this.speakers.update(transcript, talking);
-    this.#headline(transcript, talking, ended);
+    const { transcript, ended } = session;
+    playback.update(time, ended);
+    const { cursor, playing } = playback;
+    const here = cursor === null ? [] : transcript.at(cursor);
+    const talking = playing ? new Set(here.map(({ speaker }) => speaker)) : session.talking();
+    this.speakers.update(transcript, talking, playback.able);
+    this.#headline(talking);
     byId("silence").hidden = transcript.talkers().length > 0;
+    if (playing) this.view.follow(cursor);
+    this.turns.mark(here.map(({ id }) => id), playing);
     const [first, last] = this.view.range(time);
-    this.lanes.draw(transcript.turns.values(), transcript.talkers(), first, last, ended ? null : time);
-    setText(byId("clock"), clock(time) + (source.total && !ended ? ` of ${clock(source.total, false)}` : ""));
+    this.lanes.draw(transcript.turns.values(), transcript.talkers(), first, last, ended ? null : time, cursor);
+    const { total } = session.source;
+    setText(byId("clock"), clock(time) + (total && !ended ? ` of ${clock(total, false)}` : ""));
+    showProgress(session);
     this.#level();
     byId("light").className = `light ${ended ? "" : session.state} ${session.speaks ? "speech" : ""}`;
+  }
+
+  /** A session that is over is shown as a whole. */
+  #ended() {
+    this.over = true;
+    this.view.all();
+    if (this.playback.cursor === null) this.turns.scrollTo(0);
   }
 
   /** Redraws as long as anything moves. */
@@ -87,17 +109,56 @@ export class Stage {
     requestAnimationFrame(() => {
       this.waits = false;
       this.draw();
-      if (this.session && (!this.session.ended || this.lanes.busy)) this.#animate();
+      if (this.session && (!this.session.ended || this.lanes.busy || this.playback.playing)) this.#animate();
     });
   }
 
-  #headline(transcript, talking, ended) {
+  #turn(id) {
+    return this.session.transcript.turns.get(id);
+  }
+
+  #wentTo(time) {
+    this.view.look(time);
+    this.turns.show(time ?? Infinity);
+    this.#animate();
+  }
+
+  #scrolled(time) {
+    this.turns.scrollTo(time);
+    this.#animate();
+  }
+
+  #clicked(x, y) {
+    const id = this.lanes.at(x, y);
+    this.playback.go(id === null ? this.lanes.timeAt(x) : this.#turn(id).start);
+    if (id !== null) this.turns.reveal(id);
+  }
+
+  #playOrPause(id) {
+    const { start, end } = this.#turn(id);
+    const { cursor, playing } = this.playback;
+    if (playing && start <= cursor && cursor < end) this.playback.toggle();
+    else this.playback.play(start);
+  }
+
+  /** Plays some of the longest turn of a speaker. */
+  #hear(speaker) {
+    const mine = [...this.session.transcript.turns.values()].filter((turn) => turn.speaker === speaker);
+    const { start, end } = mine.reduce((a, b) => (b.end - b.start > a.end - a.start ? b : a));
+    this.playback.play(start, Math.min(end, start + SAMPLE_S));
+  }
+
+  #headline(talking) {
+    const { transcript, ended } = this.session;
+    const { cursor, playing } = this.playback;
     const people = transcript.talkers().filter((speaker) => speaker !== null);
     const names = people.filter((speaker) => talking.has(speaker)).map((speaker) => transcript.label(speaker));
-    const nobody = talking.has(null) ? "Someone" : "Nobody right now";
-    setText(byId("lanes-heading"), ended ? "Speakers in total" : "Speaking now");
-    setText(byId("now"), ended ? count(people.length, "speaker") : listed(names) || nobody);
-    byId("now").classList.toggle("nobody", !ended && names.length === 0);
+    const nobody = talking.has(null) ? "Someone" : playing ? "Nobody" : "Nobody right now";
+    const total = ended && !playing;
+    const now = playing ? `Speaking at ${clock(cursor, false)}` : "Speaking now";
+    setText(byId("lanes-heading"), total ? "Speakers in total" : now);
+    setText(byId("now"), total ? count(people.length, "speaker") : listed(names) || nobody);
+    byId("now").classList.toggle("nobody", !total && names.length === 0);
   }
 
   #level() {

@@ -8,20 +8,19 @@ const MOST_ANNOUNCED = 3;
 const NEAR_END_PX = 60;
 
 export class Turns {
-  /** list: the <ol>; scroller: its scroll container; onChoose(id): called when a turn is clicked. */
-  constructor(list, scroller, onChoose) {
-    this.list = list;
-    this.scroller = scroller;
-    this.rows = new Map(); // id -> {row, start, ...parts}
-    list.addEventListener("click", (event) => {
-      const row = event.target.closest("li");
-      if (row) onChoose(row.dataset.id);
-    });
+  /** list: the <ol>; scroller: its scroll container; onGo(id): to a turn; onPlay(id): plays it, or pauses. */
+  constructor(list, scroller, { onGo, onPlay }) {
+    Object.assign(this, { list, scroller, onGo, onPlay });
+    this.rows = new Map(); // id -> {row, start, end, ...parts}
+    this.current = new Set();
+    list.addEventListener("click", ({ target }) => this.#clicked(target));
+    list.addEventListener("keydown", (event) => this.#key(event));
   }
 
   clear() {
     this.list.replaceChildren();
     this.rows.clear();
+    this.current.clear();
   }
 
   /** Shows what changed; `revised` is the set of ids that a revision just moved. Stays scrolled to the end. */
@@ -30,23 +29,110 @@ export class Turns {
     const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END_PX;
     for (const id of ids) {
       const turn = transcript.turns.get(id);
-      if (turn) this.#show(turn, transcript, revised.has(id));
+      if (turn) this.#put(turn, transcript, revised.has(id));
       else this.#remove(id);
     }
+    this.#offer();
     if (atEnd) scroller.scrollTop = scroller.scrollHeight;
   }
 
-  /** Scrolls a turn into view. */
+  /** Scrolls a turn into view and points at it. */
   reveal(id) {
     const row = this.rows.get(id)?.row;
     if (!row) return;
-    row.scrollIntoView({ block: "nearest" });
+    this.#intoView(row);
     restart(row, "chosen");
   }
 
-  #show(turn, transcript, revised) {
+  /** Scrolls to the first turn that is not over at a time in seconds. */
+  scrollTo(time) {
+    const row = this.#at(time);
+    if (row) this.scroller.scrollTop = row.offsetTop;
+  }
+
+  /** Shows that turn, in the middle unless it can be seen already. */
+  show(time) {
+    const { scroller } = this;
+    const row = this.#at(time);
+    if (!row) return;
+    const top = row.offsetTop - scroller.scrollTop;
+    if (top >= 0 && top + row.offsetHeight <= scroller.clientHeight) return;
+    scroller.scrollTop = row.offsetTop - (scroller.clientHeight - row.offsetHeight) / 2;
+  }
+
+  #at(time) {
+    const rows = [...this.list.children];
+    return rows.find((row) => this.rows.get(row.dataset.id).end > time) ?? rows.at(-1);
+  }
+
+  /** Marks the turns at the time that the user went to; scrolls along while they are `playing`. */
+  mark(ids, playing) {
+    this.list.classList.toggle("playing", playing);
+    const now = new Set(ids);
+    if (now.size === this.current.size && ids.every((id) => this.current.has(id))) return;
+    for (const id of this.current) this.#setCurrent(id, false);
+    for (const id of now) this.#setCurrent(id, true);
+    this.current = now;
+    this.#offer();
+    const row = this.rows.get(ids.at(-1))?.row;
+    if (row && playing) this.#intoView(row);
+  }
+
+  #setCurrent(id, current) {
+    const row = this.rows.get(id)?.row;
+    row?.classList.toggle("current", current);
+    if (current) row?.setAttribute("aria-current", "true");
+    else row?.removeAttribute("aria-current");
+  }
+
+  #clicked(target) {
+    const id = target.closest("li")?.dataset.id;
+    if (id === undefined) return;
+    if (target.closest("button")) this.onPlay(id);
+    else this.onGo(id);
+  }
+
+  /** One turn is a tab stop; the arrow keys go on from it. */
+  #key(event) {
+    const row = event.target.closest("li");
+    const to = {
+      ArrowDown: row?.nextElementSibling,
+      ArrowUp: row?.previousElementSibling,
+      Home: this.list.firstElementChild,
+      End: this.list.lastElementChild,
+    }[event.key];
+    if (!to) return;
+    event.preventDefault();
+    this.#tabStop(to).focus({ preventScroll: true });
+    this.#intoView(to);
+    this.onGo(to.dataset.id);
+  }
+
+  /** The tab key leads to the present turn, else to the first one; not away from where the focus is. */
+  #offer() {
+    const row = this.list.querySelector(".current") ?? this.list.firstElementChild;
+    if (row && !this.list.contains(document.activeElement)) this.#tabStop(row);
+  }
+
+  #tabStop(row) {
+    for (const button of this.list.querySelectorAll('button[tabindex="0"]')) button.tabIndex = -1;
+    const button = row.querySelector("button");
+    button.tabIndex = 0;
+    return button;
+  }
+
+  /** Scrolls the list alone, never the page. */
+  #intoView(row) {
+    const { scroller } = this;
+    const below = row.offsetTop + row.offsetHeight - scroller.clientHeight;
+    scroller.scrollTop = Math.min(Math.max(scroller.scrollTop, below), row.offsetTop);
+  }
+
+  #put(turn, transcript, revised) {
     const parts = this.rows.get(turn.id) ?? this.#make(turn.id);
     this.#place(turn, parts);
+    parts.end = turn.end;
+    parts.play.setAttribute("aria-label", `Play ${transcript.label(turn.speaker)} at ${clock(turn.start)}`);
     paint(parts.mark, look(turn.speaker));
     setText(parts.time, `${clock(turn.start)} – ${clock(turn.end)}`);
     setText(parts.name, transcript.label(turn.speaker));
@@ -61,13 +147,14 @@ export class Turns {
   #make(id) {
     const part = (tag, className) => element(tag, { className });
     const parts = {
+      play: element("button", { type: "button", className: "play small-play", tabIndex: -1 }),
       mark: part("i", "swatch"),
       time: part("span", "time"),
       name: part("span", "turn-name"),
       length: part("span", "length"),
       note: part("span", "note"),
     };
-    parts.row = element("li", {}, parts.time, parts.mark, parts.name, parts.note, parts.length);
+    parts.row = element("li", {}, parts.play, parts.time, parts.mark, parts.name, parts.note, parts.length);
     parts.row.dataset.id = id;
     this.rows.set(id, parts);
     return parts;
@@ -85,6 +172,7 @@ export class Turns {
   }
 
   #remove(id) {
+    this.current.delete(id);
     this.rows.get(id)?.row.remove();
     this.rows.delete(id);
   }

@@ -1,52 +1,61 @@
-// The time range that the lanes show: the newest audio, or wherever the user scrolled.
+// The time range that the lanes show: the newest audio, all of it, or wherever the user went.
 
 const SHORTEST_ALL_S = 10;
-const LONG_S = 600; // longer recordings are not zoomed out when they end
 const PHONE_PX = 600;
+const DRAG_PX = 4;
+const AHEAD = 0.85; // of the range is in front of what plays, once it has run out of the range
 
 export class View {
-  /** spans: radio buttons; scrub: contains the slider `position` and the button `live`; onChange(): redraws. */
-  constructor(spans, scrub, position, live, canvas, onChange) {
-    Object.assign(this, { spans, scrub, position, live, canvas, onChange });
-    this.end = null; // right edge in seconds; null follows the newest audio
-    this.now = 0;
-    this.chosen = false; // the user chose a span
+  /**
+   * spans: radio buttons; canvas: the lanes; onChange(): redraws; onScroll(time): the user scrolled to a range that
+   * begins there; onClick(x, y): they clicked and scrolled nothing.
+   */
+  constructor(spans, canvas, { onChange, onScroll, onClick }) {
+    Object.assign(this, { spans, canvas, onScroll, onClick });
+    this.clear();
     spans.addEventListener("change", () => {
-      this.chosen = true;
+      this.end = null;
+      if (this.wanted !== null) this.#showUpTo(this.wanted + this.#span() / 2);
       onChange();
     });
-    position.addEventListener("input", () => this.#look(Number(position.value)));
-    live.addEventListener("click", () => this.#look(Infinity));
     this.#drag();
   }
 
   clear() {
-    this.end = null;
+    this.end = null; // right edge in seconds; null follows the newest audio
+    this.wanted = null; // the time that the user last went to
     this.now = 0;
-    this.chosen = false;
     this.#choose(innerWidth < PHONE_PX ? "15" : "60");
   }
 
-  /** The audio has ended: shows all of it, unless the user chose a range. */
-  ended() {
-    if (!this.chosen && this.end === null && this.now < LONG_S) this.#choose("all");
+  /** Shows all of it. */
+  all() {
+    this.#choose("all");
   }
 
   /** The [start, end] to show, in seconds, when the newest audio is at `now`. */
   range(now) {
     this.now = now;
     const span = this.#span();
-    if (span === Infinity) return this.#updateScrub([0, Math.max(now, SHORTEST_ALL_S)], false);
+    if (span === Infinity) return [0, Math.max(now, SHORTEST_ALL_S)];
     const end = Math.max(Math.min(this.end ?? now, now), span);
-    return this.#updateScrub([end - span, end], now > span);
+    return [end - span, end];
   }
 
-  /** Scrolls a turn into view. */
-  show(turn) {
-    const span = this.#span();
-    if (!turn || span === Infinity) return;
+  /** Shows a time; null follows the newest audio. */
+  look(time) {
+    this.wanted = time;
     const [start, end] = this.range(this.now);
-    if (turn.start < start || turn.end > end) this.#look((turn.start + turn.end + span) / 2);
+    if (time === null) this.end = null;
+    else if (time < start || time > end) this.#showUpTo(time + this.#span() / 2);
+    else this.#showUpTo(end);
+  }
+
+  /** Keeps a time that moves on in the range. */
+  follow(time) {
+    this.wanted = time;
+    const [start, end] = this.range(this.now);
+    if (time < start || time > end) this.#showUpTo(time + this.#span() * AHEAD);
   }
 
   #span() {
@@ -58,38 +67,30 @@ export class View {
     this.spans.querySelector(`input[value="${value}"]`).checked = true;
   }
 
-  #updateScrub([start, end], scrolls) {
-    this.scrub.hidden = !scrolls;
-    if (scrolls) {
-      this.position.min = this.#span().toFixed(1);
-      this.position.max = this.now.toFixed(1);
-      this.position.step = "0.1";
-      this.position.value = end.toFixed(1);
-      this.live.disabled = this.end === null;
-    }
-    return [start, end];
-  }
-
-  #look(end) {
-    this.end = end >= this.now - 0.05 ? null : Math.max(end, this.#span());
-    this.onChange();
+  #showUpTo(end) {
+    if (Number.isFinite(end)) this.end = Math.min(Math.max(end, this.#span()), this.now);
   }
 
   /** Dragging the lanes scrolls them. */
   #drag() {
     let from = null;
     this.canvas.addEventListener("pointerdown", (event) => {
-      const span = this.#span();
-      if (span === Infinity || this.now <= span) return;
-      from = { x: event.clientX, end: this.end ?? this.now, perPx: span / this.canvas.clientWidth };
-      this.canvas.setPointerCapture(event.pointerId);
+      const [start, end] = this.range(this.now);
+      from = { x: event.clientX, end, perPx: (end - start) / this.canvas.clientWidth, moved: false };
     });
     this.canvas.addEventListener("pointermove", (event) => {
-      if (from) this.#look(from.end - (event.clientX - from.x) * from.perPx);
+      if (from === null || (!from.moved && Math.abs(event.clientX - from.x) < DRAG_PX)) return;
+      if (!from.moved) this.canvas.setPointerCapture(event.pointerId);
+      from.moved = true;
+      this.#showUpTo(from.end - (event.clientX - from.x) * from.perPx);
+      this.onScroll(this.range(this.now)[0]);
     });
-    for (const name of ["pointerup", "pointercancel"])
-      this.canvas.addEventListener(name, () => {
-        from = null;
-      });
+    this.canvas.addEventListener("pointerup", (event) => {
+      if (from && !from.moved) this.onClick(event.offsetX, event.offsetY);
+      from = null;
+    });
+    this.canvas.addEventListener("pointercancel", () => {
+      from = null;
+    });
   }
 }

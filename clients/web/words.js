@@ -1,5 +1,7 @@
 // Times, names and colors in readable form.
 
+import { numberOf } from "./client/index.js";
+
 // Okabe and Ito's color-blind-safe palette, as in the terminal; from the seventh speaker on it repeats, striped.
 const PALETTE = ["#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#F0E442"];
 const UNKNOWN = "#8A8F99";
@@ -23,11 +25,6 @@ export function count(number, noun) {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-/** Number of a speaker, 3 for `S3`; 0 for the unknown one (null). */
-export function numberOf(speaker) {
-  return speaker === null ? 0 : Number(speaker.slice(1));
-}
-
 /** {color, striped}: how a speaker is drawn, stable for the whole session. */
 export function look(speaker) {
   const number = numberOf(speaker);
@@ -43,7 +40,13 @@ export function listed(names) {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
-/** A message from the server as a sentence: `Expected a token.` for `expected a token`. */
-export function sentence(text) {
-  return text && text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
+/** `12 MB`. */
+export function size(bytes) {
+  const mega = bytes / 1e6;
+  return mega < 1000 ? `${mega < 10 ? mega.toFixed(1) : mega.toFixed(0)} MB` : `${(mega / 1000).toFixed(1)} GB`;
+}
+
+/** Day and time of a moment in ms, as people here write it. */
+export function day(moment) {
+  return new Date(moment).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }

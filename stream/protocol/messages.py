@@ -25,6 +25,7 @@ from ..limits import (
     MIN_RATE_HZ,
     NAME_LETTERS,
     SAMPLE_BYTES,
+    Encoding,
 )
 from ..wire import (
     ProtocolError,
@@ -86,7 +87,7 @@ class Start:
     """
 
     version: int = wire(whole(0), default=VERSION)
-    encoding: str = wire(one_of(*SAMPLE_BYTES), default="pcm_s16le")
+    encoding: Encoding = wire(one_of(*SAMPLE_BYTES), default="pcm_s16le")
     sample_rate_hz: int = wire(whole(MIN_RATE_HZ, MAX_RATE_HZ), name="sample_rate", default=16_000)
     channels: int = wire(whole(1, MAX_CHANNELS), default=1)
     latency_s: float = wire(number(MIN_LATENCY_S, MAX_LATENCY_S), name="latency", default=1.0)
@@ -131,7 +132,7 @@ class Unknown:
 class Config:
     """The configuration in effect, which may be less than was asked for."""
 
-    encoding: str = wire(one_of(*SAMPLE_BYTES))
+    encoding: Encoding = wire(one_of(*SAMPLE_BYTES))
     sample_rate_hz: int = wire(whole(MIN_RATE_HZ, MAX_RATE_HZ), name="sample_rate")
     channels: int = wire(whole(1, MAX_CHANNELS))
     latency_s: float = wire(number(MIN_LATENCY_S, MAX_LATENCY_S), name="latency")

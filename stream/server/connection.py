@@ -37,6 +37,7 @@ MESSAGES_PER_S, MESSAGES_BURST = 1000, 2000  # audio at 20 times real time in pa
 TEXT_UNIT = SMALL_BYTES  # characters of JSON that cost as much as a message
 PROBE_S = 20.0  # without a frame for so long, the client is asked whether it is still there
 PONG_S = 10.0
+GOING_AWAY = 1001  # what browsers close with when a page is closed, left or reloaded
 ENDINGS = {
     "stop": CloseCode.DONE,
     "shutdown": CloseCode.SHUTDOWN,
@@ -243,8 +244,9 @@ class Connection:
         if self._session is None:
             return
         mine = self._session.owner is self
-        self._session.detach(self)
-        seen = self._session.finished and not self._session.journal and self._socket.protocol.close_rcvd is not None
+        close = self._socket.protocol.close_rcvd
+        self._session.detach(self, left=close is not None and close.code == GOING_AWAY)
+        seen = self._session.finished and not self._session.journal and close is not None
         resumable = self._dialect.start is None and not self._session.failed
         if mine and (seen or not resumable):
             await self._sessions.close(self._session)

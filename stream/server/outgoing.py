@@ -70,7 +70,7 @@ class Outgoing:
 
     def _tell_status(self, session: ServerSession) -> None:
         now_s = time.monotonic()
-        if not session.ended:
+        if not session.finished:
             session.journal.add(session.status(), now_s)
             if max(now_s - session.begun_s, session.length_s) > self._config.session_s:
                 session.end("session_too_long")

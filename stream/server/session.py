@@ -74,6 +74,7 @@ class ServerSession:
         self.changed = asyncio.Event()  # something is there to send
         self.owner: object | None = None
         self.detached_s: float | None = None
+        self.left = False  # the client closed it as browsers do when a page is closed, or reloaded
         self.begun_s = time.monotonic()
         self.position = 0  # whole samples per channel received, silence for lost ones included
         self.processed_samples = 0
@@ -100,7 +101,7 @@ class ServerSession:
         """The session now belongs to `owner`; the first message for it is `started`. Raises ProtocolError."""
         if position is not None:
             self._check_gap(position)
-        self.owner, self.detached_s = owner, None
+        self.owner, self.detached_s, self.left = owner, None, False
         self._partial = b""
         self._skip_bytes = 0
         if position is not None and not self.ended:
@@ -116,10 +117,10 @@ class ServerSession:
         self._space.set()
         self.changed.set()
 
-    def detach(self, owner: object) -> None:
-        """The connection is gone; the session waits for another one."""
+    def detach(self, owner: object, *, left: bool = False) -> None:
+        """The connection is gone; the session waits for another one, for a moment only where the client `left`."""
         if self.owner is owner:
-            self.owner, self.detached_s = None, time.monotonic()
+            self.owner, self.detached_s, self.left = None, time.monotonic(), left
 
     async def put(self, owner: object, data: bytes) -> None:
         """Takes audio, cut anywhere; waits while enough of it is waiting. Raises Replaced."""

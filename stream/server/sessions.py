@@ -23,6 +23,7 @@ from .metrics import Metrics
 from .session import ServerSession
 
 LOG = logging.getLogger(__name__)
+LEFT_S = 10.0  # a closed page's session waits for so long, in case the page was reloaded
 
 
 class SessionTable:
@@ -49,8 +50,8 @@ class SessionTable:
 
     @property
     def running(self) -> int:
-        """Sessions that are not finished."""
-        return sum(not session.finished for session in self.sessions.values())
+        """Sessions that are not finished, but for those whose client has left."""
+        return sum(not session.finished and not session.left for session in self.sessions.values())
 
     def judge_capacity(self) -> None:
         """Corrects it by how the sessions went since the last time."""
@@ -103,7 +104,8 @@ class SessionTable:
         """Sessions whose client did not come back in time."""
         now_s = time.monotonic()
         for session in list(self.sessions.values()):
-            if session.detached_s is not None and now_s - session.detached_s > self._config.resume_s:
+            most_s = min(LEFT_S, self._config.resume_s) if session.left else self._config.resume_s
+            if session.detached_s is not None and now_s - session.detached_s > most_s:
                 await self.close(session)
 
     def fail(self) -> None:
@@ -126,7 +128,7 @@ class SessionTable:
 
     @property
     def _taken(self) -> int:
-        return self.running + self._opening.total()
+        return sum(not session.finished for session in self.sessions.values()) + self._opening.total()
 
     def _is_any_live(self) -> bool:
         return any(session.is_live for session in self.sessions.values())
@@ -147,16 +149,20 @@ class SessionTable:
         return least_load([*running, hops]) + self._opening.total() > self.capacity
 
     async def _make_room(self, hops: HopRange) -> None:
-        """Where all places are taken, the session whose client has been gone longest gives up its own."""
+        """Where all places are taken, the session whose client has left, or been gone longest, gives up its own."""
         now_s = time.monotonic()
-        gone = [s for s in self.sessions.values() if now_s - (s.detached_s or now_s) > self._config.vanished_s]
+        gone = [
+            session
+            for session in self.sessions.values()
+            if session.left or now_s - (session.detached_s or now_s) > self._config.vanished_s
+        ]
         if self._is_full(hops) and gone:
-            await self.close(min(gone, key=lambda session: session.detached_s or now_s))
+            await self.close(min(gone, key=lambda session: (not session.left, session.detached_s or now_s)))
 
     def _check_room(self, address: str, hops: HopRange) -> None:
         if self.failed.is_set():
             raise Refused(CloseCode.INTERNAL, "the server's models do not answer any more")
-        running = [session for session in self.sessions.values() if not session.finished]
+        running = [session for session in self.sessions.values() if not session.finished and not session.left]
         if self.stopping or self._is_full(hops):
             raise Refused(CloseCode.OVER_CAPACITY, f"all places are taken by {len(running)} sessions: try again later")
         held = sum(session.address == address for session in running) + self._opening[address]

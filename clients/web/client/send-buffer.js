@@ -4,12 +4,17 @@ export class SendBuffer {
   /** Positions are bytes from the start of the stream; the server counts samples of `frameBytes` bytes. */
   constructor(frameBytes) {
     this.frameBytes = frameBytes;
-    this.start = 0; // of the kept bytes
-    this.sent = 0;
-    this.end = 0;
+    this.begin(0);
+  }
+
+  /** Forgets everything: the audio that follows begins at this sample. */
+  begin(samples) {
+    this.start = samples * this.frameBytes; // of the kept bytes
+    this.sent = this.start;
+    this.end = this.start;
     this.pieces = []; // Uint8Arrays, oldest first, from `start` to `end`
     this.next = 0; // index of the piece that holds `sent`
-    this.nextAt = 0; // position at which that piece begins
+    this.nextAt = this.start; // position at which that piece begins
   }
 
   get kept() {

@@ -2,9 +2,11 @@
 
 import { refusal } from "./refusal.js";
 import { SendBuffer } from "./send-buffer.js";
-import { sentence } from "./words.js";
+import { sentence } from "./text.js";
 
 const PROTOCOL = "turnstream.v1";
+const SAMPLE_BYTES = { pcm_s16le: 2, pcm_s24le: 3, pcm_s32le: 4, pcm_f32le: 4 };
+const DEFAULTS = { encoding: "pcm_s16le", sample_rate: 16000, channels: 1 };
 const PIECE_BYTES = 32768;
 const AHEAD_BYTES = 65536; // in the browser's own queue
 const MOST_KEPT_BYTES = 64 * 2 ** 20; // 11 minutes at 48 kHz, longer than a server keeps a disconnected session
@@ -13,6 +15,7 @@ const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 5000;
 const SILENT_SERVER_MS = 25000; // the server sends a status every few seconds
 const CONNECT_MS = 30000;
+const RESUME_S = 60; // until the server has said how long it keeps sessions
 const ROUNDED_S = 0.1; // safety margin: a status gives the received audio in rounded seconds
 // No answer to a ping, too slow, no room just now: the session can be resumed, as after a disconnect.
 const RESUMABLE = [4408, 4425, 4503];
@@ -20,17 +23,18 @@ const RESUMABLE = [4408, 4425, 4503];
 export class Connection {
   /**
    * url: of the websocket; start: fields of the `start` message; on.message(message), on.state(state, sentence), where
-   * state is open, lost, ended or failed.
+   * state is open, lost, ended or failed; session: the id of one that an earlier connection began, to come back to it.
    */
-  constructor(url, start, on) {
+  constructor(url, start, on, session = null) {
     this.url = url;
-    this.start = start;
+    this.start = { ...DEFAULTS, ...start };
     this.on = on;
-    this.buffer = new SendBuffer(2 * start.channels);
-    this.session = null;
+    this.buffer = new SendBuffer(SAMPLE_BYTES[this.start.encoding] * this.start.channels);
+    this.session = session;
+    this.unknown = session !== null; // where its audio goes on is not known yet
     this.seq = 0;
     this.names = new Map(); // sent by the user, not yet confirmed by the server
-    this.limits = { message_bytes: PIECE_BYTES, resume: 0 };
+    this.limits = { message_bytes: PIECE_BYTES, resume: session === null ? 0 : RESUME_S };
     this.stopping = false;
     this.over = false;
     this.socket = null;
@@ -38,7 +42,7 @@ export class Connection {
     this.lostSince = null;
     this.retryMs = FIRST_RETRY_MS;
     this.retryNow = () => this.lostSince !== null && this.#connect();
-    addEventListener("online", this.retryNow);
+    globalThis.addEventListener?.("online", this.retryNow);
     this.#connect();
   }
 
@@ -47,13 +51,19 @@ export class Connection {
     return this.buffer.end / this.#bytesPerSecond;
   }
 
+  /** Resolves once the server has answered, or once the session is over: audio goes on from `position`. */
+  async opened() {
+    while (!this.over && !this.greeted) await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+
   /** Seconds of audio not sent yet. */
   get waiting() {
     return this.buffer.unsent / this.#bytesPerSecond;
   }
 
+  /** Takes audio, a Uint8Array in the encoding of `start`, cut anywhere. */
   send(bytes) {
-    if (this.stopping || this.over) return;
+    if (this.stopping || this.over || this.unknown) return;
     if (this.buffer.kept > MOST_KEPT_BYTES) {
       this.#fail("The server cannot keep up: too much audio is waiting to be sent.");
       return;
@@ -68,6 +78,7 @@ export class Connection {
       await new Promise((done) => setTimeout(done, POLL_MS));
   }
 
+  /** Says who a speaker is; null takes the name away. */
   name(speaker, name) {
     this.names.set(speaker, name);
     if (this.greeted) this.#tell({ type: "name", speaker, name });
@@ -122,6 +133,8 @@ export class Connection {
   }
 
   #begin(message) {
+    if (this.unknown) this.buffer.begin(message.position);
+    this.unknown = false;
     if (!this.buffer.rewind(message.position)) {
       this.#fail("The server asked for audio that is no longer available.");
       return;
@@ -199,7 +212,7 @@ export class Connection {
     this.over = true;
     clearTimeout(this.timer);
     clearTimeout(this.pumpTimer);
-    removeEventListener("online", this.retryNow);
+    globalThis.removeEventListener?.("online", this.retryNow);
     this.#drop();
   }
 

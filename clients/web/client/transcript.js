@@ -1,13 +1,14 @@
 // The state of a session so far, built from the server's messages alone: no page, no clock, no socket.
 
-import { numberOf } from "./words.js";
+import { numberOf } from "./text.js";
 
 export class Transcript {
   constructor() {
     this.turns = new Map(); // id -> {id, speaker, start, end, committed, state, was: [speakers it had], heard}
     this.speakers = new Map(); // id -> {id, name, confidence, into}
     this.revisions = [];
-    this.final = null;
+    this.corrected = 0; // turns that belong to others in the final result
+    this.final = null; // {reason, duration, speakers, statistics}
     this.horizon = 0; // newest time that any message refers to, in seconds
     this.heard = 0; // messages applied, to recognize what is new
     this.talk = new Map(); // speaker -> seconds
@@ -36,6 +37,23 @@ export class Transcript {
     }
   }
 
+  /** The transcript that `toJSON` gave. */
+  static from({ turns, speakers, revisions, corrected, final, horizon }) {
+    const transcript = new Transcript();
+    for (const turn of turns) transcript.turns.set(turn.id, turn);
+    for (const speaker of speakers) transcript.speakers.set(speaker.id, speaker);
+    Object.assign(transcript, { revisions, corrected, final, horizon });
+    for (const turn of final ? [] : turns) transcript.#count(turn, 1);
+    for (const { speaker, talk } of final?.speakers ?? []) transcript.talk.set(speaker, talk);
+    return transcript;
+  }
+
+  /** Everything as plain values, to store it. */
+  toJSON() {
+    const { revisions, corrected, final, horizon } = this;
+    return { turns: this.inOrder(), speakers: [...this.speakers.values()], revisions, corrected, final, horizon };
+  }
+
   /** How to label a speaker: the name, else the id; null is the unknown speaker. */
   label(speaker) {
     if (speaker === null) return this.final ? "Unknown" : "Not known yet";
@@ -50,6 +68,16 @@ export class Transcript {
 
   talkOf(speaker) {
     return this.talk.get(speaker) ?? 0;
+  }
+
+  /** The turns at a time in seconds. */
+  at(time) {
+    return [...this.turns.values()].filter(({ start, end }) => start <= time && time < end);
+  }
+
+  /** How often speech went from one speaker to another, the end included; naming the unknown corrects nobody. */
+  get corrections() {
+    return this.revisions.filter(({ from }) => from !== null).length + this.corrected;
   }
 
   /** Turns in order of time. */
@@ -70,11 +98,6 @@ export class Transcript {
     if (turn.speaker !== null) this.#meet(turn.speaker, message.name);
     this.#reach(turn.end);
     return [turn.id];
-  }
-
-  /** How often speech went from one speaker to another; naming the unknown corrects nobody. */
-  get corrections() {
-    return this.revisions.filter(({ from }) => from !== null).length;
   }
 
   #revision(message) {
@@ -106,24 +129,23 @@ export class Transcript {
   }
 
   #final(message) {
-    const changed = new Set(this.turns.keys());
     const before = this.turns;
-    this.final = message;
-    this.turns = new Map();
-    this.talk = new Map();
-    for (const given of message.turns) {
-      const was = before.get(given.id)?.was ?? [];
-      const turn = { ...fieldsOf(given), was, heard: this.heard };
-      this.turns.set(turn.id, turn);
-      changed.add(turn.id);
-      if (turn.speaker !== null) this.#meet(turn.speaker, given.name);
-    }
-    for (const { speaker, name, talk } of message.speakers) {
-      this.talk.set(speaker, talk);
-      if (speaker !== null) this.#meet(speaker, name);
-    }
+    const changed = new Set([...before.keys(), ...message.turns.map(({ id }) => id)]);
+    this.corrected = corrections([...before.values()], message.turns);
+    const { reason, duration, speakers, statistics } = message;
+    this.final = { reason, duration, speakers, statistics };
+    this.turns = new Map(message.turns.map((given) => [given.id, this.#finalTurn(given, before.get(given.id))]));
+    this.talk = new Map(message.speakers.map(({ speaker, talk }) => [speaker, talk]));
+    for (const { speaker, name } of message.speakers) if (speaker !== null) this.#meet(speaker, name);
     this.horizon = message.duration;
     return [...changed];
+  }
+
+  #finalTurn(given, before) {
+    const was = [...(before?.was ?? [])];
+    if (before && before.speaker !== given.speaker) was.push(before.speaker);
+    if (given.speaker !== null) this.#meet(given.speaker, given.name);
+    return { ...fieldsOf(given), was, heard: this.heard };
   }
 
   #meet(id, name = null) {
@@ -144,4 +166,22 @@ export class Transcript {
 
 function fieldsOf({ id, speaker, start, end, committed, state }) {
   return { id, speaker, start, end, committed, state };
+}
+
+/** How many turns of known speakers are mostly another known speaker's in the final result. */
+function corrections(before, after) {
+  const known = after.filter(({ speaker }) => speaker !== null).sort((a, b) => a.start - b.start);
+  return before.filter(({ speaker }) => speaker !== null).filter((turn) => isAnothers(turn, known)).length;
+}
+
+function isAnothers(turn, known) {
+  let [kept, taken] = [0, 0];
+  for (const { speaker, start, end } of known) {
+    if (start >= turn.end) break;
+    const both = Math.max(0, Math.min(end, turn.end) - Math.max(start, turn.start));
+    if (speaker === turn.speaker) kept += both;
+    else taken += both;
+  }
+  const half = (turn.end - turn.start) / 2;
+  return kept < half && taken > half;
 }
