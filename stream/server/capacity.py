@@ -12,7 +12,7 @@ from ..models.batcher import F32, Batcher
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 ROUNDS, STREAMS = 6, 4
-EMBEDDINGS_PER_HOP = 1.0  # on conversations; their crops have about a second of speech
+EMBEDDINGS_PER_HOP = 1.3  # on conversations; their crops have about a second of speech
 REST_S = 0.003  # of one core: stitching, timeline, wire, what a hop costs beside the models
 LOAD = 0.7  # share of the time that may be used up, or windows would wait for each other (benchmarks/serve.py)
 
