@@ -40,6 +40,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"turnstream {metadata.version('turnstream')}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     _add_file(commands.add_parser("file", help="diarize recordings"))
+    _add_batch(commands.add_parser("batch", help="diarize a folder of recordings, here or on a cluster"))
     _add_mic(commands.add_parser("mic", help="diarize a microphone, live, until Ctrl-C"))
     commands.add_parser("devices", help="list the microphones")
     _add_serve(commands.add_parser("serve", help="run the websocket server"))
@@ -59,6 +60,19 @@ def _add_file(command: Parser) -> None:
     _add_engine(command)
     _add_names(command)
     _add_results(command)
+
+
+def _add_batch(command: Parser) -> None:
+    source = "a folder of recordings, or a text file with the path of one in each line"
+    command.add_argument("source", type=Path, metavar="IN", help=source)
+    out = "the folder of the results, an .rttm and a .json for each recording; what is there already is not done again"
+    command.add_argument("out", type=Path, metavar="OUT", help=out)
+    command.add_argument("--jobs", type=_count, metavar="N", help="processes (default: one for each core)")
+    retries = "try a recording N times more whose process died (default: 2)"
+    command.add_argument("--retries", type=_whole, default=2, metavar="N", help=retries)
+    ray = "on the Ray cluster at this address, whose nodes share the folders (needs turnstream[cluster])"
+    command.add_argument("--ray", metavar="ADDRESS", help=ray)
+    _add_engine(command)
 
 
 def _add_mic(command: Parser) -> None:

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     # Imported only now: the help and a wrong option should not wait for the engine.
     match args.command:
-        case "file" | "demo" | "mic" | "connect":
+        case "file" | "batch" | "demo" | "mic" | "connect":
             return _diarize(args)
         case "enroll":
             from .enroll import enroll
@@ -78,7 +78,12 @@ def _diarize(args: argparse.Namespace) -> int:
     if args.command == "connect":
         microphone = options_of(of.MicrophoneOptions, args)
         return connect(options_of(of.ConnectOptions, args, microphone=microphone, outputs=outputs))
-    engine, names = options_of(of.EngineOptions, args), options_of(of.NameOptions, args)
+    engine = options_of(of.EngineOptions, args)
+    if args.command == "batch":
+        from .batch.batch import batch
+
+        return batch(options_of(of.BatchOptions, args, engine=engine))
+    names = options_of(of.NameOptions, args)
     match args.command:
         case "file":
             return file(of.FileOptions(_paths(args), args.realtime, engine, names, outputs))
