@@ -40,6 +40,8 @@ PARTS: dict[str, set[str]] = {
     "diarizer": BASE
     | {"audio", "events", "exclusive", "models", "people", "publisher", "stitching", "timeline", "weights"},
     "offline": BASE | {"audio", "diarizer", "events", "models", "stitching", "timeline"},
+    "snapshot": BASE
+    | {"audio", "diarizer", "events", "exclusive", "models", "people", "publisher", "stitching", "timeline"},
     "server": BASE | {"audio", "diarizer", "events", "models", "people", "protocol", "wire"},
 }
 CLIENTS_NAMED = re.compile(r"turnstream\.clients|\bclients[/\\]|^clients(\.|$)")

@@ -8,6 +8,7 @@ through all of them in the middle of a hop, a pause that grows with the stream (
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ PackedWindow = tuple[
     int, NDArray[np.uint8], int, Ints
 ]  # first frame, activity in bits, local speakers, (runs, 5) numbers
 
+Extent = tuple[int, int]  # packed windows, vectors of their segments
+Past = tuple[list[PackedWindow], list[Floats | None], list[bool]]  # packed windows; vectors, and which are mixed
+
 
 class WindowHistory:
     """Every window of a stream; a window is packed once no later window can change any of its segments."""
@@ -30,6 +34,39 @@ class WindowHistory:
         self._vectors: list[Floats | None] = []  # of their segments, in order of first use
         self._mixed: list[bool] = []
         self._open: list[Window] = []
+        self._missing: Extent = (0, 0)  # what was packed when its state was written
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the packed windows, which never change: `past` has those."""
+        return {"open": self._open, "windows": len(self._packed), "vectors": len(self._vectors)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Without its past, which `recall` brings."""
+        self.__init__()  # type: ignore[misc]
+        self._open, self._missing = state["open"], (state["windows"], state["vectors"])
+
+    @property
+    def extent(self) -> Extent:
+        """How much of it is packed."""
+        return len(self._packed), len(self._vectors)
+
+    def past(self, since: Extent) -> Past:
+        """What was packed since its extent was that."""
+        windows, vectors = since
+        return self._packed[windows:], self._vectors[vectors:], self._mixed[vectors:]
+
+    def recall(self, past: Past) -> None:
+        """Adds the next part of its past, up to its extent when its state was written."""
+        packed, vectors, mixed = past
+        windows, most = self._missing
+        self._packed += packed[: windows - len(self._packed)]
+        self._mixed += mixed[: most - len(self._vectors)]
+        self._vectors += vectors[: most - len(self._vectors)]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its past is there."""
+        return self.extent == self._missing and len(self._mixed) == len(self._vectors)
 
     def __len__(self) -> int:
         return len(self._packed) + len(self._open)

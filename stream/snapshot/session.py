@@ -1,0 +1,128 @@
+"""A session of the engine as bytes: it goes on elsewhere with the same events, to the bit.
+
+A snapshot has two parts. The past, packed windows that never change again, grows by 77 KiB a minute and is written in
+pieces, each once. The head is all the rest. It holds audio of the last seconds and the voices of those who talk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from turnstream.kernels.sincnet_stream import BankState
+
+from ..audio.input import AudioInput
+from ..diarizer import Models, Session
+from ..errors import TurnstreamError
+from ..models.activity import ActivityPath
+from ..people.naming import Naming
+from ..stitching.config import StitcherConfig
+from ..stitching.history import Extent, WindowHistory
+from ..stitching.stitcher import Stitcher
+from ..timeline.timeline import Timeline
+from .codec import DAMAGES, Reader, SnapshotError, Writer
+from .kinds import alike, kinds_of
+
+MODULES = (
+    *("audio.fbank", "audio.input", "audio.mix", "audio.resampler", "audio.ring", "diarizer", "events", "exclusive"),
+    *("labels", "models.activity", "models.carried_state", "people.naming", "publisher", "stitching.aggregation"),
+    *("stitching.assignment", "stitching.clustering", "stitching.config", "stitching.history", "stitching.identity"),
+    *("stitching.pair_votes", "stitching.profile", "stitching.segments", "stitching.splitting", "stitching.stitcher"),
+    *("timeline.matching", "timeline.records", "timeline.revisions", "timeline.timeline", "timeline.turn_table"),
+    "windows",
+)
+KINDS = kinds_of(f"turnstream.{name}" for name in MODULES)
+PAST_KINDS: dict[str, type] = {}  # plain values and arrays only
+DUE_S = 11.0  # a window, and what its hop may add: no session waits for more audio than that
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A snapshot: its head, the past since the last one, and how far that reaches."""
+
+    head: bytes
+    past: bytes
+    extents: tuple[Extent, ...]
+
+
+def write(value: Any, models: Models, since: tuple[Extent, ...] = (), kinds: Mapping[str, type] = KINDS) -> Written:
+    """A session, or what holds one (of classes in `kinds`); `since` is how far earlier snapshots reach.
+
+    Nothing else may use the session meanwhile. Raises SnapshotError where it holds what cannot be written: the state
+    of the activity path on a GPU.
+    """
+    histories: list[WindowHistory] = []
+
+    def supplied(part: Any) -> str | None:
+        if isinstance(part, WindowHistory) and part not in histories:
+            histories.append(part)
+        return "models" if part is models else "bank" if isinstance(part, BankState) else None
+
+    head = Writer(kinds, supplied).bytes_of(value)
+    since = since or ((0, 0),) * len(histories)
+    past = [history.past(extent) for history, extent in zip(histories, since, strict=True)]
+    extents = tuple(history.extent for history in histories)
+    return Written(head, Writer(PAST_KINDS, lambda part: None).bytes_of(past), extents)
+
+
+def read(head: bytes, past: Iterable[bytes], models: Models, kinds: Mapping[str, type] = KINDS) -> Any:
+    """What was written, with these models. Raises SnapshotError for anything that is not a snapshot of this version."""
+    reader = Reader(kinds, lambda name: {"models": lambda: models, "bank": models.initial_state}[name]())
+    value = reader.value_of(head)
+    for part in reader.found(Session):
+        _check(part, models)
+    _recall(reader.found(WindowHistory), past)
+    return value
+
+
+def _recall(histories: list[WindowHistory], past: Iterable[bytes]) -> None:
+    try:
+        for piece in past:
+            for history, more in zip(histories, _past(piece), strict=False):
+                history.recall(more)
+        whole = all(history.whole for history in histories)
+    except DAMAGES as error:
+        raise SnapshotError(f"the snapshot is damaged: {error}") from None
+    if not whole:
+        raise SnapshotError("the snapshot's past is not complete")
+
+
+def extents_of(value: Session) -> tuple[Extent, ...]:
+    """How far the past of a session that was read reaches."""
+    return (vars(value)["_stitcher"].windows.extent,)
+
+
+def _past(piece: bytes) -> list[Any]:
+    """Checked as far as it is used: what never was gives an error later, in the session that it belongs to."""
+    found = Reader(PAST_KINDS, lambda name: None).value_of(piece)
+    if type(found) is not list or not all(_is_past(part) for part in found):
+        raise SnapshotError("the snapshot's past is damaged")
+    return found
+
+
+def _is_past(part: Any) -> bool:
+    if type(part) is not tuple or [type(each) for each in part] != [list, list, list]:
+        return False
+    packed, vectors, mixed = part
+    sizes = all(type(window) is tuple and len(window) == 4 for window in packed)
+    arrays = all(vector is None or (type(vector) is np.ndarray and vector.dtype == np.float32) for vector in vectors)
+    return sizes and arrays and all(type(one) is bool for one in mixed)
+
+
+def _check(found: Session, models: Models) -> None:
+    """Refuses what no session of this version can be like."""
+    try:
+        parts = vars(found)
+        heard, config, path = found.audio, parts["_stitcher"].config, parts["_activity"]
+        audio = AudioInput(heard.rate_hz, heard.channels, heard.encoding, heard.channel)
+        assert isinstance(config, StitcherConfig)
+        activity = ActivityPath(models) if path is not None else None
+        usual = Session(models, audio, Stitcher(config), Timeline(), Naming(), activity, live=parts["_live"])
+        good = alike(found, usual) and 0 < found.next_due_s - found.position_s < DUE_S
+    except (TurnstreamError, AssertionError, *DAMAGES) as error:
+        raise SnapshotError(f"the snapshot is damaged: {error or type(error).__name__}") from None
+    if not good:
+        raise SnapshotError("the snapshot is damaged, or of another version of turnstream")
