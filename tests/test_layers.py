@@ -42,7 +42,8 @@ PARTS: dict[str, set[str]] = {
     "offline": BASE | {"audio", "diarizer", "events", "models", "stitching", "timeline"},
     "snapshot": BASE
     | {"audio", "diarizer", "events", "exclusive", "models", "people", "publisher", "stitching", "timeline"},
-    "server": BASE | {"audio", "diarizer", "events", "models", "people", "protocol", "wire"},
+    "stores": {"errors"},
+    "server": BASE | {"audio", "diarizer", "events", "models", "people", "protocol", "snapshot", "stores", "wire"},
 }
 CLIENTS_NAMED = re.compile(r"turnstream\.clients|\bclients[/\\]|^clients(\.|$)")
 HEAVY = ("mlx", "numba", "numpy", "scipy", "soundfile", "soxr")
