@@ -114,6 +114,10 @@ def _add_serve(command: Parser) -> None:
     add("--tls-cert", dest="tls_certificate", type=Path, metavar="PATH", help="serve wss:// with this PEM certificate")
     add("--tls-key", type=Path, metavar="PATH", help="and its PEM key")
     add("--root", default="turnstream", help="protocol on the path /: turnstream, pyannote or diart")
+    store = "keep snapshots of sessions, so that they outlive this process: a folder or redis://HOST:6379/0"
+    add("--store", metavar="URL", help=store)
+    every = "write a session's snapshot every S seconds (default: 30)"
+    add("--snapshots", dest="snapshot_s", type=_seconds, default=30.0, metavar="S", help=every)
     _add_limits(command.add_argument_group("limits"))
     models = command.add_argument_group("engine")
     models.add_argument("--people", type=Path, metavar="DIR", help=PEOPLE_HELP)

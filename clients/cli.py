@@ -111,12 +111,15 @@ def _operate(args: argparse.Namespace) -> int:
 def _serve_options(args: argparse.Namespace) -> ServeOptions:
     """Raises ServerError for what does not go together, before the weights are fetched."""
     from turnstream.server.config import ServerConfig
+    from turnstream.stores.store import open_store
 
     from .access_token import read_token, warn_if_open
     from .options import ServeOptions, WeightOptions
 
     config = options_of(ServerConfig, args, token=read_token(args.token_file), page=PAGE)
     config.tls()  # a wrong certificate is reported now
+    if config.store:
+        open_store(config.store, config.keep_s).close()  # and a wrong store
     if config.tls_key:
         warn_if_open(config.tls_key)
     return ServeOptions(config, options_of(WeightOptions, args))

@@ -54,9 +54,9 @@ class SilentDiarizer:
         channels: int,
         encoding: str,
         latency_s: float,
-        known: Sequence[Person],
-        models: Any,
-        activity: bool,
+        known: Sequence[Person] = (),
+        models: Any = None,
+        activity: bool = False,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
     ) -> Session:
@@ -65,4 +65,4 @@ class SilentDiarizer:
         assert max_speakers is None
         naming = Naming([Known(person.name, person.profile_for(MODEL)) for person in known])
         audio = AudioInput(sample_rate_hz, channels, encoding)
-        return Session(models, audio, Stitcher(), Timeline(latency_s), naming)
+        return Session(models or self.models, audio, Stitcher(), Timeline(latency_s), naming)

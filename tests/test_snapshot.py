@@ -50,8 +50,7 @@ class Moving:
     def move(self) -> Written:
         written = write(self.session, self.models, self.extents)
         self.past.append(written.past)
-        self.extents = written.extents
-        self.session = read(written.head, self.past, self.models)
+        self.session, self.extents = read(written.head, self.past, self.models)
         return written
 
     def end(self) -> list[str]:
@@ -160,7 +159,7 @@ def models() -> Models:
 
 
 def reading(head: bytes, past: list[bytes]) -> Session:
-    session = read(head, past, models())
+    session, _ = read(head, past, models())
     assert isinstance(session, Session)
     return session
 
@@ -267,7 +266,7 @@ def test_what_cannot_be_written_is_told() -> None:
 def test_shared_things_are_one_thing_afterwards() -> None:
     profile = Profile(np.arange(4, dtype=np.float32), 1.5)
     value = {"both": [profile, profile], "sets": ({1, 2}, b"bytes", np.float64(0.1)), 3: -0.0, None: float("inf")}
-    found = read(Writer(KINDS, lambda part: None).bytes_of(value), [], models())
+    found, _ = read(Writer(KINDS, lambda part: None).bytes_of(value), [], models())
     assert found["both"][0] is found["both"][1]
     assert type(found["sets"][2]) is np.float64
     assert replace(profile, vector=found["both"][0].vector) is not profile

@@ -168,6 +168,16 @@ def test_a_store_that_is_gone_is_told() -> None:
         store.save("abc", 1, b"", None, 0)
 
 
+def test_a_folder_that_is_not_mounted_is_no_empty_store(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store", 60.0)
+    store.save("abc", 1, b"head", None, 0)
+    (tmp_path / "store").rename(tmp_path / "away")
+    (tmp_path / "store").mkdir()
+    for ask in (lambda: store.claim("abc"), lambda: store.holds("abc", 1), lambda: store.save("a", 1, b"", None, 0)):
+        with pytest.raises(StoreError, match="is not there"):
+            ask()
+
+
 def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
     store = FolderStore(tmp_path, 60.0)
     for name, data in (("epoch", b"many"), ("head", b"123")):

@@ -34,6 +34,8 @@ class ServerConfig:
     tls_key: Path | None = None
     people: Path | None = None  # the folder of known people; None: the user's own
     page: Path | None = None  # the folder of the web page; None: no page
+    store: str | None = None  # where snapshots of sessions are kept; None: a session ends with its process
+    snapshot_s: float = 30.0  # between two snapshots of a session
     root: str = "turnstream"  # what a websocket on / speaks
     max_sessions: int | None = None  # None: measured at the start
     max_sessions_per_address: int = 32
@@ -62,12 +64,18 @@ class ServerConfig:
         if not 0 <= self.port <= 65_535:
             raise ServerError(f"expected a port of 0 to 65535, got {self.port}")
         counts = (self.max_sessions, self.max_sessions_per_address, self.max_message_bytes)
-        times = (self.handshake_s, self.idle_s, self.session_s, self.resume_s, self.slow_s, self.status_s)
+        times = [self.handshake_s, self.idle_s, self.session_s, self.resume_s, self.slow_s, self.status_s]
+        times.append(self.snapshot_s)
         if any(count is not None and count < 1 for count in counts) or any(not 0 < t < 1e7 for t in times):
             raise ServerError("expected limits above 0")
         for origin in self.origins:
             if origin != "*" and not (urlsplit(origin).scheme and urlsplit(origin).netloc):
                 raise ServerError(f"expected an origin such as https://example.org, got {origin}")
+
+    @property
+    def keep_s(self) -> float:
+        """How long a store keeps what nobody saves again: longer than sessions go without, and clients may wait."""
+        return max(self.resume_s, self.idle_s) + 4 * self.snapshot_s
 
     @property
     def is_local(self) -> bool:

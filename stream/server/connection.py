@@ -27,7 +27,7 @@ from .closing import Closing
 from .config import ServerConfig
 from .dialects import Dialect
 from .outgoing import Outgoing
-from .session import Replaced, ServerSession
+from .session import Moved, Replaced, ServerSession
 from .sessions import SessionTable
 
 MESSAGES_A_TURN = 16
@@ -85,6 +85,8 @@ class Connection:
             await self._refuse(refused.error)
         except ProtocolError as error:
             await self._refuse(Refused(CloseCode.MALFORMED, str(error), error.expected).error)
+        except Moved:
+            await self._closing.close(CloseCode.RESTART)
         except Replaced:
             await self._refuse(Refused(CloseCode.REPLACED, "the session went on with another connection").error)
         finally:
@@ -167,10 +169,10 @@ class Connection:
 
     async def _open(self, start: Start) -> None:
         if start.session is None:
-            self._session = await self._sessions.open(start, self.address)
+            self._session = await self._sessions.open(start, self.address, self._dialect.start is None)
             self._session.attach(self)
         else:
-            session = self._sessions.find(start.session)
+            session = await self._sessions.find(start.session, self.address)
             session.attach(self, start.seq, start.position, resumed=True)
             self._session = session
 

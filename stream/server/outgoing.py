@@ -12,7 +12,7 @@ from .admission import Refused
 from .bounded_socket import Socket
 from .config import ServerConfig
 from .dialects import Dialect
-from .session import Replaced, ServerSession
+from .session import Moved, Replaced, ServerSession
 
 
 class Outgoing:
@@ -22,7 +22,7 @@ class Outgoing:
         self._socket, self._dialect, self._config = socket, dialect, config
 
     async def run(self, session: ServerSession, owner: object) -> None:
-        """Sends `owner` its messages, up to the final result. Raises Refused, or Replaced for another."""
+        """Sends `owner` its messages, up to the final result. Raises Refused, Moved, or Replaced for another."""
         status_s = time.monotonic() + self._config.status_s
         while session.owner is owner:
             entry = session.journal.take()
@@ -35,6 +35,8 @@ class Outgoing:
                 else:
                     texts = self._dialect.say(message, seq)
                 await self._send_texts(texts)
+            elif session.moved:
+                raise Moved
             elif session.failed:
                 raise Refused(CloseCode.INTERNAL, "the server failed to process the audio")
             elif session.finished:

@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 
 from ..diarizer import Diarizer
 from ..protocol.messages import CloseCode, Model
+from ..stores.store import open_store
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 from ..wire import ProtocolError
 from .admission import select_subprotocol
@@ -32,6 +33,7 @@ from .bounded_socket import Socket
 from .closing import CLOSE_S
 from .config import ServerConfig
 from .connection import Connection
+from .custody import Keeper
 from .dialects import dialect_of
 from .figures import health, samples, state
 from .http import (
@@ -50,7 +52,7 @@ from .listener import TlsListener, listening_socket, within_descriptors
 from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics, exposition
 from .sessions import SessionTable
-from .upkeep import forget, judge, watch
+from .upkeep import forget, judge, sweep, watch
 
 BACKLOG = 256  # connections to be accepted; where it is full, newcomers try again only after a second
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
@@ -66,7 +68,9 @@ class Server:
         self.config = config
         self.metrics = Metrics()
         self._diarizer, self._model = diarizer, model or model_names()
-        self.table = SessionTable(diarizer, config, self._model, self.metrics)
+        store = open_store(config.store, config.keep_s) if config.store else None
+        keeper = Keeper(store, config.snapshot_s) if store else None
+        self.table = SessionTable(diarizer, config, self._model, self.metrics, keeper)
         self._connections: set[ServerConnection] = set()
         self._silent, self._undecided = Lobby(within_descriptors(MOST_SILENT)), Lobby(MOST_UNDECIDED)
         self._page = load_page(config.page)
@@ -103,6 +107,7 @@ class Server:
             asyncio.create_task(forget(self.table, self.config.resume_s)),
             asyncio.create_task(watch(self.table, models, self.metrics)),
             asyncio.create_task(judge(self.table)),
+            asyncio.create_task(sweep(self.table)),
         ]
         try:
             yield int(listener.getsockname()[1])
@@ -150,6 +155,9 @@ class Server:
         path = urlsplit(request.path).path
         if path == "/health":
             return json_response(200 if state(self.table) == "ok" else 503, health(self.table, self._model.name))
+        if path == "/ready":
+            ready = state(self.table) == "ok" and not self.table.full
+            return json_response(200 if ready else 503, health(self.table, self._model.name))
         if wrong := refuse_host(request, self.config):
             return wrong
         if path == "/metrics":
@@ -160,8 +168,8 @@ class Server:
     async def _stop(self, server: SocketServer) -> None:
         """No new connections; sessions with a client get their final result, within the grace time."""
         server.close(close_connections=False)
-        self.table.stop()
         end_s = time.monotonic() + self.config.shutdown_s
+        await self.table.stop()
         while self._connections and time.monotonic() < end_s:
             await asyncio.sleep(0.02)
         await asyncio.gather(*(connection.close(CloseCode.SHUTDOWN) for connection in self._connections))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections import deque
@@ -22,10 +23,12 @@ from ..limits import MAX_GAP_S, SAMPLE_BYTES
 from ..models.batcher import ModelClient
 from ..people.naming import check_name
 from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, Status
+from ..snapshot.session import Written
 from ..wire import ProtocolError
-from .client_view import ClientView
+from .custody import Custody
 from .journal import Journal
 from .load import Progress
+from .saved import Saved, write_session
 from .worker import End, Item, Lost, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
@@ -48,6 +51,10 @@ class Replaced(Exception):
     """The session belongs to another connection now."""
 
 
+class Moved(Exception):
+    """The server stops, and the session can go on with another one."""
+
+
 class ServerSession:
     """What stays of a stream while connections come and go. `owner` is the connection that it belongs to now."""
 
@@ -60,20 +67,27 @@ class ServerSession:
         model: Model,
         limits: Limits,
         address: str,
+        session_id: str | None = None,
+        saved: Saved | None = None,
     ):
-        self.id = secrets.token_urlsafe(16)
+        self.id = session_id or secrets.token_urlsafe(16)
         self.config, self.address = config, address
-        self.journal = Journal()
+        self.custody: Custody | None = None  # of its snapshots in the store, where there is one
+        self.moved = False  # its last snapshot is whole: another server may go on with it
+        self.journal = saved.journal if saved else Journal()
         self.changed = asyncio.Event()  # something is there to send
         self.owner: object | None = None
         self.detached_s: float | None = None
         self.begun_s = time.monotonic()
-        self.position = 0  # whole samples per channel received, silence for lost ones included
-        self.processed_samples = 0
+        self.position = (
+            saved.position if saved else 0
+        )  # whole samples per channel received, silence for lost ones included
+        self.processed_samples = self.position
+        self._taken_over = saved is not None
         self.ended: EndReason | Literal["failed"] | None = None  # why no more audio is taken
         self.finished = False  # the final result is in the journal
         self.failed = False  # by a defect of the server
-        self._worker: Worker | None = Worker(self.id, config, engine, ClientView(config.provisional))
+        self._worker: Worker | None = Worker.of(self.id, config, engine, saved)
         self._model_client, self._pool, self._model, self._limits = model_client, pool, model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
         self._partial = b""
@@ -84,6 +98,7 @@ class ServerSession:
         self._ahead_s, self._ahead_at_s = 0.0, self.begun_s
         self._fed = asyncio.Event()
         self._space = asyncio.Event()
+        self._draining = False
         self._task = asyncio.create_task(self._work())
 
     def attach(self, owner: object, seq: int = 0, position: int | None = None, resumed: bool = False) -> None:
@@ -100,6 +115,9 @@ class ServerSession:
             if self.length_s > self._limits.session_s:  # at once: a gap costs its sender nothing
                 self.end("session_too_long")
         started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits)
+        if self._taken_over:
+            self.journal.taken_over(seq)
+            self._taken_over = False
         self.journal.resume(started, seq, time.monotonic())
         if self._worker:
             self._worker.resumes += resumed
@@ -152,6 +170,44 @@ class ServerSession:
         self._space.set()
         self.changed.set()
 
+    async def drain(self) -> bool:
+        """Writes it down for another server to go on with, once the audio that is being computed is done.
+
+        What waits is left out: the client sends it again. False where that failed, and the session goes on here.
+        """
+        if self.custody is None or self.finished or self.failed or self.ended:
+            return False
+        self._draining = True
+        self._fed.set()
+        await self._task
+        await self.custody.settle()
+        if not self._is_over:
+            self.moved = await self.custody.save(await self._write(), self.processed_samples)
+        if not self.moved and not self._is_over:
+            self._draining = False
+            self._task = asyncio.create_task(self._work())
+        self.changed.set()
+        return self.moved
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether there is nothing to go on with here."""
+        return self.finished or self.failed or (self.custody is not None and self.custody.lost)
+
+    async def keep(self) -> None:
+        """Makes what was processed so far durable, as far as the store allows. Only while nothing is processed."""
+        assert self.custody is not None
+        await self.custody.save(await self._write(), self.processed_samples)
+
+    def lose(self) -> None:
+        """Another server has taken the session."""
+        LOG.info("session %s went on elsewhere", self.id[:6])
+        self._draining = True
+        self.owner, self.detached_s = None, -math.inf
+        self._fed.set()
+        self._space.set()
+        self.changed.set()
+
     async def abandon(self) -> None:
         """Nobody will ask for the result."""
         self._task.cancel()
@@ -165,7 +221,7 @@ class ServerSession:
         rate_hz, worker = self.config.sample_rate_hz, self._worker
         processed_s = self.processed_samples / rate_hz
         return Status(
-            round(self.position / rate_hz, 3),
+            round((self.custody.durable if self.custody else self.position) / rate_hz, 3),
             round(processed_s, 3),
             round(self.backlog_s, 3),
             round(worker.processing_s / processed_s, 4) if processed_s else 0.0,
@@ -219,6 +275,8 @@ class ServerSession:
         """Gives the engine what comes, in the thread pool, and keeps what it says."""
         while not self.finished:
             await self._enough()
+            if self._draining:
+                return
             items = self._take()
             assert self._worker is not None
             events = await self.in_pool(self._worker.take, items)
@@ -226,7 +284,24 @@ class ServerSession:
             self._queued_samples -= samples
             self.processed_samples += samples
             self._space.set()
+            if self.custody and self.ended and not await self.custody.is_mine():
+                self.lose()  # nobody is told two results
+                return
             self._publish(events)
+            if self.custody and not self.finished:
+                await self._keep_if_due(self.custody, any(isinstance(item, Name) for item in items))
+
+    async def _keep_if_due(self, custody: Custody, named: bool) -> None:
+        if custody.is_due(self.processed_samples, self.config.sample_rate_hz, named):
+            custody.save_later(await self._write(), self.processed_samples, self.lose)
+
+    async def _write(self) -> Written:
+        """The snapshot of now; nothing may be processed meanwhile."""
+        assert self.custody is not None
+        assert self._worker is not None
+        saved = self._worker.saved(self.journal.copy(), self.processed_samples)
+        written: Written = await self.in_pool(write_session, saved, self._model_client, self.custody.extents)
+        return written
 
     async def in_pool(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What takes time, away from the event loop."""
@@ -234,7 +309,7 @@ class ServerSession:
 
     async def _enough(self) -> None:
         """Waits until there is something worth a thread: a window is due, or much audio, or no audio at all."""
-        while not self._items or not self._is_enough():
+        while not self._draining and (not self._items or not self._is_enough()):
             self._fed.clear()
             await self._fed.wait()
 

@@ -39,16 +39,19 @@ PAST_KINDS: dict[str, type] = {}  # plain values and arrays only
 DUE_S = 11.0  # a window, and what its hop may add: no session waits for more audio than that
 
 
+Extents = tuple[Extent, ...]  # of the histories of windows in a snapshot
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A snapshot: its head, the past since the last one, and how far that reaches."""
 
     head: bytes
     past: bytes
-    extents: tuple[Extent, ...]
+    extents: Extents
 
 
-def write(value: Any, models: Models, since: tuple[Extent, ...] = (), kinds: Mapping[str, type] = KINDS) -> Written:
+def write(value: Any, models: Models, since: Extents = (), kinds: Mapping[str, type] = KINDS) -> Written:
     """A session, or what holds one (of classes in `kinds`); `since` is how far earlier snapshots reach.
 
     Nothing else may use the session meanwhile. Raises SnapshotError where it holds what cannot be written: the state
@@ -68,14 +71,18 @@ def write(value: Any, models: Models, since: tuple[Extent, ...] = (), kinds: Map
     return Written(head, Writer(PAST_KINDS, lambda part: None).bytes_of(past), extents)
 
 
-def read(head: bytes, past: Iterable[bytes], models: Models, kinds: Mapping[str, type] = KINDS) -> Any:
-    """What was written, with these models. Raises SnapshotError for anything that is not a snapshot of this version."""
+def read(head: bytes, past: Iterable[bytes], models: Models, kinds: Mapping[str, type] = KINDS) -> tuple[Any, Extents]:
+    """What was written, with these models, and how far its past reaches.
+
+    Raises SnapshotError for anything that is not a snapshot of this version.
+    """
     reader = Reader(kinds, lambda name: {"models": lambda: models, "bank": models.initial_state}[name]())
     value = reader.value_of(head)
     for part in reader.found(Session):
         _check(part, models)
-    _recall(reader.found(WindowHistory), past)
-    return value
+    histories = reader.found(WindowHistory)
+    _recall(histories, past)
+    return value, tuple(history.extent for history in histories)
 
 
 def _recall(histories: list[WindowHistory], past: Iterable[bytes]) -> None:
@@ -88,11 +95,6 @@ def _recall(histories: list[WindowHistory], past: Iterable[bytes]) -> None:
         raise SnapshotError(f"the snapshot is damaged: {error}") from None
     if not whole:
         raise SnapshotError("the snapshot's past is not complete")
-
-
-def extents_of(value: Session) -> tuple[Extent, ...]:
-    """How far the past of a session that was read reaches."""
-    return (vars(value)["_stitcher"].windows.extent,)
 
 
 def _past(piece: bytes) -> list[Any]:

@@ -86,6 +86,9 @@ class FolderStore:
         """See `Store`."""
 
     def _place(self, session: str) -> Path:
+        """Of a session; a folder without its mark is one that is not mounted now, and no empty store."""
+        if not (self._folder / MARK).exists():
+            raise StoreError(f"the store {self._folder} is not there")
         return self._folder / checked_id(session)
 
     def _age_s(self, place: Path) -> float:
