@@ -113,6 +113,8 @@ def _add_serve(command: Parser) -> None:
     add("--origin", dest="origins", action="append", default=[], metavar="URL", help=origin)
     add("--tls-cert", dest="tls_certificate", type=Path, metavar="PATH", help="serve wss:// with this PEM certificate")
     add("--tls-key", type=Path, metavar="PATH", help="and its PEM key")
+    proxy = "believe X-Forwarded-For of the proxy at this address or network; may be given several times"
+    add("--proxy", dest="proxies", action="append", default=[], metavar="ADDRESS", help=proxy)
     add("--root", default="turnstream", help="protocol on the path /: turnstream, pyannote or diart")
     store = "keep snapshots of sessions, so that they outlive this process: a folder or redis://HOST:6379/0"
     add("--store", metavar="URL", help=store)

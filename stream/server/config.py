@@ -30,6 +30,7 @@ class ServerConfig:
     token: str | None = None
     open_to_all: bool = False  # listen beyond this machine without a token
     origins: tuple[str, ...] = ()  # of pages from elsewhere that may connect; `*` is any
+    proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     people: Path | None = None  # the folder of known people; None: the user's own
@@ -71,6 +72,28 @@ class ServerConfig:
         for origin in self.origins:
             if origin != "*" and not (urlsplit(origin).scheme and urlsplit(origin).netloc):
                 raise ServerError(f"expected an origin such as https://example.org, got {origin}")
+
+        for proxy in self.proxies:
+            if not _is_network(proxy):
+                raise ServerError(f"expected the address or the network of a proxy, got {proxy}")
+
+    def client_of(self, peer: str, forwarded: str) -> str:
+        """Who is behind a connection of `peer`, by its X-Forwarded-For where the peer is to be believed.
+
+        Each proxy appends whom it heard from: the last one whom nobody vouches for is the client.
+        """
+        client = peer
+        for claimed in reversed([part.strip() for part in forwarded.split(",")]):
+            if not self._is_proxy(client) or not _is_address(claimed):
+                break
+            client = claimed
+        return client
+
+    def _is_proxy(self, address: str) -> bool:
+        if not self.proxies or not _is_address(address):
+            return False
+        found = ipaddress.ip_address(address)
+        return any(found in ipaddress.ip_network(proxy, strict=False) for proxy in self.proxies)
 
     @property
     def keep_s(self) -> float:
@@ -124,6 +147,14 @@ class ServerConfig:
         name = urlsplit(f"//{host}").hostname or ""
         listed = [urlsplit(origin).hostname for origin in self.origins]
         return name in (*LOCAL_NAMES, self.host, *listed) or _is_address(name)
+
+
+def _is_network(name: str) -> bool:
+    try:
+        ipaddress.ip_network(name, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_address(name: str) -> bool:

@@ -64,8 +64,9 @@ class Connection:
     @property
     def address(self) -> str:
         """Of the client."""
-        address = self._socket.remote_address
-        return str(address[0]) if address else "unknown"
+        address, request = self._socket.remote_address, self._socket.request
+        forwarded = ",".join(request.headers.get_all("X-Forwarded-For")) if request else ""
+        return self._config.client_of(str(address[0]), forwarded) if address else "unknown"
 
     def give_way(self) -> None:
         """Too many wait to begin: this one is turned away."""
