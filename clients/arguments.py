@@ -107,6 +107,8 @@ def _add_serve(command: Parser) -> None:
     add("--host", default="127.0.0.1", help="listen here (default: 127.0.0.1, this machine only)")
     add("--port", type=int, default=8765, help="(default: 8765; 0: any that is free)")
     add("--token-file", metavar="PATH", help="the token that clients must send (or $TURNSTREAM_TOKEN)")
+    tenants = "a token and a number of sessions for each of several tenants, as JSON: see docs/operating.md"
+    add("--tenants", type=Path, metavar="PATH", help=tenants)
     no_token = "accept clients without a token even where other machines can reach --host"
     add("--no-token", dest="open_to_all", action="store_true", help=no_token)
     origin = "allow web pages from this origin, or * for any; may be given several times"

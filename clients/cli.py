@@ -111,12 +111,17 @@ def _operate(args: argparse.Namespace) -> int:
 def _serve_options(args: argparse.Namespace) -> ServeOptions:
     """Raises ServerError for what does not go together, before the weights are fetched."""
     from turnstream.server.config import ServerConfig
+    from turnstream.server.tenants import read_tenants
     from turnstream.stores.store import open_store
 
     from .access_token import read_token, warn_if_open
     from .options import ServeOptions, WeightOptions
 
-    config = options_of(ServerConfig, args, token=read_token(args.token_file), page=PAGE)
+    tenants = read_tenants(args.tenants) if args.tenants else ()
+    token = None if tenants and not args.token_file else read_token(args.token_file)
+    config = options_of(ServerConfig, args, token=token, tenants=tenants, page=PAGE)
+    if tenants:
+        warn_if_open(args.tenants)
     config.tls()  # a wrong certificate is reported now
     if config.store:
         open_store(config.store, config.keep_s).close()  # and a wrong store

@@ -6,6 +6,7 @@ import contextlib
 import json
 import struct
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -265,7 +266,12 @@ def test_what_cannot_be_written_is_told() -> None:
 
 def test_shared_things_are_one_thing_afterwards() -> None:
     profile = Profile(np.arange(4, dtype=np.float32), 1.5)
-    value = {"both": [profile, profile], "sets": ({1, 2}, b"bytes", np.float64(0.1)), 3: -0.0, None: float("inf")}
+    value = {
+        "both": [profile, profile],
+        "sets": ({1, 2}, b"bytes", np.float64(0.1), deque([3])),
+        3: -0.0,
+        None: float("inf"),
+    }
     found, _ = read(Writer(KINDS, lambda part: None).bytes_of(value), [], models())
     assert found["both"][0] is found["both"][1]
     assert type(found["sets"][2]) is np.float64

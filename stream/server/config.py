@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import re
 import ssl
@@ -11,10 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import TurnstreamError
+from .tenants import TOKEN_FORM, Tenant, find_tenant
 
 ROOTS = ("turnstream", "pyannote", "diart")
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-TOKEN_FORM = r"[A-Za-z0-9._~-]{16,200}"  # what may stand in a subprotocol; 16 characters cannot be guessed
+ANYBODY = "anybody"  # the tenant of a server without tenants
 
 
 class ServerError(TurnstreamError):
@@ -28,6 +28,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
+    tenants: tuple[Tenant, ...] = ()  # or a token for each of them
     open_to_all: bool = False  # listen beyond this machine without a token
     origins: tuple[str, ...] = ()  # of pages from elsewhere that may connect; `*` is any
     proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed
@@ -52,12 +53,14 @@ class ServerConfig:
     shutdown_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if not self.is_local and self.token is None and not self.open_to_all:
+        if not self.is_local and not self.wants_token and not self.open_to_all:
             raise ServerError(f"listening on {self.host} lets others in: expected a token, got none")
         if self.token is not None and not re.fullmatch(TOKEN_FORM, self.token):
             raise ServerError(
                 f"expected a token of 16 to 200 letters, digits and . _ ~ -, got {len(self.token)} others"
             )
+        if self.token is not None and self.tenants:
+            raise ServerError("expected one token or tenants with theirs, got both")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ServerError("expected a TLS certificate and its key, got only one of them")
         if self.root not in ROOTS:
@@ -119,13 +122,17 @@ class ServerConfig:
             raise ServerError(f"TLS from {self.tls_certificate} and {self.tls_key} failed: {reason}") from None
         return context
 
-    def admits(self, *tokens: str | None) -> bool:
-        """Whether one of these is the token, if there has to be one; takes the same time for every wrong one."""
-        if self.token is None:
-            return True
-        right = self.token.encode()
-        equal = [hmac.compare_digest((token or "").encode(errors="replace"), right) for token in tokens]
-        return any(equal)
+    @property
+    def wants_token(self) -> bool:
+        """Whether nobody gets in without one."""
+        return self.token is not None or bool(self.tenants)
+
+    def tenant_of(self, *tokens: str | None) -> Tenant | None:
+        """Whom one of these tokens lets in, None for nobody; takes the same time for every wrong one."""
+        if not self.wants_token:
+            return Tenant(ANYBODY, "~" * 16)
+        own = (Tenant(ANYBODY, self.token),) if self.token is not None else self.tenants
+        return find_tenant(own, tokens)
 
     def admits_origin(self, origin: str | None, host: str | None) -> bool:
         """Whether a page of `origin` may connect: one of this server (`host` is how the page calls it) or a listed one.
@@ -142,7 +149,7 @@ class ServerConfig:
         Without this, any page could reach a server without a token by a name of its own that leads here (DNS
         rebinding); with a token it gains nothing, and the server may stand behind a proxy of another name.
         """
-        if self.token is not None or "*" in self.origins:
+        if self.wants_token or "*" in self.origins:
             return True
         name = urlsplit(f"//{host}").hostname or ""
         listed = [urlsplit(origin).hostname for origin in self.origins]

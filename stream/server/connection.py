@@ -169,11 +169,13 @@ class Connection:
         return first
 
     async def _open(self, start: Start) -> None:
+        tenant = self._admission.tenant
+        assert tenant is not None
         if start.session is None:
-            self._session = await self._sessions.open(start, self.address, self._dialect.start is None)
+            self._session = await self._sessions.open(start, self.address, tenant, self._dialect.start is None)
             self._session.attach(self)
         else:
-            session = await self._sessions.find(start.session, self.address)
+            session = await self._sessions.find(start.session, self.address, tenant)
             session.attach(self, start.seq, start.position, resumed=True)
             self._session = session
 

@@ -18,6 +18,7 @@ from .journal import Journal
 class Saved:
     """A session whose audio is processed up to sample `position`; times in seconds as in `Worker`."""
 
+    tenant: str
     config: Config
     engine: Session
     view: ClientView
@@ -28,8 +29,7 @@ class Saved:
     resumes: int
 
 
-OWN = ("protocol.messages", "server.client_view", "server.journal", "server.saved")
-ALL_KINDS = {**KINDS, **kinds_of(f"turnstream.{name}" for name in OWN)}
+ALL_KINDS = {**KINDS, **kinds_of(("protocol", "server.client_view", "server.journal", "server.saved"))}
 
 
 def write_session(saved: Saved, models: Models, since: Extents) -> Written:

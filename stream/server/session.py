@@ -72,6 +72,7 @@ class ServerSession:
     ):
         self.id = session_id or secrets.token_urlsafe(16)
         self.config, self.address = config, address
+        self.tenant = ""  # whose it is
         self.custody: Custody | None = None  # of its snapshots in the store, where there is one
         self.moved = False  # its last snapshot is whole: another server may go on with it
         self.journal = saved.journal if saved else Journal()
@@ -299,7 +300,7 @@ class ServerSession:
         """The snapshot of now; nothing may be processed meanwhile."""
         assert self.custody is not None
         assert self._worker is not None
-        saved = self._worker.saved(self.journal.copy(), self.processed_samples)
+        saved = self._worker.saved(self.tenant, self.journal.copy(), self.processed_samples)
         written: Written = await self.in_pool(write_session, saved, self._model_client, self.custody.extents)
         return written
 

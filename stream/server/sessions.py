@@ -24,6 +24,7 @@ from .load import Capacity, Pace
 from .metrics import Metrics
 from .saved import read_session
 from .session import ServerSession
+from .tenants import Tenant
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class SessionTable:
         self._taking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by session
         self._people = KnownPeople(config.people, diarizer.voice_model)
         self._opening: Counter[str] = Counter()  # sessions that are being made, by address
+        self._opening_of: Counter[str] = Counter()  # and by tenant
         self._pool = ThreadPoolExecutor(self._room.most + 4, thread_name_prefix="session")
 
     @property
@@ -70,34 +72,40 @@ class SessionTable:
         """Whether there is no room for another one."""
         return self._taken >= self.capacity
 
-    async def open(self, start: Start, address: str, resumable: bool = True) -> ServerSession:
+    async def open(self, start: Start, address: str, tenant: Tenant, resumable: bool = True) -> ServerSession:
         """A new session. Files and models are asked in the thread pool: both may take long."""
         self._check_work(start)
         await self._make_room()
-        self._check_room(address)
+        self._check_room(address, tenant)
         self._opening[address] += 1
+        self._opening_of[tenant.name] += 1
         try:
             session = await self._new_session(start, address)
+            session.tenant = tenant.name
             if self.keeper and resumable:
                 session.custody = self.keeper.begin(session.id)
                 await session.keep()
         finally:
             self._opening[address] -= 1
+            self._opening_of[tenant.name] -= 1
         self.sessions[session.id] = session
         self._metrics.opened += 1
         LOG.info("session %s of %s begins", session.id[:6], address)
         return session
 
-    async def find(self, session_id: str, address: str) -> ServerSession:
-        """The session that a client wants to go on with, from the store where it was another server's."""
+    async def find(self, session_id: str, address: str, tenant: Tenant) -> ServerSession:
+        """The session that a client wants to go on with, from the store where it was another server's.
+
+        One of another tenant is as unknown as none.
+        """
         async with self._taking.setdefault(session_id, asyncio.Lock()):
             session = self.sessions.get(session_id)
             if session and session.custody and not await session.custody.is_mine():
                 await self.close(session, forget=False)
                 session = None
             if session is None and self.keeper:
-                session = await self._take_over(self.keeper, session_id, address)
-        if session is None or session.failed:
+                session = await self._take_over(self.keeper, session_id, address, tenant)
+        if session is None or session.failed or session.tenant != tenant.name:
             raise Refused(CloseCode.UNKNOWN_SESSION, "no such session, or its time to resume is over")
         self._metrics.resumed += 1
         return session
@@ -158,7 +166,7 @@ class SessionTable:
         if self.full and gone:
             await self.close(min(gone, key=lambda session: session.detached_s or now_s), forget=False)
 
-    def _check_room(self, address: str) -> None:
+    def _check_room(self, address: str, tenant: Tenant) -> None:
         if self.failed.is_set():
             raise Refused(CloseCode.INTERNAL, "the server's models do not answer any more")
         running = [session for session in self.sessions.values() if not session.finished]
@@ -167,11 +175,15 @@ class SessionTable:
         held = sum(session.address == address for session in running) + self._opening[address]
         if held >= (most := self._config.max_sessions_per_address):
             raise Refused(CloseCode.TOO_MANY_SESSIONS, f"expected at most {most} sessions of one address, got one more")
+        theirs = sum(session.tenant == tenant.name for session in running) + self._opening_of[tenant.name]
+        if tenant.sessions is not None and theirs >= tenant.sessions:
+            said = f"expected at most {tenant.sessions} sessions of {tenant.name}, got one more"
+            raise Refused(CloseCode.TOO_MANY_SESSIONS, said)
 
-    async def _take_over(self, keeper: Keeper, session_id: str, address: str) -> ServerSession | None:
+    async def _take_over(self, keeper: Keeper, session_id: str, address: str, tenant: Tenant) -> ServerSession | None:
         """A session that another server had, as of its last snapshot; None where the store has none."""
         await self._make_room()
-        self._check_room(address)
+        self._check_room(address, tenant)
         self._opening[address] += 1
         try:
             kept = await keeper.claim(session_id)
@@ -190,6 +202,7 @@ class SessionTable:
         saved, extents = await in_pool(self._pool, read_session, kept.head, kept.pieces, client)
         about = client, self._pool, self._model, self._limits(), address, session_id, saved
         session = ServerSession(saved.config, saved.engine, *about)
+        session.tenant = saved.tenant
         session.custody = taken(keeper, session_id, kept, extents, saved.position)
         self.sessions[session_id] = session
         LOG.info("session %s of %s goes on after %.1f s of audio", session_id[:6], address, session.length_s)

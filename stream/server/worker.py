@@ -52,10 +52,10 @@ class Worker:
             worker.processing_s, worker.silent_s, worker.resumes = saved.processing_s, saved.silent_s, saved.resumes
         return worker
 
-    def saved(self, journal: Journal, position: int) -> Saved:
+    def saved(self, tenant: str, journal: Journal, position: int) -> Saved:
         """To be written down, with the messages that came of the audio up to sample `position`."""
         times = self.processing_s, self.silent_s, self.resumes
-        return Saved(self._config, self.engine, self.view, journal, position, *times)
+        return Saved(tenant, self._config, self.engine, self.view, journal, position, *times)
 
     def take(self, items: list[Item]) -> list[Event]:
         """What becomes known by these items."""

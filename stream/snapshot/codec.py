@@ -3,7 +3,7 @@
 A snapshot is zlib over: the length of a JSON text, that text, and the bytes of all arrays in the order in which the
 text names them. In the text, what is no plain value is a list that begins with a letter:
 
-    l t s d   a list, a tuple, a set; a dictionary as key, value, key, value
+    l q t s d a list, a deque, a tuple, a set; a dictionary as key, value, key, value
     D         the same, as a defaultdict of sets;   C, as a Counter
     a n b     an array: type, sizes;   a NumPy number: type;   bytes: count
     o         an object: the number of its class in the text's `kinds`, then the values of its attributes
@@ -19,7 +19,7 @@ import dataclasses
 import json
 import struct
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -36,7 +36,8 @@ MOST_LEVELS = 40
 LEVEL = 1  # of zlib: most of it is noise, to which a higher one does nothing
 SCALARS = (type(None), bool, int, float, str)
 DAMAGES = (ValueError, TypeError, LookupError, AttributeError, StopIteration, RecursionError, OverflowError)
-CONTAINERS: dict[str, type] = {"l": list, "t": tuple, "s": set, "d": dict, "C": Counter}
+CONTAINERS: dict[str, type] = {"l": list, "q": deque, "s": set, "d": dict, "C": Counter}
+LETTERS = {kind: letter for letter, kind in CONTAINERS.items()}
 
 
 class SnapshotError(TurnstreamError):
@@ -80,13 +81,10 @@ class Writer:
         return self._whole(kind, value)
 
     def _whole(self, kind: type, value: Any) -> Any:
-        if kind is list:
-            return ["l", *map(self._tree, value)]
-        if kind is set:
-            return ["s", *map(self._tree, value)]
+        if kind in (list, deque, set):
+            return [LETTERS[kind], *map(self._tree, value)]
         if kind in (dict, Counter) or (kind is defaultdict and value.default_factory is set):
-            letter = {dict: "d", Counter: "C"}.get(kind, "D")
-            return [letter, *(self._tree(part) for item in value.items() for part in item)]
+            return [LETTERS.get(kind, "D"), *(self._tree(part) for item in value.items() for part in item)]
         if kind is np.ndarray:
             return ["a", self._dtype(value.dtype), self._array(value)]
         if kind not in self._names:

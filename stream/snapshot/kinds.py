@@ -15,13 +15,15 @@ DTYPES = ("bool", "uint8", "int64", "float32", "float64")
 NUMBERS = (int, float, np.integer, np.floating)
 
 
-def kinds_of(modules: Iterable[str]) -> dict[str, type]:
-    """The classes that these modules define, by module and name."""
-    found = {}
-    for name in modules:
-        for kind in vars(sys.modules[name]).values():
-            if isinstance(kind, type) and kind.__module__ == name:
-                found[f"{name.partition('.')[2]}.{kind.__name__}"] = kind
+def kinds_of(parts: Iterable[str]) -> dict[str, type]:
+    """The classes that these modules of turnstream define, and all modules below them, as far as they are loaded."""
+    found: dict[str, type] = {}
+    for part in parts:
+        top = f"turnstream.{part}"
+        for name, module in list(sys.modules.items()):
+            if name == top or name.startswith(f"{top}."):
+                own = [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__ == name]
+                found |= {f"{name.partition('.')[2]}.{kind.__name__}": kind for kind in own}
     return found
 
 

@@ -26,15 +26,11 @@ from ..timeline.timeline import Timeline
 from .codec import DAMAGES, Reader, SnapshotError, Writer
 from .kinds import alike, kinds_of
 
-MODULES = (
-    *("audio.fbank", "audio.input", "audio.mix", "audio.resampler", "audio.ring", "diarizer", "events", "exclusive"),
-    *("labels", "models.activity", "models.carried_state", "people.naming", "publisher", "stitching.aggregation"),
-    *("stitching.assignment", "stitching.clustering", "stitching.config", "stitching.history", "stitching.identity"),
-    *("stitching.pair_votes", "stitching.profile", "stitching.segments", "stitching.splitting", "stitching.stitcher"),
-    *("timeline.matching", "timeline.records", "timeline.revisions", "timeline.timeline", "timeline.turn_table"),
-    "windows",
+PARTS = (
+    *("audio", "diarizer", "events", "exclusive", "labels", "models.activity", "models.carried_state"),
+    *("people.naming", "publisher", "stitching", "timeline", "windows"),
 )
-KINDS = kinds_of(f"turnstream.{name}" for name in MODULES)
+KINDS = kinds_of(PARTS)
 PAST_KINDS: dict[str, type] = {}  # plain values and arrays only
 DUE_S = 11.0  # a window, and what its hop may add: no session waits for more audio than that
 
@@ -79,7 +75,7 @@ def read(head: bytes, past: Iterable[bytes], models: Models, kinds: Mapping[str,
     reader = Reader(kinds, lambda name: {"models": lambda: models, "bank": models.initial_state}[name]())
     value = reader.value_of(head)
     for part in reader.found(Session):
-        _check(part, models)
+        _check(part, reader, models)
     histories = reader.found(WindowHistory)
     _recall(histories, past)
     return value, tuple(history.extent for history in histories)
@@ -114,17 +110,15 @@ def _is_past(part: Any) -> bool:
     return sizes and arrays and all(type(one) is bool for one in mixed)
 
 
-def _check(found: Session, models: Models) -> None:
+def _check(found: Session, reader: Reader, models: Models) -> None:
     """Refuses what no session of this version can be like."""
     try:
-        parts = vars(found)
-        heard, config, path = found.audio, parts["_stitcher"].config, parts["_activity"]
+        heard, config = found.audio, next(iter(reader.found(StitcherConfig)))
         audio = AudioInput(heard.rate_hz, heard.channels, heard.encoding, heard.channel)
-        assert isinstance(config, StitcherConfig)
-        activity = ActivityPath(models) if path is not None else None
-        usual = Session(models, audio, Stitcher(config), Timeline(), Naming(), activity, live=parts["_live"])
+        activity = ActivityPath(models) if reader.found(ActivityPath) else None
+        usual = Session(models, audio, Stitcher(config), Timeline(), Naming(), activity)
         good = alike(found, usual) and 0 < found.next_due_s - found.position_s < DUE_S
-    except (TurnstreamError, AssertionError, *DAMAGES) as error:
+    except (TurnstreamError, *DAMAGES) as error:
         raise SnapshotError(f"the snapshot is damaged: {error or type(error).__name__}") from None
     if not good:
         raise SnapshotError("the snapshot is damaged, or of another version of turnstream")
