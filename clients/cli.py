@@ -80,7 +80,7 @@ def _diarize(args: argparse.Namespace) -> int:
         return connect(options_of(of.ConnectOptions, args, microphone=microphone, outputs=outputs))
     engine = options_of(of.EngineOptions, args)
     if args.command == "batch":
-        from .batch.batch import batch
+        from .archive.batch import batch
 
         return batch(options_of(of.BatchOptions, args, engine=engine))
     names = options_of(of.NameOptions, args)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from turnstream.errors import TurnstreamError
 
-from .batch.plan import Job
-from .batch.processes import Ended, Report
+from .archive.plan import Job
+from .archive.processes import Ended, Report
 from .options import EngineOptions, WeightOptions
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _reachable(options: EngineOptions) -> EngineOptions:
 
 def _hear(job: Job, options: EngineOptions) -> str | None:
     """In a worker: why the recording has no results; None where it has."""
-    from .batch.work import diarize
+    from .archive.work import diarize
 
     try:
         diarize(job, _engine(WeightOptions(segmentation=options.segmentation, embedding=options.embedding)), options)

@@ -16,10 +16,10 @@ import psutil
 import pytest
 import soundfile
 
-from turnstream.clients.batch.batch import Estimate, check_mark
-from turnstream.clients.batch.plan import Job, make_plan
-from turnstream.clients.batch.processes import Ended, in_processes, share
-from turnstream.clients.batch.work import clear_leftovers, write_whole
+from turnstream.clients.archive.batch import Estimate, check_mark
+from turnstream.clients.archive.plan import Job, make_plan
+from turnstream.clients.archive.processes import Ended, in_processes, share
+from turnstream.clients.archive.work import clear_leftovers, write_whole
 from turnstream.clients.options import BatchOptions, EngineOptions
 from turnstream.errors import TurnstreamError
 from turnstream.weights.store import demo_recording
