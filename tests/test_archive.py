@@ -25,7 +25,7 @@ from turnstream.errors import TurnstreamError
 from turnstream.weights.store import demo_recording
 
 COMMAND = Path(sys.executable).with_name("turnstream")
-LIMIT_S = 120
+LIMIT_S = 240
 
 
 def recordings(folder: Path) -> Path:
