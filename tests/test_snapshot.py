@@ -181,7 +181,7 @@ def tree(node: Any, arrays: bytes = b"", kinds: Any = ()) -> bytes:
             packed({"format": "turnstream snapshot 99", "kinds": [], "tree": None}, b""),
             "expected a turnstream snapshot 1",
         ),
-        (tree(["q"]), "damaged"),
+        (tree(["z"]), "damaged"),
         (tree({"a": 1}), "damaged"),
         (tree(["r", 5]), "damaged"),
         (tree(["r", -1]), "damaged"),
@@ -219,6 +219,10 @@ def test_a_past_that_is_missing_or_another_one_is_told(written: Written) -> None
     for past in (b"", tree(["l", ["t", 1, 2, 3]]), tree(["l", ["t", ["l", 1], ["l"], ["l"]]]), tree(5)):
         with pytest.raises(SnapshotError):
             reading(written.head, [past])
+    text, arrays = parts(written.past)
+    for shorter in (arrays[:-8], arrays[:40] + arrays[48:]):
+        with pytest.raises(SnapshotError):
+            reading(written.head, [packed(text, shorter)])
     longer = reading(written.head, [written.past, written.past])  # a piece that came after the head is left out
     assert longer.close() == reading(written.head, [written.past]).close()
 

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from turnstream.kernels.sincnet_stream import BankState
 
 from ..audio.input import AudioInput
@@ -20,7 +18,7 @@ from ..errors import TurnstreamError
 from ..models.activity import ActivityPath
 from ..people.naming import Naming
 from ..stitching.config import StitcherConfig
-from ..stitching.history import Extent, WindowHistory
+from ..stitching.history import Extent, Past, WindowHistory
 from ..stitching.stitcher import Stitcher
 from ..timeline.timeline import Timeline
 from .codec import DAMAGES, Reader, SnapshotError, Writer
@@ -31,7 +29,7 @@ PARTS = (
     *("people.naming", "publisher", "stitching", "timeline", "windows"),
 )
 KINDS = kinds_of(PARTS)
-PAST_KINDS: dict[str, type] = {}  # plain values and arrays only
+PAST_KINDS: dict[str, type] = {"past": Past}
 DUE_S = 11.0  # a window, and what its hop may add: no session waits for more audio than that
 
 
@@ -93,21 +91,11 @@ def _recall(histories: list[WindowHistory], past: Iterable[bytes]) -> None:
         raise SnapshotError("the snapshot's past is not complete")
 
 
-def _past(piece: bytes) -> list[Any]:
-    """Checked as far as it is used: what never was gives an error later, in the session that it belongs to."""
+def _past(piece: bytes) -> list[Past]:
     found = Reader(PAST_KINDS, lambda name: None).value_of(piece)
-    if type(found) is not list or not all(_is_past(part) for part in found):
+    if type(found) is not list or not all(type(part) is Past for part in found):
         raise SnapshotError("the snapshot's past is damaged")
     return found
-
-
-def _is_past(part: Any) -> bool:
-    if type(part) is not tuple or [type(each) for each in part] != [list, list, list]:
-        return False
-    packed, vectors, mixed = part
-    sizes = all(type(window) is tuple and len(window) == 4 for window in packed)
-    arrays = all(vector is None or (type(vector) is np.ndarray and vector.dtype == np.float32) for vector in vectors)
-    return sizes and arrays and all(type(one) is bool for one in mixed)
 
 
 def _check(found: Session, reader: Reader, models: Models) -> None:
