@@ -164,6 +164,31 @@ def test_a_server_that_stops_hands_its_sessions_over(diarizer: Any, audio: bytes
     assert final.turns == file_run(diarizer, audio, START)[0]
 
 
+def test_of_two_owners_only_the_last_one_gives_a_result(diarizer: Any, audio: bytes, tmp_path: Path) -> None:
+    """Both have a client of the session; the former owner does not know that it is one."""
+
+    async def session() -> tuple[int | None, int | None, Listener, Listener]:
+        former, last = Listener(), Listener()
+        async with (
+            two_servers(diarizer, tmp_path, snapshot_s=60.0) as (_, urls),
+            connect(urls[0] + "/v1", max_size=None) as one,
+            connect(urls[1] + "/v1", max_size=None) as other,
+        ):
+            await one.send(encode(START))
+            former.hear(await one.recv())
+            await other.send(encode(Start(session=former.started.session)))
+            last.hear(await other.recv())
+            for socket in (one, other):
+                await socket.send(audio)
+                await socket.send(STOP)
+            return await hear_out(one, former), await hear_out(other, last), former, last
+
+    code, last_code, former, last = run(session())
+    assert (code, last_code) == (4409, 1000)
+    assert not any(isinstance(message, Final) for message in former.messages)
+    assert last.final.turns == file_run(diarizer, audio, START)[0]
+
+
 def test_names_survive_at_once(diarizer: Any, audio: bytes, tmp_path: Path) -> None:
     async def session() -> Final:
         async with (
