@@ -62,6 +62,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"turnstream {metadata.version('turnstream')}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     _add_file(commands.add_parser("file", help="diarize recordings"))
+    _add_batch(commands.add_parser("batch", help="diarize a folder of recordings, here or on a cluster"))
     _add_mic(commands.add_parser("mic", help="diarize a microphone, live, until Ctrl-C"))
     commands.add_parser("devices", help="list the microphones")
     _add_serve(commands.add_parser("serve", help="run the websocket server"))
@@ -136,6 +137,19 @@ def _add_completion(command: Parser) -> None:
     command.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="for example: turnstream completion bash")
 
 
+def _add_batch(command: Parser) -> None:
+    source = "a folder of recordings, or a text file with the path of one in each line"
+    command.add_argument("source", type=Path, metavar="IN", help=source)
+    out = "the folder of the results, an .rttm and a .json for each recording; what is there already is not done again"
+    command.add_argument("out", type=Path, metavar="OUT", help=out)
+    command.add_argument("--jobs", type=values.count, metavar="N", help="processes (default: one for each core)")
+    retries = "try a recording N times more whose process died (default: 2)"
+    command.add_argument("--retries", type=values.whole, default=2, metavar="N", help=retries)
+    ray = "on the Ray cluster at this address, whose nodes share the folders (needs turnstream[cluster])"
+    command.add_argument("--ray", metavar="ADDRESS", help=ray)
+    _add_engine(command)
+
+
 def _add_mic(command: Parser) -> None:
     _add_microphone(command)
     _add_engine(command)
@@ -168,6 +182,8 @@ def _add_serve(command: Parser) -> None:
     add("--host", default="127.0.0.1", help="listen here (default: 127.0.0.1, this machine only)")
     add("--port", type=int, default=8765, help="(default: 8765; 0: any that is free)")
     add("--token-file", metavar="PATH", help="the token that clients must send (or $TURNSTREAM_TOKEN)")
+    tenants = "a token and a number of sessions for each of several tenants, as JSON: see docs/operating.md"
+    add("--tenants", type=Path, metavar="PATH", help=tenants)
     no_token = "accept clients without a token even where other machines can reach --host"
     add("--no-token", dest="open_to_all", action="store_true", help=no_token)
     origin = "allow web pages from this origin, or * for any; may be given several times"
@@ -179,6 +195,10 @@ def _add_serve(command: Parser) -> None:
     add("--trusted-proxy", dest="trusted_proxies", action="append", default=[], metavar="ADDRESS", help=proxy)
     add("--log-level", choices=LEVELS, default="info", help="log this and worse (default: info)")
     add("--log-format", choices=FORMATS, default="text", help="json: one object a line (default: text)")
+    store = "keep snapshots of sessions, so that they outlive this process: a folder or redis://HOST:6379/0"
+    add("--store", metavar="URL", help=store)
+    every = "write a session's snapshot every S seconds (default: 30)"
+    add("--snapshots", dest="snapshot_s", type=values.seconds, default=30.0, metavar="S", help=every)
     _add_limits(command.add_argument_group("limits"))
     models = command.add_argument_group("engine")
     models.add_argument("--people", type=Path, metavar="DIR", help=PEOPLE_HELP)

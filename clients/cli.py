@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     # Imported only now: the help and a wrong option should not wait for the engine.
     match args.command:
-        case "file" | "demo" | "mic" | "connect":
+        case "file" | "batch" | "demo" | "mic" | "connect":
             return _diarize(args)
         case "enroll":
             from .enroll import enroll
@@ -80,7 +80,12 @@ def _diarize(args: argparse.Namespace) -> int:
     if args.command == "connect":
         microphone = options_of(of.MicrophoneOptions, args)
         return connect(options_of(of.ConnectOptions, args, microphone=microphone, outputs=outputs))
-    engine, names = options_of(of.EngineOptions, args), options_of(of.NameOptions, args)
+    engine = options_of(of.EngineOptions, args)
+    if args.command == "batch":
+        from .archive.batch import batch
+
+        return batch(options_of(of.BatchOptions, args, engine=engine))
+    names = options_of(of.NameOptions, args)
     match args.command:
         case "file":
             stdin = options_of(of.InputOptions, args)
@@ -123,12 +128,20 @@ def _operate(args: argparse.Namespace) -> int:
 def _serve_options(args: argparse.Namespace) -> ServeOptions:
     """Raises ServerError for what does not go together, before the weights are fetched."""
     from turnstream.server.config import ServerConfig
+    from turnstream.server.tenants import read_tenants
+    from turnstream.stores.store import open_store
 
     from .access_token import read_token, warn_if_open
     from .options import ServeOptions, WeightOptions
 
-    config = options_of(ServerConfig, args, token=read_token(args.token_file), page=PAGE)
+    tenants = read_tenants(args.tenants) if args.tenants else ()
+    token = None if tenants and not args.token_file else read_token(args.token_file)
+    config = options_of(ServerConfig, args, token=token, tenants=tenants, page=PAGE)
+    if tenants:
+        warn_if_open(args.tenants)
     config.tls()  # a wrong certificate is reported now
+    if config.store:
+        open_store(config.store, config.keep_s).close()  # and a wrong store
     if config.tls_key:
         warn_if_open(config.tls_key)
     return options_of(ServeOptions, args, config=config, weights=options_of(WeightOptions, args))

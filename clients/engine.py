@@ -33,13 +33,18 @@ def load_engine(weights: WeightOptions) -> Diarizer:
     # Imported only here: a wrong path or device should be reported at once, not after the engine is loaded.
     from turnstream.diarizer import Diarizer
 
-    own = {SEGMENTATION.name: weights.segmentation, EMBEDDING.name: weights.embedding}
-    if missing := [name for name, path in own.items() if path is None]:
-        models_pull(missing)  # shows its own progress, where there is anything to fetch
+    fetch_models(weights)
     with Console(stderr=True).status("loading the models (the first time they are compiled, about half a minute)"):
         diarizer = Diarizer(weights.segmentation, weights.embedding)
     keep_loaded()
     return diarizer
+
+
+def fetch_models(weights: WeightOptions) -> None:
+    """Fetch the published weights that are asked for and not there yet. Raises WeightsError."""
+    own = {SEGMENTATION.name: weights.segmentation, EMBEDDING.name: weights.embedding}
+    if missing := [name for name, path in own.items() if path is None]:
+        models_pull(missing)  # shows its own progress, where there is anything to fetch
 
 
 def keep_loaded() -> None:

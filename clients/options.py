@@ -91,6 +91,18 @@ class FileOptions:
     outputs: OutputOptions = field(default_factory=OutputOptions)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """`turnstream batch`: a folder or a manifest, and the folder of the results. `jobs`: None is one a core."""
+
+    source: Path
+    out: Path
+    jobs: int | None = None
+    retries: int = 2
+    ray: str | None = None
+    engine: EngineOptions = field(default_factory=EngineOptions)
+
+
 @dataclass(frozen=True, slots=True)
 class MicOptions:
     """`turnstream mic`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
+from typing import Any
 
 from .errors import TurnstreamError
 
@@ -18,6 +19,12 @@ class Exclusive:
         self._what = what
         self._lock = threading.Lock()
         self._broken = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"what": self._what, "broken": self._broken}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._what, self._broken, self._lock = state["what"], state["broken"], threading.Lock()
 
     def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):

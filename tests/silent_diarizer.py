@@ -55,10 +55,10 @@ class SilentDiarizer:
         channels: int,
         encoding: str,
         latency_s: float,
-        hop_s: float,
-        known: Sequence[Person],
-        models: Any,
-        activity: bool,
+        hop_s: float = 0.5,
+        known: Sequence[Person] = (),
+        models: Any = None,
+        activity: bool = False,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
     ) -> Session:
@@ -67,4 +67,5 @@ class SilentDiarizer:
         assert max_speakers is None
         naming = Naming([Known(person.name, person.profile_for(MODEL)) for person in known])
         audio = AudioInput(sample_rate_hz, channels, encoding)
-        return Session(models, audio, StitcherConfig(), Timeline(latency_s), naming, hop_frames=hop_at_most(hop_s))
+        asked, timeline = models or self.models, Timeline(latency_s)
+        return Session(asked, audio, StitcherConfig(), timeline, naming, hop_frames=hop_at_most(hop_s))

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from turnstream.audio.input import AudioCounts, AudioInput, resampled_length
+from turnstream.audio.input import AudioCounts, AudioInput
+from turnstream.audio.resampler import resampled_length
 from turnstream.errors import AudioError
 from turnstream.limits import MAX_CHANNELS
 

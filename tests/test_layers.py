@@ -43,7 +43,11 @@ PARTS: dict[str, set[str]] = {
     | {"ahead", "audio", "events", "exclusive", "in_thread", "models", "people", "publisher", "stitching", "timeline"},
     "diarizer": BASE | {"audio", "models", "people", "session", "stitching", "timeline", "weights"},
     "offline": BASE | {"audio", "events", "models", "session", "stitching", "timeline"},
-    "server": BASE | {"audio", "diarizer", "events", "session", "models", "people", "protocol", "wire"},
+    "snapshot": BASE
+    | {"ahead", "audio", "events", "exclusive", "models", "people", "publisher", "session", "stitching", "timeline"},
+    "stores": {"errors"},
+    "server": BASE
+    | {"audio", "diarizer", "events", "models", "people", "protocol", "session", "snapshot", "stores", "wire"},
 }
 CLIENTS_NAMED = re.compile(r"turnstream\.clients|\bclients[/\\]|^clients(\.|$)")
 HEAVY = ("mlx", "numba", "numpy", "scipy", "soundfile", "soxr")

@@ -131,7 +131,7 @@ def test_a_client_comes_back_to_a_server_that_is_full_for_a_moment(diarizer: Any
     async def client() -> None:
         async with serving(diarizer) as (server, url):
             refusals, find = [Refused(code, "not now")], server.table.find
-            server.table.find = lambda session_id: raise_one(refusals) or find(session_id)
+            server.table.find = lambda *who: raise_one(refusals) or find(*who)
             async with Client(url) as remote:
                 await remote.send(bytes(32_000))
                 await anext(aiter(remote))

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from benchmarks.drifts import card
 from benchmarks.drifts.pulses import F32, PERIOD_S, Onsets, PulseModels, begins, cut, drift, offsets, period
 from benchmarks.results import Better, Figure
-from turnstream.audio.input import AudioInput, resampled_length
+from turnstream.audio.input import AudioInput
+from turnstream.audio.resampler import resampled_length
 from turnstream.clients.sources.microphone import Recorder
 from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig

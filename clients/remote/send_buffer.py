@@ -42,10 +42,12 @@ class SendBuffer:
             self.start = received
 
     def rewind(self, samples: int) -> bool:
-        """The server has this many samples: sending goes on behind them. False where that is not possible."""
+        """The server has this many samples: sending goes on behind them. False where that is not possible.
+
+        They are kept until they are acknowledged: a server that has them may still be lost.
+        """
         position = samples * self.frame_bytes
         if not self.start <= position <= self.end:
             return False
         self.sent = position
-        self.acknowledge(samples)
         return True

@@ -6,6 +6,8 @@ are Kaldi's `compute-fbank-feats` with a povey window, no dither and samples in 
 
 from __future__ import annotations
 
+from typing import Any
+
 import kaldi_native_fbank  # type: ignore[import-untyped]
 import numpy as np
 
@@ -57,6 +59,13 @@ class FbankStream:
     """The feature rows of one stream, addressed by number; rows are dropped on request."""
 
     def __init__(self) -> None:
+        self._rows: list[np.ndarray] = []
+        self.first_row = 0
+        self._tail = np.zeros(0, np.float32)  # the samples, scaled, from the next row on
+        self._begin()
+
+    def _begin(self) -> None:
+        """At the next row, whose first samples are `_tail`: no row depends on samples before it."""
         options = kaldi_native_fbank.FbankOptions()
         options.frame_opts.samp_freq = SAMPLE_RATE_HZ
         options.frame_opts.dither = 0.0
@@ -64,8 +73,21 @@ class FbankStream:
         options.frame_opts.snip_edges = True
         options.mel_opts.num_bins = MEL_BINS
         self._online = kaldi_native_fbank.OnlineFbank(options)
-        self._rows: list[np.ndarray] = []
-        self.first_row = 0
+        self._online_row = self.end_row  # the row that it counts as its first
+        if self._tail.size:
+            self._online.accept_waveform(SAMPLE_RATE_HZ, self._tail)
+
+    def __getstate__(self) -> dict[str, Any]:
+        rows = np.stack(self._rows) if self._rows else np.zeros((0, MEL_BINS), np.float32)
+        return {"rows": rows, "first_row": self.first_row, "tail": self._tail}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Raises ValueError for a state that never was."""
+        rows, self._tail = state["rows"], state["tail"]
+        if rows.shape[1:] != (MEL_BINS,) or len(self._tail) >= ROW_SAMPLES:
+            raise ValueError(f"expected rows of {MEL_BINS} and a tail of less than one, got {rows.shape}")
+        self._rows, self.first_row = [row.copy() for row in rows], state["first_row"]
+        self._begin()
 
     @property
     def end_row(self) -> int:
@@ -78,9 +100,10 @@ class FbankStream:
         if not scaled.size:
             return
         self._online.accept_waveform(SAMPLE_RATE_HZ, scaled)
-        fresh = range(self.end_row, self._online.num_frames_ready)
+        fresh = range(self.end_row - self._online_row, self._online.num_frames_ready)
         self._rows.extend(self._online.get_frame(i).copy() for i in fresh)
         self._online.pop(len(fresh))
+        self._tail = np.concatenate([self._tail, scaled])[len(fresh) * ROW_STEP_SAMPLES :]
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """The rows with these numbers, (R, 80) float32, in the requested order.

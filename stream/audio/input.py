@@ -16,12 +16,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import soxr  # type: ignore[import-untyped]
 
 from ..errors import AudioError
 from ..limits import MAX_CHANNELS, MAX_GAP_S, MAX_RATE_HZ, MIN_RATE_HZ, SAMPLE_BYTES
 from ..windows import SAMPLE_RATE_HZ
 from .mix import Mixer
+from .resampler import Resampler
 
 FULL_SCALE = {"int16": 2.0**15, "int32": 2.0**31, "float32": 1.0, "float64": 1.0}
 
@@ -92,7 +92,7 @@ class AudioInput:
         self.counts = AudioCounts()
         self._mixer = Mixer(self.channels, self.rate_hz) if self.channels > 1 and self.channel is None else None
         self._cut_off = b""  # the beginning of a frame whose other bytes have not arrived yet
-        self._resampler = None if self.rate_hz == SAMPLE_RATE_HZ else _Resampler(self.rate_hz)
+        self._resampler = None if self.rate_hz == SAMPLE_RATE_HZ else Resampler(self.rate_hz)
         self._flushed = False
 
     def feed(self, chunk: Chunk, rate_hz: int | None = None) -> Floats:
@@ -188,49 +188,6 @@ class AudioInput:
     def _check_open(self) -> None:
         if self._flushed:
             raise AudioError("expected no more audio after the end of the stream")
-
-
-class _Resampler:
-    """soxr's streaming resampler (HQ), fed in blocks of 10 ms however the input was cut."""
-
-    def __init__(self, rate_hz: int):
-        self._rate_hz = rate_hz
-        self._block_samples = rate_hz // 100
-        self._soxr = soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
-        self._pending = np.zeros(self._block_samples, np.float32)
-        self._pending_samples = 0
-        self._received = 0
-        self._given = 0
-
-    def push(self, mono: Floats) -> Floats:
-        """(N,) at the input rate -> (M,) at 16 kHz."""
-        self._received += len(mono)
-        parts = []
-        while len(mono):
-            room = self._block_samples - self._pending_samples
-            part, mono = mono[:room], mono[room:]
-            self._pending[self._pending_samples : self._pending_samples + len(part)] = part
-            self._pending_samples += len(part)
-            if self._pending_samples == self._block_samples:
-                parts.append(self._soxr.resample_chunk(self._pending))
-                self._pending_samples = 0
-        return self._give(parts)
-
-    def flush(self) -> Floats:
-        """The rest, cut or padded by a sample if rounding requires it."""
-        tail = self._soxr.resample_chunk(self._pending[: self._pending_samples], last=True)
-        missing = resampled_length(self._received, self._rate_hz) - self._given - len(tail)
-        return self._give([tail[: len(tail) + min(missing, 0)], np.zeros(max(missing, 0), np.float32)])
-
-    def _give(self, parts: list[Floats]) -> Floats:
-        out = np.concatenate([np.zeros(0, np.float32), *parts])
-        self._given += len(out)
-        return out
-
-
-def resampled_length(samples: int, rate_hz: int) -> int:
-    """Samples at 16 kHz that last as long as `samples` at `rate_hz`: round(samples * 16000 / rate_hz), half up."""
-    return (2 * samples * SAMPLE_RATE_HZ + rate_hz) // (2 * rate_hz)
 
 
 def _as_array(chunk: HasArray | Sequence[float] | Sequence[Sequence[float]]) -> npt.NDArray[Any]:

@@ -63,6 +63,7 @@ class CloseCode(IntEnum):
 
     DONE = 1000
     SHUTDOWN = 1001
+    RESTART = 1012
     MALFORMED = 4400
     UNAUTHORIZED = 4401
     UNKNOWN_SESSION = 4404

@@ -11,6 +11,7 @@ from ..protocol.messages import SUBPROTOCOL, TOKEN_SUBPROTOCOL, CloseCode, Error
 from ..wire import ProtocolError
 from .bounded_socket import Socket
 from .config import ServerConfig
+from .tenants import Tenant
 
 LOG = logging.getLogger(__name__)
 WRONG_TOKEN_S = 0.5  # a guess takes this long
@@ -31,8 +32,13 @@ class Admission:
         self._socket, self._address, self._config = socket, address, config
         assert socket.request is not None
         self._offered = offered_tokens(socket.request)
-        self.admitted = False
+        self.tenant: Tenant | None = None  # whose token was given
         self._admit_with(*self._offered)
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it has given a token, where there has to be one."""
+        return self.tenant is not None
 
     async def check_handshake(self, last_chance: bool) -> None:
         """Refuses wrong tokens and, where it was the last chance to give one, none. Raises Refused."""
@@ -46,8 +52,8 @@ class Admission:
             await self._refuse()
 
     def _admit_with(self, *tokens: str | None) -> None:
-        if not self.admitted and self._config.admits(*tokens):
-            self.admitted = True
+        if not self.admitted and (tenant := self._config.tenant_of(*tokens)):
+            self.tenant = tenant
             self._socket.trust()
 
     def refusal(self) -> Refused:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hmac
 import ipaddress
 import re
 import ssl
@@ -13,11 +12,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from ..errors import TurnstreamError
 from .sender import Network
+from .tenants import TOKEN_FORM, Tenant, find_tenant
 
 ROOTS = ("turnstream", "pyannote", "diart")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-TOKEN_FORM = r"[A-Za-z0-9._~-]{16,200}"  # what may stand in a subprotocol; 16 characters cannot be guessed
+ANYBODY = "anybody"  # the tenant of a server without tenants
 
 
 class ServerError(TurnstreamError):
@@ -31,6 +31,7 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 8765
     token: str | None = None
+    tenants: tuple[Tenant, ...] = ()  # or a token for each of them
     open_to_all: bool = False  # listen beyond this machine without a token
     origins: tuple[str, ...] = ()  # of pages from elsewhere that may connect; `*` is any
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks; what they say of their clients is believed
@@ -38,6 +39,8 @@ class ServerConfig:
     tls_key: Path | None = None
     people: Path | None = None  # the folder of known people; None: the user's own
     page: Path | None = None  # the folder of the web page; None: no page
+    store: str | None = None  # where snapshots of sessions are kept; None: a session ends with its process
+    snapshot_s: float = 30.0  # between two snapshots of a session
     root: str = "turnstream"  # what a websocket on / speaks
     max_sessions: int | None = None  # None: measured at the start
     max_sessions_per_address: int = 32
@@ -53,12 +56,14 @@ class ServerConfig:
     shutdown_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if not self.is_local and self.token is None and not self.open_to_all:
+        if not self.is_local and not self.wants_token and not self.open_to_all:
             raise ServerError(f"listening on {self.host} lets others in: expected a token, got none")
         if self.token is not None and not re.fullmatch(TOKEN_FORM, self.token):
             raise ServerError(
                 f"expected a token of 16 to 200 letters, digits and . _ ~ -, got {len(self.token)} others"
             )
+        if self.token is not None and self.tenants:
+            raise ServerError("expected one token or tenants with theirs, got both")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ServerError("expected a TLS certificate and its key, got only one of them")
         if self.root not in ROOTS:
@@ -66,13 +71,19 @@ class ServerConfig:
         if not 0 <= self.port <= 65_535:
             raise ServerError(f"expected a port of 0 to 65535, got {self.port}")
         counts = (self.max_sessions, self.max_sessions_per_address, self.max_message_bytes)
-        times = (self.handshake_s, self.idle_s, self.session_s, self.resume_s, self.slow_s, self.status_s)
+        times = [self.handshake_s, self.idle_s, self.session_s, self.resume_s, self.slow_s, self.status_s]
+        times.append(self.snapshot_s)
         if any(count is not None and count < 1 for count in counts) or any(not 0 < t < 1e7 for t in times):
             raise ServerError("expected limits above 0")
         for origin in self.origins:
             if origin != "*" and not _is_origin(origin):
                 raise ServerError(f"expected an origin such as https://example.org, got {origin}")
         _ = self.networks
+
+    @property
+    def keep_s(self) -> float:
+        """How long a store keeps what nobody saves again: longer than sessions go without, and clients may wait."""
+        return max(self.resume_s, self.idle_s) + 4 * self.snapshot_s
 
     @property
     def is_local(self) -> bool:
@@ -102,13 +113,17 @@ class ServerConfig:
             raise ServerError(f"TLS from {self.tls_certificate} and {self.tls_key} failed: {reason}") from None
         return context
 
-    def admits(self, *tokens: str | None) -> bool:
-        """Whether one of these is the token, if there has to be one; takes the same time for every wrong one."""
-        if self.token is None:
-            return True
-        right = self.token.encode()
-        equal = [hmac.compare_digest((token or "").encode(errors="replace"), right) for token in tokens]
-        return any(equal)
+    @property
+    def wants_token(self) -> bool:
+        """Whether nobody gets in without one."""
+        return self.token is not None or bool(self.tenants)
+
+    def tenant_of(self, *tokens: str | None) -> Tenant | None:
+        """Whom one of these tokens lets in, None for nobody; takes the same time for every wrong one."""
+        if not self.wants_token:
+            return Tenant(ANYBODY, "~" * 16)
+        own = (Tenant(ANYBODY, self.token),) if self.token is not None else self.tenants
+        return find_tenant(own, tokens)
 
     def admits_origin(self, origin: str | None, host: str | None, is_proxied: bool = False) -> bool:
         """Whether a page of `origin` may connect: one of this server (`host` is how the page calls it) or a listed one.
@@ -129,7 +144,7 @@ class ServerConfig:
         Without this, any page could reach a server without a token by a name of its own that leads here (DNS
         rebinding). With a token it gains nothing; a trusted proxy decides itself which names lead here.
         """
-        if self.token is not None or "*" in self.origins or is_proxied:
+        if self.wants_token or "*" in self.origins or is_proxied:
             return True
         name = urlsplit(f"//{host}").hostname or ""
         listed = [urlsplit(origin).hostname for origin in self.origins]

@@ -29,7 +29,7 @@ from .config import ServerConfig
 from .dialects import Dialect, Heard
 from .outgoing import Outgoing
 from .sender import peer_of, sender_of
-from .session import Replaced, ServerSession
+from .session import Moved, Replaced, ServerSession
 from .sessions import SessionTable
 
 MESSAGES_A_TURN = 16
@@ -91,6 +91,8 @@ class Connection:
             await self._refuse(refused.error)
         except ProtocolError as error:
             await self._refuse(Refused(CloseCode.MALFORMED, str(error), error.expected).error)
+        except Moved:
+            await self._closing.close(CloseCode.RESTART)
         except Replaced:
             await self._refuse(Refused(CloseCode.REPLACED, "the session went on with another connection").error)
         finally:
@@ -172,11 +174,13 @@ class Connection:
         return first
 
     async def _open(self, start: Start) -> None:
+        tenant = self._admission.tenant
+        assert tenant is not None
         if start.session is None:
-            self._session = await self._sessions.open(start, self.address)
+            self._session = await self._sessions.open(start, self.address, tenant, self._dialect.start is None)
             self._session.attach(self)
         else:
-            session = self._sessions.find(start.session)
+            session = await self._sessions.find(start.session, self.address, tenant)
             session.attach(self, start.seq, start.position, resumed=True)
             self._session = session
 

@@ -35,6 +35,19 @@ class Journal:
         self._sent: dict[Hashable, Entry] = {}
         self._retracted: dict[Hashable, None] = {}
         self._activities = 0
+        self._retold = False  # the client may know of more than this journal does
+
+    def copy(self) -> Journal:
+        """As it is now, to be written down while this one goes on."""
+        other = Journal()
+        other._seq, other._activities, other._retold = self._seq, self._activities, self._retold
+        other._pending, other._sent = self._pending.copy(), self._sent.copy()
+        other._retracted = self._retracted.copy()
+        return other
+
+    def taken_over(self, seq: int) -> None:
+        """It was written down some time ago, and the client heard more since, up to `seq`: that is told again."""
+        self._seq, self._retold = max(self._seq, seq), True
 
     def add(self, message: ServerMessage, now_s: float) -> None:
         """One more message, in place of an older one about the same thing."""
@@ -42,7 +55,7 @@ class Journal:
         before = self._pending.pop(key, None)
         new = before.new if before else key not in self._sent
         if isinstance(message, Turn) and message.state == "retracted":
-            if new:
+            if new and not self._retold:
                 return  # it came and went unseen
             self._forget_retracted(key)
         if isinstance(message, Activity):

@@ -12,7 +12,7 @@ from .admission import Refused
 from .bounded_socket import Socket
 from .config import ServerConfig
 from .dialects import Dialect
-from .session import Replaced, ServerSession
+from .session import Moved, Replaced, ServerSession
 
 MESSAGES_A_TURN = 16  # then the other connections have theirs
 
@@ -24,7 +24,7 @@ class Outgoing:
         self._socket, self._dialect, self._config = socket, dialect, config
 
     async def run(self, session: ServerSession, owner: object) -> None:
-        """Sends `owner` its messages, up to the final result. Raises Refused, or Replaced for another."""
+        """Sends `owner` its messages, up to the final result. Raises Refused, Moved, or Replaced for another."""
         status_s = time.monotonic() + self._config.status_s
         sent = 0
         while session.owner is owner:
@@ -40,6 +40,8 @@ class Outgoing:
                 await self._send_texts(texts)
                 if (sent := sent + 1) % MESSAGES_A_TURN == 0:
                     await asyncio.sleep(0)  # after a resume there may be thousands
+            elif session.moved:
+                raise Moved
             elif session.failed:
                 raise Refused(CloseCode.INTERNAL, "the server failed to process the audio")
             elif session.finished:

@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 
 from ..diarizer import Diarizer
 from ..protocol.messages import CloseCode, Model
+from ..stores.store import open_store
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 from ..wire import ProtocolError
 from .admission import select_subprotocol
@@ -33,6 +34,7 @@ from .certificate import renew
 from .closing import CLOSE_S
 from .config import ServerConfig
 from .connection import Connection
+from .custody import Keeper
 from .dialects import dialect_of
 from .figures import figures, health, state
 from .http import (
@@ -53,7 +55,7 @@ from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics
 from .sender import Sender, peer_of, sender_of
 from .sessions import SessionTable
-from .upkeep import forget, judge, watch
+from .upkeep import forget, judge, sweep, watch
 
 LOG = logging.getLogger(__name__)
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
@@ -69,7 +71,9 @@ class Server:
         self.config = config
         self.metrics = Metrics()
         self._diarizer, self._model = diarizer, model or model_names()
-        self.table = SessionTable(diarizer, config, self._model, self.metrics)
+        store = open_store(config.store, config.keep_s) if config.store else None
+        keeper = Keeper(store, config.snapshot_s) if store else None
+        self.table = SessionTable(diarizer, config, self._model, self.metrics, keeper)
         self._connections: set[ServerConnection] = set()
         self._most_undecided = within_descriptors(MOST_UNDECIDED, 8)
         self._silent, self._undecided = Lobby(within_descriptors(MOST_SILENT)), Lobby(self._most_undecided)
@@ -111,6 +115,7 @@ class Server:
             asyncio.create_task(watch(self.table, models, self.metrics)),
             asyncio.create_task(judge(self.table)),
             *([asyncio.create_task(renew(self.config, tls))] if tls else []),
+            asyncio.create_task(sweep(self.table)),
         ]
         try:
             yield int(listener.getsockname()[1])
@@ -164,6 +169,9 @@ class Server:
         path = urlsplit(request.path).path
         if path == "/health":
             return json_response(200 if state(self.table) == "ok" else 503, health(self.table, self._model.name))
+        if path == "/ready":
+            ready = state(self.table) == "ok" and not self.table.full
+            return json_response(200 if ready else 503, health(self.table, self._model.name))
         if wrong := refuse_host(sender, self.config):
             return wrong
         if path == "/metrics":
@@ -177,8 +185,8 @@ class Server:
     async def _stop(self, server: SocketServer) -> None:
         """No new connections; sessions with a client get their final result, within the grace time."""
         server.close(close_connections=False)
-        self.table.stop()
         end_s = time.monotonic() + self.config.shutdown_s
+        await self.table.stop()
         while self._connections and time.monotonic() < end_s:
             await asyncio.sleep(0.02)
         await asyncio.gather(*(connection.close(CloseCode.SHUTDOWN) for connection in self._connections))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 import time
 from collections import deque
@@ -22,14 +23,16 @@ from ..models.batcher import ModelClient
 from ..people.naming import check_name
 from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, Status
 from ..session import Session
+from ..snapshot.session import Written
 from ..wire import ProtocolError
-from .client_view import ClientView
+from .custody import Custody
 from .hops import HopRange
 from .journal import Journal
 from .lag import Arrivals
 from .lane import SlowLane
 from .load import Progress
 from .metrics import Metrics
+from .saved import Saved, write_session
 from .worker import End, Hop, Item, Lost, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
@@ -53,6 +56,10 @@ class Replaced(Exception):
     """The session belongs to another connection now."""
 
 
+class Moved(Exception):
+    """The server stops, and the session can go on with another one."""
+
+
 class ServerSession:
     """What stays of a stream while connections come and go. `owner` is the connection that it belongs to now."""
 
@@ -67,25 +74,32 @@ class ServerSession:
         limits: Limits,
         address: str,
         metrics: Metrics,
+        session_id: str | None = None,
+        saved: Saved | None = None,
     ):
-        self.id = secrets.token_urlsafe(16)
+        self.id = session_id or secrets.token_urlsafe(16)
         self.config, self.address = config, address
-        self.journal = Journal()
+        self.tenant = ""  # whose it is
+        self.custody: Custody | None = None  # of its snapshots in the store, where there is one
+        self.moved = False  # its last snapshot is whole: another server may go on with it
+        self.journal = saved.journal if saved else Journal()
         self.changed = asyncio.Event()  # something is there to send
         self.owner: object | None = None
         self.detached_s: float | None = None
         self.left = False  # the client closed it as browsers do when a page is closed, or reloaded
         self.begun_s = time.monotonic()
-        self.position = 0  # whole samples per channel received, silence for lost ones included
-        self.processed_samples = 0
+        # Whole samples per channel received, silence for lost ones included
+        self.position = saved.position if saved else 0
+        self.processed_samples = self.position
+        self._taken_over = saved is not None
         self.ended: EndReason | Literal["failed"] | None = None  # why no more audio is taken
         self.finished = False  # the final result is in the journal
         self.failed = False  # by a defect of the server
-        self._worker: Worker | None = Worker(self.id, config, engine, ClientView(config.provisional))
+        self._worker: Worker | None = Worker.of(self.id, config, engine, saved)
         self._model_client, self._pool, self._slow_lane = model_client, pool, slow_lane
         self._model, self._limits = model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
-        self.hop_s = config.hop_s  # now
+        self.hop_s = engine.hop_s  # now
         self._partial = b""
         self._most_queued_samples = min(QUEUE_S * config.sample_rate_hz, QUEUE_BYTES / self._frame_bytes)
         self._skip_bytes = 0
@@ -95,6 +109,7 @@ class ServerSession:
         self._ahead_s, self._ahead_at_s = 0.0, self.begun_s
         self._fed = asyncio.Event()
         self._space = asyncio.Event()
+        self._draining = False
         self._task = asyncio.create_task(self._work())
 
     def attach(self, owner: object, seq: int = 0, position: int | None = None, resumed: bool = False) -> None:
@@ -111,6 +126,9 @@ class ServerSession:
             if self.length_s > self._limits.session_s:  # at once: a gap costs its sender nothing
                 self.end("session_too_long")
         started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits)
+        if self._taken_over:
+            self.journal.taken_over(seq)
+            self._taken_over = False
         self.journal.resume(started, seq, time.monotonic())
         if self._worker:
             self._worker.resumes += resumed
@@ -174,6 +192,44 @@ class ServerSession:
         self._space.set()
         self.changed.set()
 
+    async def drain(self) -> bool:
+        """Writes it down for another server to go on with, once the audio that is being computed is done.
+
+        What waits is left out: the client sends it again. False where that failed, and the session goes on here.
+        """
+        if self.custody is None or self.finished or self.failed or self.ended:
+            return False
+        self._draining = True
+        self._fed.set()
+        await self._task
+        await self.custody.settle()
+        if not self._is_over:
+            self.moved = await self.custody.save(await self._write(), self.processed_samples)
+        if not self.moved and not self._is_over:
+            self._draining = False
+            self._task = asyncio.create_task(self._work())
+        self.changed.set()
+        return self.moved
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether there is nothing to go on with here."""
+        return self.finished or self.failed or (self.custody is not None and self.custody.lost)
+
+    async def keep(self) -> None:
+        """Makes what was processed so far durable, as far as the store allows. Only while nothing is processed."""
+        assert self.custody is not None
+        await self.custody.save(await self._write(), self.processed_samples)
+
+    def lose(self) -> None:
+        """Another server has taken the session."""
+        LOG.info("session %s went on elsewhere", self.id[:6])
+        self._draining = True
+        self.owner, self.detached_s = None, -math.inf
+        self._fed.set()
+        self._space.set()
+        self.changed.set()
+
     async def abandon(self) -> None:
         """Nobody will ask for the result."""
         self._task.cancel()
@@ -187,7 +243,7 @@ class ServerSession:
         rate_hz, worker = self.config.sample_rate_hz, self._worker
         processed_s = self.processed_samples / rate_hz
         return Status(
-            round(self.position / rate_hz, 3),
+            round((self.custody.durable if self.custody else self.position) / rate_hz, 3),
             round(processed_s, 3),
             round(self.backlog_s, 3),
             round(worker.processing_s / processed_s, 4) if processed_s else 0.0,
@@ -250,6 +306,8 @@ class ServerSession:
         """Gives the engine what comes, in the thread pool, and keeps what it says."""
         while not self.finished:
             await self._enough()
+            if self._draining:
+                return
             items = self._take()
             assert self._worker is not None
             spent_s, due_s = self._worker.processing_s, self._worker.engine.next_due_s
@@ -261,7 +319,24 @@ class ServerSession:
             self._space.set()
             if not isinstance(items[-1], End):  # the final result is another kind of work
                 self._measure(self._worker, spent_s, due_s)
+            if self.custody and self.ended and not await self.custody.is_mine():
+                self.lose()  # nobody is told two results
+                return
             self._publish(events)
+            if self.custody and not self.finished:
+                await self._keep_if_due(self.custody, any(isinstance(item, Name) for item in items))
+
+    async def _keep_if_due(self, custody: Custody, named: bool) -> None:
+        if custody.is_due(self.processed_samples, self.config.sample_rate_hz, named):
+            custody.save_later(await self._write(), self.processed_samples, self.lose)
+
+    async def _write(self) -> Written:
+        """The snapshot of now; nothing may be processed meanwhile."""
+        assert self.custody is not None
+        assert self._worker is not None
+        saved = self._worker.saved(self.tenant, self.journal.copy(), self.processed_samples)
+        written: Written = await self.in_pool(write_session, saved, self._model_client, self.custody.extents)
+        return written
 
     def _measure(self, worker: Worker, spent_s: float, due_s: float) -> None:
         """How long the audio took that completed a window, of a session at real time."""
@@ -276,7 +351,7 @@ class ServerSession:
 
     async def _enough(self) -> None:
         """Waits until there is something worth a thread: a window is due, or much audio, or no audio at all."""
-        while not self._items or not self._is_enough():
+        while not self._draining and (not self._items or not self._is_enough()):
             self._fed.clear()
             await self._fed.wait()
 

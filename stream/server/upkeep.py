@@ -11,6 +11,7 @@ from .metrics import Metrics
 from .sessions import SessionTable
 
 LOG = logging.getLogger(__name__)
+SWEEP_S = 60.0
 FORGET_S = 1.0  # at most, between two looks at those who did not come back
 WATCH_S = 0.25
 LAG_FADES = 0.9  # each time: half of it within 2 s
@@ -41,3 +42,10 @@ async def judge(table: SessionTable) -> None:
     while True:
         await asyncio.sleep(JUDGE_S)
         table.judge_capacity()
+
+
+async def sweep(table: SessionTable) -> None:
+    """Clears the store of sessions whose clients never came back."""
+    while table.keeper:
+        await asyncio.sleep(SWEEP_S)
+        await table.keeper.sweep()

@@ -13,6 +13,8 @@ from ..limits import SAMPLE_BYTES
 from ..protocol.messages import Config, Name
 from ..session import Session
 from .client_view import ClientView, statistics
+from .journal import Journal
+from .saved import Saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,19 @@ class Worker:
         self.silent_s = 0.0
         self.resumes = 0
         self._file_id, self._config = file_id, config
+
+    @classmethod
+    def of(cls, file_id: str, config: Config, engine: Session, saved: Saved | None) -> Worker:
+        """A new one, or one that goes on where it was written down."""
+        worker = cls(file_id, config, engine, saved.view if saved else ClientView(config.provisional))
+        if saved:
+            worker.processing_s, worker.silent_s, worker.resumes = saved.processing_s, saved.silent_s, saved.resumes
+        return worker
+
+    def saved(self, tenant: str, journal: Journal, position: int) -> Saved:
+        """To be written down, with the messages that came of the audio up to sample `position`."""
+        times = self.processing_s, self.silent_s, self.resumes
+        return Saved(tenant, self._config, self.engine, self.view, journal, position, *times)
 
     def take(self, items: list[Item]) -> list[Event]:
         """What becomes known by these items."""

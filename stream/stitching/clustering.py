@@ -64,6 +64,7 @@ class CosineTable:
     """
 
     BLOCK_ROWS = 32
+    MOST_ROWS = 4096  # that a written state may ask memory for; ten times what the stitcher's bound needs
 
     def __init__(self) -> None:
         self._slot_of: dict[int, int] = {}  # id of a vector -> its row
@@ -71,6 +72,23 @@ class CosineTable:
         self._held: list[Floats] = []  # by row; holding the vectors keeps their ids unique
         self._rows: Floats = np.zeros((0, 0), np.float32)
         self._cosines: Floats = np.zeros((0, 0), np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the products, which are the same when they are computed again, and the ids, which are not."""
+        slots = list(self._slot_of.values())
+        return {"slots": slots, "held": [self._held[slot] for slot in slots], "free": self._free}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Raises ValueError for a state that never was."""
+        self.__init__()  # type: ignore[misc]
+        held, free = dict(zip(state["slots"], state["held"], strict=True)), state["free"]
+        count = len(held) + len(free)
+        if count > self.MOST_ROWS or sorted([*held, *free]) != list(range(count)):
+            raise ValueError(f"expected different slots, at most {self.MOST_ROWS}, got {count}")
+        for slot in range(count):
+            self._put(slot, held[slot] if slot in held else np.zeros_like(state["held"][0]))
+        self._slot_of = {id(held[slot]): slot for slot in state["slots"]}
+        self._free = free
 
     def among(self, vectors: Sequence[Floats]) -> Floats:
         """Products of these n vectors of shape (D,): (n, n). Vectors of earlier calls that are missing are dropped."""

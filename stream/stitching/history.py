@@ -8,6 +8,8 @@ through all of them in the middle of a hop, a pause that grows with the stream (
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,34 @@ PackedWindow = tuple[
     int, NDArray[np.uint8], int, Ints
 ]  # first frame, activity in bits, local speakers, (runs, 5) numbers
 
+Extent = tuple[int, int]  # packed windows, vectors of their segments
+RUN_NUMBERS = 5  # of a packed run
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Packed windows and the vectors of their segments, in few arrays.
+
+    Shapes:
+        windows: (N, 4) int64: first frame, bytes of bits, local speakers, runs; bits: (...,) uint8, all windows'
+        runs: (R, 5) int64, all windows'; known: (K,) bool, which vectors there are, vectors: those; mixed: (K,) bool
+    """
+
+    windows: Ints
+    bits: NDArray[np.uint8]
+    runs: Ints
+    known: NDArray[np.bool_]
+    vectors: Floats
+    mixed: NDArray[np.bool_]
+
+    def check(self) -> None:
+        """Raises ValueError where the arrays do not fit each other."""
+        _, bits, _, runs = self.windows.reshape(-1, 4).T
+        whole = int(bits.sum()) == len(self.bits) and int(runs.sum()) == len(self.runs)
+        sizes = self.runs.shape[1:] == (RUN_NUMBERS,) and len(self.mixed) == len(self.known)
+        if not whole or not sizes or self.vectors.ndim != 2 or int(self.known.sum()) != len(self.vectors):
+            raise ValueError("expected packed windows and their vectors, got arrays that do not fit each other")
+
 
 class WindowHistory:
     """Every window of a stream; a window is packed once no later window can change any of its segments."""
@@ -30,6 +60,57 @@ class WindowHistory:
         self._vectors: list[Floats | None] = []  # of their segments, in order of first use
         self._mixed: list[bool] = []
         self._open: list[Window] = []
+        self._missing: Extent = (0, 0)  # what was packed when its state was written
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the packed windows, which never change: `past` has those."""
+        return {"open": self._open, "windows": len(self._packed), "vectors": len(self._vectors)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Without its past, which `recall` brings."""
+        self.__init__()  # type: ignore[misc]
+        self._open, self._missing = state["open"], (state["windows"], state["vectors"])
+
+    @property
+    def extent(self) -> Extent:
+        """How much of it is packed."""
+        return len(self._packed), len(self._vectors)
+
+    def past(self, since: Extent) -> Past:
+        """What was packed since its extent was that."""
+        packed, vectors = self._packed[since[0] :], self._vectors[since[1] :]
+        runs = [window[3] for window in packed]
+        known = [vector for vector in vectors if vector is not None]
+        return Past(
+            np.array([(first, len(bits), locals_, len(found)) for first, bits, locals_, found in packed], np.int64),
+            np.concatenate([np.zeros(0, np.uint8), *(window[1] for window in packed)]),
+            np.concatenate([np.zeros((0, RUN_NUMBERS), np.int64), *runs]),
+            np.array([vector is not None for vector in vectors], bool),
+            np.stack(known) if known else np.zeros((0, 0), np.float32),
+            np.array(self._mixed[since[1] :], bool),
+        )
+
+    def recall(self, past: Past) -> None:
+        """Adds the next part of its past, up to its extent when its state was written.
+
+        Raises ValueError for one that never was.
+        """
+        past.check()
+        most_windows, most_vectors = self._missing
+        first, bit_counts, locals_, run_counts = past.windows.reshape(-1, 4).T
+        bits = np.split(past.bits, np.cumsum(bit_counts)[:-1]) if len(first) else []
+        runs = np.split(past.runs, np.cumsum(run_counts)[:-1]) if len(first) else []
+        packed = list(zip(first.tolist(), bits, locals_.tolist(), runs, strict=True))
+        rows = iter(past.vectors)
+        vectors = [next(rows) if known else None for known in past.known.tolist()]
+        self._packed += packed[: most_windows - len(self._packed)]
+        self._mixed += past.mixed.tolist()[: most_vectors - len(self._vectors)]
+        self._vectors += vectors[: most_vectors - len(self._vectors)]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of its past is there."""
+        return self.extent == self._missing and len(self._mixed) == len(self._vectors)
 
     def __len__(self) -> int:
         return len(self._packed) + len(self._open)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .segments import Segment
 
 Floats = NDArray[np.float32]
+MOST_SLOTS = 4096  # that a written state may ask memory for; ten times what the stitcher's bound needs
 
 
 class PairVotes:
@@ -23,6 +24,21 @@ class PairVotes:
         self._slot_of: dict[Segment, int] = {}
         self._free: list[int] = []
         self._counts: Floats = np.zeros((2, 0, 0), np.float32)  # together, apart
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Its counts are mostly zero: where they are not, and what they are there."""
+        where = np.flatnonzero(self._counts)
+        counts = {"size": self._counts.shape[1], "where": where, "counts": self._counts.ravel()[where]}
+        return {"slot_of": self._slot_of, "free": self._free, **counts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Raises ValueError for a state that never was."""
+        self._slot_of, self._free, size = state["slot_of"], state["free"], state["size"]
+        slots = [*self._slot_of.values(), *self._free]
+        if len(slots) > MOST_SLOTS or size != len(slots) or sorted(slots) != list(range(size)):
+            raise ValueError(f"expected {size} different slots, at most {MOST_SLOTS}, got {len(slots)}")
+        self._counts = np.zeros((2, size, size), np.float32)
+        self._counts.ravel()[state["where"]] = state["counts"]
 
     def count(self, locals_: Sequence[Sequence[Segment]]) -> None:
         """Count a window, given the segments of each of its local speakers; no segment may occur twice."""

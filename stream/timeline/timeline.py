@@ -52,7 +52,7 @@ class Timeline:
         self._merged: set[int] = set()  # public speakers who were reported as merged
         self._final_numbers: dict[int | None, int | None] | None = None
         self.successors: dict[int, int] = {}  # live speakers without a final turn, and whose their speech is
-        self._turn_ids = itertools.count(1)
+        self._last_turn_id = 0
         self._live: list[Span] = []  # what was committed, as it was then
         self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
         self._reviser = Reviser(_frames(revision_interval_s))
@@ -101,7 +101,7 @@ class Timeline:
         runs = self._provisional_runs(labels)
         records += self._number(run.speaker for run in runs)
         public = [replace(run, speaker=self._numbers[run.speaker]) for run in runs]
-        after = match_turns(before, public, self.committed_frame, lambda: next(self._turn_ids))
+        after = match_turns(before, public, self.committed_frame, self._new_turn_id)
         self.committed_frame = max(self.committed_frame, self._horizon - self.latency_frames)
         return [*records, *self._settle(before, after), *self._merge(revisions)]
 
@@ -113,7 +113,7 @@ class Timeline:
         start = max(start_frame, self.committed_frame)
         if end_frame <= start or any(turn.end_frame > start - FILL_FRAMES for turn in self._open.values()):
             return []
-        turn = TurnRecord(next(self._turn_ids), None, start, end_frame, start, "provisional")
+        turn = TurnRecord(self._new_turn_id(), None, start, end_frame, start, "provisional")
         self._open[turn.id] = turn
         self._table.put(turn)
         return [turn]
@@ -134,12 +134,16 @@ class Timeline:
                 numbers[run.speaker] = next(count)
         self._final_numbers = numbers
         public = [replace(run, speaker=numbers[run.speaker]) for run in runs]
-        turns = final_ids(public, self.turns, lambda: next(self._turn_ids))
+        turns = final_ids(public, self.turns, self._new_turn_id)
         before, self._table = self.turns, TurnTable()
         for turn in sorted(turns, key=lambda turn: turn.id):
             self._table.put(turn)
         self.successors = successors(before, self._table)
         return FinalRecord(turns, _talk_frames(turns))
+
+    def _new_turn_id(self) -> int:
+        self._last_turn_id += 1
+        return self._last_turn_id
 
     def _check(self, labels: Labels, horizon_frame: int) -> None:
         if horizon_frame < self._horizon:

@@ -1,0 +1,1 @@
+"""Sessions as bytes: written on one machine, read and continued on another."""

@@ -1,0 +1,1 @@
+"""Where snapshots of sessions are kept, so that a session outlives its server: a folder, Redis or Valkey."""

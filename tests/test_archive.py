@@ -1,0 +1,214 @@
+"""`turnstream batch`: every result once, whole and equal to that of `turnstream file`, whatever dies on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+import soundfile
+
+from turnstream.clients.archive.batch import Estimate, check_mark
+from turnstream.clients.archive.plan import Job, make_plan
+from turnstream.clients.archive.processes import Ended, in_processes, share
+from turnstream.clients.archive.work import clear_leftovers, write_whole
+from turnstream.clients.options import BatchOptions, EngineOptions
+from turnstream.errors import TurnstreamError
+from turnstream.weights.store import demo_recording
+
+COMMAND = Path(sys.executable).with_name("turnstream")
+LIMIT_S = 240
+
+
+def recordings(folder: Path) -> Path:
+    """Three pieces of talk, one of them deeper, and a file that is no recording."""
+    samples, rate_hz = soundfile.read(demo_recording()[0])
+    (folder / "sub").mkdir(parents=True)
+    for name, start_s in (("one.wav", 6.5), ("sub/two.flac", 4.0), ("three.wav", 12.0)):
+        soundfile.write(folder / name, samples[int(start_s * rate_hz) : int((start_s + 5) * rate_hz)], rate_hz)
+    (folder / "torn.wav").write_text("no audio")
+    (folder / "notes.txt").write_text("no recording")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return recordings(tmp_path_factory.mktemp("batch") / "talk")
+
+
+def until(true: Callable[[], object]) -> None:
+    end_s = time.monotonic() + LIMIT_S
+    while not true():
+        assert time.monotonic() < end_s, "it does not happen"
+        time.sleep(0.02)
+
+
+def names(plan_jobs: object) -> list[str]:
+    return sorted(job.recording.name for job in plan_jobs)  # type: ignore[attr-defined]
+
+
+def test_a_folder_is_searched_to_its_depth_but_not_its_results(talk: Path, tmp_path: Path) -> None:
+    plan = make_plan(talk, tmp_path)
+    assert names(plan.waiting) == ["one.wav", "three.wav", "two.flac"]
+    assert plan.total_s == pytest.approx(15, abs=0.1)
+    assert {job.rttm.relative_to(tmp_path).as_posix() for job in plan.waiting} == {
+        "one.rttm",
+        "sub/two.rttm",
+        "three.rttm",
+    }
+    assert [failure.job.recording.name for failure in plan.failures] == ["torn.wav"]
+    assert names(make_plan(talk, talk / "sub").waiting) == ["one.wav", "three.wav"]
+
+
+def test_a_manifest_names_recordings_beside_it_and_elsewhere(talk: Path, tmp_path: Path) -> None:
+    manifest = talk / "list.txt"
+    manifest.write_text(f"# two of them\nsub/two.flac\n\n{talk / 'one.wav'}\nnone.wav\n")
+    plan = make_plan(manifest, tmp_path)
+    manifest.unlink()
+    assert [job.rttm.relative_to(tmp_path).as_posix() for job in plan.waiting] == ["sub/two.rttm", "one.rttm"]
+    assert "none.wav does not exist" in plan.failures[0].reason
+
+
+def test_what_is_done_is_not_done_again_until_the_recording_is_newer(talk: Path, tmp_path: Path) -> None:
+    job = next(job for job in make_plan(talk, tmp_path).waiting if job.recording.name == "one.wav")
+    write_whole(job.rttm, "")
+    assert names(make_plan(talk, tmp_path).waiting) == ["one.wav", "three.wav", "two.flac"]  # one of two is not done
+    write_whole(job.json, "")
+    plan = make_plan(talk, tmp_path)
+    assert (names(plan.waiting), plan.done) == (["three.wav", "two.flac"], 1)
+    later_s = job.recording.stat().st_mtime - 1
+    os.utime(job.rttm, (later_s, later_s))
+    assert len(make_plan(talk, tmp_path).waiting) == 3
+
+
+def test_two_recordings_never_share_a_result(tmp_path: Path) -> None:
+    for name in ("a.wav", "a.flac"):
+        (tmp_path / name).touch()
+    with pytest.raises(TurnstreamError, match=r"would both have .*a\.rttm"):
+        make_plan(tmp_path, tmp_path / "out")
+    with pytest.raises(TurnstreamError, match="names no recording"):
+        make_plan(tmp_path / "a.wav", tmp_path / "out")
+
+
+def test_a_folder_has_results_of_one_set_of_options(tmp_path: Path) -> None:
+    options = BatchOptions(source=tmp_path, out=tmp_path / "out")
+    check_mark(options)
+    check_mark(replace(options, jobs=3))
+    with pytest.raises(TurnstreamError, match=r"results of latency_s 1.0, got 2.0"):
+        check_mark(replace(options, engine=EngineOptions(latency_s=2.0)))
+    (options.out / "batch.json").write_text("[1]")
+    with pytest.raises(TurnstreamError, match="no mark of a batch"):
+        check_mark(options)
+
+
+def test_what_a_crash_left_is_cleared(tmp_path: Path) -> None:
+    job = Job(tmp_path / "a[1].wav", tmp_path / "a[1]")
+    (tmp_path / ".a[1].rttm.0123.new").touch()
+    (tmp_path / ".a1.rttm.0123.new").touch()
+    clear_leftovers(job)
+    assert [path.name for path in tmp_path.iterdir()] == [".a1.rttm.0123.new"]
+
+
+def test_cores_are_shared() -> None:
+    every = os.sched_getaffinity(0)
+    groups = [group or set() for group in share(len(every))]
+    assert set().union(*groups) == every
+    assert sum(map(len, groups)) == len(every)
+    assert all(share(len(every) + 1))
+
+
+def test_the_estimate_follows_the_audio(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 60.0, 60.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    estimate = Estimate(7_200.0)
+    estimate.heard("a", 60.0)
+    assert estimate.left == "about 1:59 h left"
+    estimate.heard("a", 7_200.0)
+    assert estimate.left == "less than a minute left"
+
+
+def children(process: psutil.Process) -> Iterator[psutil.Process]:
+    """The workers, without what multiprocessing runs beside them."""
+    return (child for child in process.children() if any("spawn_main" in word for word in child.cmdline()))
+
+
+@pytest.mark.slow
+def test_a_recording_whose_process_always_dies_is_told_and_does_not_stop_the_others(talk: Path, tmp_path: Path) -> None:
+    me = psutil.Process()
+    reports = in_processes([Job(talk / "one.wav", tmp_path / "one")], EngineOptions(), 1, retries=0)
+
+    def kill() -> None:
+        until(lambda: list(children(me)))
+        next(iter(children(me))).kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    (ended,) = [report for report in reports if isinstance(report, Ended)]
+    killer.join()
+    assert ended.reason is not None
+    assert "its process was killed by SIGKILL, 1 times" in ended.reason
+
+
+@pytest.mark.slow
+def test_every_result_is_written_once_and_equals_that_of_file(talk: Path, tmp_path: Path) -> None:
+    """A worker is killed, then the driver; the second run does the rest."""
+    expected, out = tmp_path / "expected", tmp_path / "out"
+    paths = [talk / "one.wav", talk / "sub" / "two.flac", talk / "three.wav"]
+    file = [COMMAND, "file", *paths, "--json", "--speakers", "2", "--out", f"{expected}/{{name}}.rttm"]
+    lines = subprocess.run(file, capture_output=True, text=True, check=True, timeout=LIMIT_S).stdout.splitlines()
+    finals = [line for line in lines if json.loads(line)["type"] == "final"]
+
+    command = [COMMAND, "batch", talk, out, "--speakers", "2", "--jobs", "1"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = psutil.Process(first.pid)
+    until(lambda: list(children(driver)))
+    next(iter(children(driver))).kill()
+    until(lambda: list(out.rglob("*.rttm")))
+    workers = list(children(driver))
+    first.kill()
+    first.wait()
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.rttm")}
+    until(lambda: not any(worker.is_running() for worker in workers))  # they end by themselves
+
+    second = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert second.returncode == 1
+    counts = f"{3 - len(before)} of {4 - len(before)} recordings diarized, {len(before)} were done before\n"
+    assert second.stdout == counts
+    assert second.stderr.endswith("torn.wav is not audio that can be read: Format not recognised\n")
+    for path, final in zip(paths, finals, strict=True):
+        result = out / path.relative_to(talk).with_suffix("")
+        assert result.with_suffix(".rttm").read_text() == (expected / f"{path.stem}.rttm").read_text()
+        assert result.with_suffix(".json").read_text() == final + "\n"
+    assert all(path.stat().st_mtime_ns == written_ns for path, written_ns in before.items())
+    assert not list(out.rglob("*.new"))
+
+
+@pytest.mark.slow
+def test_on_a_ray_cluster_the_results_are_the_same(talk: Path, tmp_path: Path) -> None:
+    """Two nodes, of which one is lost on the way."""
+    utils = pytest.importorskip("ray.cluster_utils", reason="needs pip install 'turnstream[cluster]'")
+    bounded = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    cluster = utils.Cluster(initialize_head=True, head_node_args={**bounded, "include_dashboard": False})
+    try:
+        node = cluster.add_node(**bounded)
+        command = [COMMAND, "batch", talk, tmp_path / "ray", "--ray", cluster.address]
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        until(lambda: list((tmp_path / "ray").rglob("*.rttm")))
+        cluster.remove_node(node, allow_graceful=False)
+        said = running.communicate(timeout=LIMIT_S)[1]
+    finally:
+        cluster.shutdown()
+    assert running.returncode == 1, said
+    local = [COMMAND, "batch", talk, tmp_path / "local", "--jobs", "1"]
+    subprocess.run(local, capture_output=True, timeout=LIMIT_S)
+    for path in (tmp_path / "local").rglob("*.*"):
+        assert (tmp_path / "ray" / path.relative_to(tmp_path / "local")).read_text() == path.read_text()
+    assert len(list((tmp_path / "local").rglob("*.rttm"))) == 3
