@@ -55,13 +55,9 @@ def expected_rttm(pieces: list[bytes]) -> list[str]:
         paths = [Path(folder) / f"{number}.wav" for number in range(len(pieces))]
         for path, piece in zip(paths, pieces, strict=True):
             soundfile.write(path, np.frombuffer(piece, "<i2"), SAMPLE_RATE_HZ)
-        command = [
-            str(Path(sys.executable).with_name("turnstream")),
-            "file",
-            *map(str, paths),
-            "--out",
-            f"{folder}/{{name}}.rttm",
-        ]
+        turnstream = str(Path(sys.executable).with_name("turnstream"))
+        # With --json the speakers have the numbers under which a listener came to know them.
+        command = [turnstream, "file", *map(str, paths), "--json", "--out", f"{folder}/{{name}}.rttm"]
         subprocess.run(command, check=True, capture_output=True)
         return [path.with_suffix(".rttm").read_text() for path in paths]
 

@@ -45,6 +45,7 @@ RANGES = {
     "min_speakers": (1, 50),
     "max_speakers": (50, 10_000),
     "message_bytes": (1, 2**53),
+    "values_per_s": (1, 2**53),
     "close": (1000, 4999),
 }
 TEXTS = {

@@ -193,7 +193,7 @@ def test_thousands_of_messages_after_a_resume_leave_others_their_turn():
             await asyncio.sleep(0)
 
     async def talk() -> None:
-        session: Any = SimpleNamespace(journal=journal, owner="me", failed=False, finished=True)
+        session: Any = SimpleNamespace(journal=journal, owner="me", failed=False, moved=False, finished=True)
         beside = asyncio.create_task(others())
         config = replace(QUICK, slow_s=1e6)
         await Outgoing(SimpleNamespace(send=send), Native(), config).run(session, "me")  # type: ignore[arg-type]
