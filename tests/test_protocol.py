@@ -21,6 +21,7 @@ from turnstream.protocol.messages import (
     CloseCode,
     Error,
     Start,
+    Status,
     Stop,
     Unknown,
     decode_client,
