@@ -22,7 +22,6 @@ from turnstream.clients.remote.live_turns import LiveTurns
 from turnstream.clients.sources.source import RecordingSource
 from turnstream.errors import AudioError, TurnstreamError
 from turnstream.rttm import parse_rttm
-from turnstream.stitching.stitcher import Stitcher
 from turnstream.timeline.timeline import Timeline
 
 
@@ -42,7 +41,7 @@ class ToneDiarizer:
     def session(self, *, sample_rate_hz: int, channels: int, channel: int | None, **asked: Any) -> Session:
         self.asked.append({"channel": channel, **asked})
         audio = AudioInput(sample_rate_hz, channels, channel=channel)
-        return Session(Models(), audio, Stitcher(asked["stitcher"]), Timeline(asked["latency_s"]))
+        return Session(Models(), audio, asked["stitcher"], Timeline(asked["latency_s"]))
 
 
 def samples_of(path: Path, seed: int, turns: int = 3) -> np.ndarray:
@@ -62,7 +61,7 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opened(path: Path, names: NameOptions | None = None, **options: Any) -> tuple[ChannelsStream, RecordingSource]:
     source = RecordingSource(path, options.pop("number", None), realtime=False)
     asked = EngineOptions(speaker_per_channel=True, **options)
-    stream = open_stream(cast(Any, ToneDiarizer()), asked, source, [], Names(names or NameOptions()))
+    stream = open_stream(cast(Any, ToneDiarizer()), asked, source, [], Names(names or NameOptions()), live=True)
     assert isinstance(stream, ChannelsStream)
     return stream, source
 
@@ -142,7 +141,7 @@ def test_one_person_is_looked_for_on_each(call: Path) -> None:
     source = RecordingSource(call, None, realtime=False)
     diarizer = ToneDiarizer()
     options = EngineOptions(speaker_per_channel=True, latency_s=2.0)
-    open_stream(cast(Any, diarizer), options, source, [], Names(NameOptions()))
+    open_stream(cast(Any, diarizer), options, source, [], Names(NameOptions()), live=True)
     source.__exit__(None, None, None)
     assert [(asked["channel"], asked["stitcher"].max_speakers, asked["latency_s"]) for asked in diarizer.asked] == [
         (0, 1, 2.0),

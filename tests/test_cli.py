@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -176,20 +177,25 @@ def test_options_of_the_engine_reach_the_session(tmp_path: Path):
         def session(self, **options: Any) -> None:
             asked.update(options)
 
-    line = "file x.wav --revisions-every 2 --revision-reach 30 --force-speaker --activity --latency 3 --speakers 3"
+    line = (
+        "file x.wav --revisions-every 2 --revision-reach 30 --force-speaker --activity --latency 3 --hop 1 --speakers 3"
+    )
     args = parser().parse_args([*line.split(), "--stitcher", str(tmp_path / "constants.json")])
     source = SimpleNamespace(rate_hz=8_000, channels=2, channel=1)
-    EngineStream.open(cast(Any, Engine()), options_of(EngineOptions, args), cast(Any, source), [], cast(Any, None))
+    options = options_of(EngineOptions, args)
+    EngineStream.open(cast(Any, Engine()), options, cast(Any, source), [], cast(Any, None), live=False)
     assert asked == {
         "sample_rate_hz": 8_000,
         "channels": 2,
         "channel": 1,
+        "hop_s": 1.0,
         "latency_s": 3.0,
         "revision_interval_s": 2.0,
         "revision_reach_s": 30.0,
         "stitcher": StitcherConfig(cluster_distance=0.5, force_speaker=True, min_speakers=3, max_speakers=3),
         "known": [],
         "activity": True,
+        "live": False,
     }
 
 
@@ -358,6 +364,7 @@ def test_user_error_is_one_sentence(
     """In this process: starting one for each takes a second."""
     code, words = USER_ERRORS[arguments]
     monkeypatch.chdir(bad)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command sets
     if code == 2:
         with pytest.raises(SystemExit, match="2"):
