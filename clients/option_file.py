@@ -14,7 +14,7 @@ from turnstream.errors import TurnstreamError, shown
 from turnstream.files import read_at_most
 
 MOST_BYTES = 1_000_000
-COMMANDS = ("file", "mic", "serve", "connect", "demo", "enroll", "tune")
+COMMANDS = ("file", "mic", "serve", "connect", "demo", "batch", "enroll", "tune")
 NOT_IN_A_FILE = ("help", "config")
 
 

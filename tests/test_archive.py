@@ -174,8 +174,8 @@ def test_every_result_is_written_once_and_equals_that_of_file(talk: Path, tmp_pa
     workers = list(children(driver))
     first.kill()
     first.wait()
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.rttm")}
     until(lambda: not any(worker.is_running() for worker in workers))  # they end by themselves
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.rttm")}
 
     second = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert second.returncode == 1

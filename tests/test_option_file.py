@@ -34,13 +34,17 @@ session = 3
 resume = 4
 shutdown = 5
 people = "people"
+store = "sessions"
+snapshots = 6
+tenants = "tenants.json"
 segmentation = "a.bin"
 embedding = "b.bin"
 """
 ARGUMENTS = """--host ::1 --port 0 --token-file token --no-token --origin https://one.example --origin https://two.example
 --tls-cert cert.pem --tls-key key.pem --root diart --trusted-proxy 127.0.0.1 --trusted-proxy 10.0.0.0/8
 --log-level warning --log-format json --sessions 3 --sessions-per-address 4 --message-bytes 5 --handshake 1.5 --idle 2
---session 3 --resume 4 --shutdown 5 --people people --segmentation a.bin --embedding b.bin"""
+--session 3 --resume 4 --shutdown 5 --people people --store sessions --snapshots 6 --tenants tenants.json
+--segmentation a.bin --embedding b.bin"""
 FLAGS = ARGUMENTS.split()
 
 
@@ -98,7 +102,10 @@ def test_other_commands_have_tables_too(tmp_path: Path):
         ("[serve]\nidle = nan", "[serve] idle: expected more than 0 seconds, got nan"),
         ('[serve]\nlog-level = "all"', "[serve] 'log-level': expected one of debug, info, warning, error, got all"),
         ('[serve]\nconfig = "b"', "[serve] config: expected one of "),
-        ("[serv]", "expected the tables [file], [mic], [serve], [connect], [demo], [enroll], [tune], got serv"),
+        (
+            "[serv]",
+            "expected the tables [file], [mic], [serve], [connect], [demo], [batch], [enroll], [tune], got serv",
+        ),
         ("serve = 1", "expected the tables "),
         ('[serve]\n"a\\u001b\\n" = 1', "[serve] 'a\\x1b\\n': expected one of "),
     ],

@@ -98,7 +98,9 @@ def test_audio_that_waits_is_bounded_in_bytes_and_in_seconds(diarizer: Any, rate
     async def client() -> None:
         async with serving(diarizer) as (server, _):
             start = Start(sample_rate_hz=rate_hz, channels=channels, encoding="pcm_f32le")
-            session, owner, sent = await server.table.open(start, "here"), object(), 0
+            anybody = server.config.tenant_of()
+            assert anybody
+            session, owner, sent = await server.table.open(start, "here", anybody), object(), 0
             session.attach(owner)
             never = asyncio.Event()
             session.in_pool = lambda *_: never.wait()

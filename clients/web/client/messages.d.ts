@@ -169,4 +169,4 @@ export type ClientMessage = StartMessage | StopMessage | NameMessage;
 
 export type ServerMessage = StartedMessage | TurnMessage | RevisionMessage | SpeakerMessage | ActivityMessage | StatusMessage | FinalMessage | ErrorMessage;
 
-export type CloseCode = 1000 | 1001 | 4400 | 4401 | 4404 | 4406 | 4408 | 4409 | 4410 | 4425 | 4429 | 4500 | 4503;
+export type CloseCode = 1000 | 1001 | 1012 | 4400 | 4401 | 4404 | 4406 | 4408 | 4409 | 4410 | 4425 | 4429 | 4500 | 4503;
