@@ -78,9 +78,9 @@ def test_a_manifest_names_recordings_beside_it_and_elsewhere(talk: Path, tmp_pat
 
 def test_what_is_done_is_not_done_again_until_the_recording_is_newer(talk: Path, tmp_path: Path) -> None:
     job = next(job for job in make_plan(talk, tmp_path).waiting if job.recording.name == "one.wav")
-    write_whole(job.rttm, "")
+    write_whole(job.rttm, b"")
     assert names(make_plan(talk, tmp_path).waiting) == ["one.wav", "three.wav", "two.flac"]  # one of two is not done
-    write_whole(job.json, "")
+    write_whole(job.json, b"")
     plan = make_plan(talk, tmp_path)
     assert (names(plan.waiting), plan.done) == (["three.wav", "two.flac"], 1)
     later_s = job.recording.stat().st_mtime - 1

@@ -48,7 +48,7 @@ def check_mark(options: BatchOptions) -> None:
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            write_whole(path, json.dumps(now, indent=1) + "\n")
+            write_whole(path, (json.dumps(now, indent=1) + "\n").encode())
         before = load_json(read_at_most(path, MARK_BYTES))
     except OSError as error:
         raise TurnstreamError(f"cannot write {path}: {error.strerror or error}") from None

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turnstream.errors import TurnstreamError
-from turnstream.events import Final, to_json
+from turnstream.events import Final
 
 from ..engine import EngineStream
+from ..exports.document import Document
+from ..exports.formats import result_json, rttm
 from ..options import EngineOptions, NameOptions
 from ..people import Names
 from ..sources.source import RecordingSource
@@ -42,18 +44,19 @@ def write(job: Job, final: Final) -> None:
     """Both results of a recording, the RTTM last."""
     try:
         job.rttm.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(job.json, to_json(final) + "\n")
-        write_whole(job.rttm, final.to_rttm(job.recording.stem))
+        document = Document(job.recording.stem, final)
+        write_whole(job.json, result_json(document))
+        write_whole(job.rttm, rttm(document))
     except OSError as error:
         raise TurnstreamError(f"cannot write {job.rttm}: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """A file that readers find whole or not at all, even where two write it at the same time. Raises OSError."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
     try:
-        with new.open("x", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
+        with new.open("xb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
