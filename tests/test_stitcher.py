@@ -267,7 +267,8 @@ def test_neither_the_live_windows_nor_late_embeddings_have_a_part_in_the_end(lag
     """With a store so small that it is condensed many times, too."""
     config = replace(CONFIG, segments_most=segments_most)
     conversation = Conversation(random_turns(5, 3, length_s=240), 5)
-    _, one = conversation.run(Stitchers(config))
+    stitchers = Stitchers(config)
+    _, one = conversation.run(stitchers)
     record, asked = RecordStitcher(config), []
     for window in conversation.windows():
         if is_kept(window[0]):
@@ -280,6 +281,11 @@ def test_neither_the_live_windows_nor_late_embeddings_have_a_part_in_the_end(lag
     assert one.speakers == other.speakers
     assert (one.active == other.active).all()
     assert one.active.any()
+    segments = [
+        [(segment.start, segment.end, segment.clean_frames, segment.parts) for segment in kept.store.segments]
+        for kept in (record, stitchers.record)
+    ]
+    assert segments[0] == segments[1]
 
 
 def test_the_record_embeds_a_segment_once():
