@@ -56,7 +56,7 @@ class LiveStitcher(Stitcher):
         self._windows.append(window)
 
     def _due(self, segment: Segment, window: Window) -> bool:
-        return self.store.due(segment, window.end_frame)
+        return self.store.due(segment, window.end_frame, self.config.segment_embed_growth)
 
     def _reach(self) -> int:
         """First frame of the oldest window that is decided again at every hop."""

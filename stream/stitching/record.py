@@ -22,8 +22,8 @@ FINAL_BLOCK_WINDOWS = 256  # decided before their votes are counted: keeps the e
 class RecordStitcher(Stitcher):
     """Takes one stream's windows in order; call `remember` once for each `observe`, any number of windows later.
 
-    A segment is embedded once, when its end is known. How far `remember` lags behind `observe` changes nothing. At the
-    end of the stream `finish` embeds the rest and decides everything.
+    How far `remember` lags behind `observe` changes nothing. At the end of the stream `finish` embeds the rest and
+    decides everything.
     """
 
     def __init__(self, config: StitcherConfig | None = None):
@@ -46,7 +46,7 @@ class RecordStitcher(Stitcher):
 
         `embed` gives unit-norm embeddings (crops, D) float32 of crops (see `observe`).
         """
-        rest = [segment for segment in self.store.near if self.store.due_whole(segment)]
+        rest = [segment for segment in self.store.near if self.store.due_at_end(segment)]
         if crops := self._ask(self.windows.newest_frame, rest):
             self.remember(embed(crops))
         config = self.config
@@ -70,4 +70,4 @@ class RecordStitcher(Stitcher):
         self.windows.append(window)
 
     def _due(self, segment: Segment, window: Window) -> bool:
-        return self.store.ended(segment, window.end_frame) and self.store.due_whole(segment)
+        return self.store.due(segment, window.end_frame, self.config.record_embed_growth)

@@ -32,6 +32,7 @@ class Segment:
     end: int
     clean: Ints
     clean_frames: int = 0
+    asked: bool = False  # for an embedding, which may be on its way
     vector: Floats | None = None
     embedded_frames: int = 0
     whole: bool = False  # embedded after its end was known
@@ -134,24 +135,26 @@ class SegmentStore:
         self._forget(first_frame)
         return made
 
-    def due(self, segment: Segment, window_end: int) -> bool:
-        """Whether the segment needs a (new) embedding: it has enough new clean speech, or it has ended."""
+    def due(self, segment: Segment, window_end: int, growth: float) -> bool:
+        """Whether the segment needs a (new) embedding: its clean speech has grown by this factor, or it has ended."""
         clean = segment.clean_frames
-        if clean < frames(self._config.segment_embed_s) or segment.vector is None:
-            return self._is_enough(segment, self.ended(segment, window_end)) and segment.vector is None
+        if clean < frames(self._config.segment_embed_s) or not segment.asked:
+            return self._is_enough(segment, self.ended(segment, window_end)) and not segment.asked
         if self.ended(segment, window_end) and not segment.whole:
             return clean != segment.embedded_frames
-        return clean >= self._config.segment_embed_growth * segment.embedded_frames
+        return clean >= growth * segment.embedded_frames
 
-    def due_whole(self, segment: Segment) -> bool:
-        """Whether the segment, which has ended, is to be embedded: once, if there is enough of it."""
-        return not segment.whole and self._is_enough(segment, ended=True)
+    def due_at_end(self, segment: Segment) -> bool:
+        """Whether the segment, which ends with the stream, is to be embedded as it is now."""
+        new = not segment.asked or segment.clean_frames != segment.embedded_frames
+        return new and not segment.whole and self._is_enough(segment, ended=True)
 
     def ask(self, segment: Segment, window_end: int) -> Ints:
         """The frames to embed now, seen from a window that ends at `window_end`: clean speech, or all of it.
 
         The segment notes what its next embedding is made of.
         """
+        segment.asked = True
         segment.mixed = segment.clean_frames < frames(self._config.segment_embed_s)
         segment.embedded_frames = segment.clean_frames
         segment.whole = self.ended(segment, window_end)
