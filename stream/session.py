@@ -318,7 +318,12 @@ class Session:
         return self._update(self._stitchers.assign(vectors), first_frame + WINDOW_FRAMES)
 
     def _embed(self, crops: list[Ints]) -> F32:
-        return self._models.embed([self._fbank.rows_of_frames(crop) for crop in crops])
+        """Where both stitchers ask for the same crop it is embedded once."""
+        numbers: dict[bytes, int] = {}
+        order = [numbers.setdefault(crop.tobytes(), len(numbers)) for crop in crops]
+        rows = [self._fbank.rows_of_frames(np.frombuffer(key, np.int64)) for key in numbers]
+        vectors = self._models.embed(rows)
+        return vectors[order] if rows else vectors
 
     def _update(self, labels: Labels, end_frame: int) -> Records:
         """The records of the newest window's labels."""
