@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,14 @@ QUICK = ServerConfig(port=0, max_sessions=24, handshake_s=5.0, resume_s=5.0, sta
 UPGRADE = (
     "Connection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="
 )
+
+
+STOP = '{"type":"stop"}'
+
+
+def run(client: Coroutine[Any, Any, None]) -> None:
+    """What a client does, to its end."""
+    asyncio.run(asyncio.wait_for(client, 60))
 
 
 @contextlib.asynccontextmanager

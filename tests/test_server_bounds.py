@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from server_kit import Listener, closed_with, hear_out, serving
+from server_kit import STOP, Listener, closed_with, hear_out, run, serving
 from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import connect
 
@@ -20,16 +19,10 @@ from turnstream.server.worker import End, Lost, joined
 
 CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, False, ())
 
-STOP = '{"type":"stop"}'
-
 
 @pytest.fixture
 def diarizer() -> Any:
     return SilentDiarizer()
-
-
-def run(client: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(client, 60))
 
 
 def test_silence_that_a_client_skips_to_counts_as_audio_at_once(diarizer: Any):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from server_kit import QUICK, UPGRADE, ask, closed_with, serving
+from server_kit import QUICK, STOP, UPGRADE, ask, closed_with, run, serving
 from silent_diarizer import SilentDiarizer
 
 from turnstream.events import Turn
@@ -28,16 +28,10 @@ from turnstream.server.dialects import Native
 from turnstream.server.journal import Journal
 from turnstream.server.outgoing import Outgoing
 
-STOP = '{"type":"stop"}'
-
 
 @pytest.fixture
 def diarizer() -> Any:
     return SilentDiarizer()
-
-
-def run(client: Any) -> None:
-    asyncio.run(asyncio.wait_for(client, 20))
 
 
 def bare(port: int, said: bytes = b"", source: str = "127.0.0.1") -> socket.socket:

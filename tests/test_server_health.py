@@ -8,12 +8,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from server_kit import QUICK, Listener, ask, closed_with, hear_out, serving
+from server_kit import QUICK, Listener, ask, closed_with, hear_out, run, serving
 from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import connect
 
@@ -26,10 +25,6 @@ from turnstream.protocol.messages import Start, encode
 @pytest.fixture
 def diarizer() -> Any:
     return SilentDiarizer()
-
-
-def run(client: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(client, 60))
 
 
 @pytest.mark.parametrize(("name", "value"), [("is_alive", False), ("stalled_s", 1e9)])

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from server_kit import closed_with, serving
+from server_kit import STOP, closed_with, run, serving
 from silent_diarizer import MODEL, SilentDiarizer
 
 from turnstream.people.store import PeopleStore
 from turnstream.protocol.messages import Start, encode
 from turnstream.stitching.clustering import unit
 from turnstream.stitching.profile import Profile
-
-STOP = '{"type":"stop"}'
 
 
 def voice(seed: int = 0) -> Profile:
@@ -28,10 +24,6 @@ def voice(seed: int = 0) -> Profile:
 @pytest.fixture
 def diarizer() -> Any:
     return SilentDiarizer()
-
-
-def run(client: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(client, 60))
 
 
 def test_people_are_read_once_off_the_loop_and_again_after_a_change(

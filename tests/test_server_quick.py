@@ -8,12 +8,11 @@ import errno
 import json
 import threading
 import time
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from server_kit import UPGRADE, Listener, ask, closed_with, hear_out, serving
+from server_kit import STOP, UPGRADE, Listener, ask, closed_with, hear_out, run, serving
 from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import connect
 
@@ -25,16 +24,10 @@ from turnstream.server import server as server_module
 from turnstream.server.admission import Refused
 from turnstream.server.lobby import Lobby, survive_exhaustion
 
-STOP = '{"type":"stop"}'
-
 
 @pytest.fixture
 def diarizer() -> Any:
     return SilentDiarizer()
-
-
-def run(client: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(client, 60))
 
 
 def test_a_server_whose_models_are_busy_answers_others_while_a_session_is_made(diarizer: Any):

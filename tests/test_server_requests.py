@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from server_kit import UPGRADE, ask, serving
+from server_kit import UPGRADE, ask, run, serving
 from silent_diarizer import SilentDiarizer
 
 REQUESTS = {
@@ -36,10 +34,6 @@ REQUESTS = {
 @pytest.fixture
 def diarizer() -> Any:
     return SilentDiarizer()
-
-
-def run(client: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(client, 60))
 
 
 @pytest.mark.parametrize("request_text", REQUESTS)

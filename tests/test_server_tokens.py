@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
-from server_kit import Listener, closed_with, hear_out, serving
+from server_kit import STOP, Listener, closed_with, hear_out, run, serving
 from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import connect
 
@@ -17,8 +16,6 @@ from turnstream.clients.access_token import read_token
 from turnstream.errors import TurnstreamError
 from turnstream.protocol.messages import Start, encode
 from turnstream.server.admission import WRONG_TOKEN_S
-
-STOP = '{"type":"stop"}'
 
 TOKEN, WRONG = "a-long-secret.token", "a-wrong-secret.token"
 
@@ -33,10 +30,6 @@ UNPROVEN: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def diarizer() -> Any:
     return SilentDiarizer()
-
-
-def run(client: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(client, 60))
 
 
 def test_a_wrong_token_is_logged_and_slowed(diarizer: Any, caplog: pytest.LogCaptureFixture):
