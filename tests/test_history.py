@@ -19,7 +19,8 @@ NOTHING = np.zeros(0, np.int64)
 def made(count: int, seed: int) -> tuple[list[Window], list[Segment]]:
     """Windows of random runs, whose segments several of them share."""
     rng = np.random.default_rng(seed)
-    segments = [Segment(10 * n, 10 * n + 9, NOTHING, 9, rng.normal(size=4).astype(np.float32)) for n in range(count)]
+    vectors = [rng.normal(size=4).astype(np.float32) for _ in range(count)]
+    segments = [Segment(10 * n, 10 * n + 9, NOTHING, vector=vector) for n, vector in enumerate(vectors)]
     for segment in segments:
         segment.mixed = bool(rng.random() < 0.5)
     windows = []
