@@ -17,7 +17,7 @@ from turnstream.stitching.identity import Speakers
 from turnstream.stitching.live import LiveStitcher
 from turnstream.stitching.pair_votes import PairVotes
 from turnstream.stitching.record import RecordStitcher
-from turnstream.stitching.segments import find_runs
+from turnstream.stitching.segments import Segment, find_runs
 from turnstream.stitching.stitcher import CROP_REACH_FRAMES
 from turnstream.stitching.stitchers import Stitchers, is_kept
 from turnstream.timeline.timeline import Timeline
@@ -303,6 +303,45 @@ def test_the_record_embeds_a_segment_once_or_twice():
     assert len(crops) > 20
     frames_asked = np.concatenate(crops)
     assert len(np.unique(frames_asked)) > 0.5 * len(frames_asked)
+
+
+def segment(start: int, end: int, embedded: int, mixed: bool = False, voice: int | None = 0) -> Segment:
+    clean = np.arange(start, end)
+    vector = None if voice is None else np.eye(DIMENSION, dtype=np.float32)[voice]
+    return Segment(start, end, clean, len(clean), True, vector, embedded, mixed=mixed)
+
+
+@pytest.mark.parametrize(
+    ("other", "taken"),
+    [
+        (segment(3, 103, 100, voice=1), True),
+        (segment(3, 103, 50, voice=1), False),
+        (segment(40, 140, 100, voice=1), False),
+        (segment(120, 220, 100, voice=1), False),
+        (segment(0, 100, 100, voice=1, mixed=True), False),
+        (segment(0, 100, 100, voice=None), False),
+    ],
+    ids=["more of it", "no more", "another half", "elsewhere", "mixed", "not embedded"],
+)
+def test_a_segment_adopts_the_embedding_of_more_of_the_same_stretch(other: Segment, taken: bool):
+    own = segment(0, 100, 50)
+    assert own.adopt(other) == taken
+    assert (own.vector is other.vector, own.embedded_frames) == ((True, 100) if taken else (False, 50))
+    assert not segment(0, 100, 50, voice=None).adopt(other), "the first embedding is its own"
+
+
+def test_what_the_record_has_embedded_serves_the_live_stitcher():
+    conversation, stitchers = Conversation(random_turns(4, 2), 4), Stitchers()
+    own: set[bytes] = set()
+    for window in conversation.windows():
+        vectors = conversation.embed_all(stitchers.observe(*window))
+        own |= {vector.tobytes() for vector in vectors[: stitchers._split]}
+        stitchers.assign(vectors)
+    kept = {s.vector.tobytes(): s for s in stitchers.record.store.segments if s.vector is not None}
+    used = [s for s in stitchers.live.store.segments if s.vector is not None]
+    adopted = [s for s in used if s.vector.tobytes() not in own]
+    assert adopted
+    assert {s.vector.tobytes() for s in adopted} <= kept.keys()
 
 
 def test_speech_under_others_is_embedded_when_it_has_ended():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,12 +27,18 @@ class LiveStitcher(Stitcher):
         self._windows: list[Window] = []  # the newest, which are decided again
         self._settled = Aggregator(self.config, 0)  # votes of older ones
         self._heard: set[int] = set()  # speakers whom labels may name
+        self._adopted = False  # embeddings, since the last clustering
 
     def observe(self, first_frame: int, active: Bools) -> list[Ints]:
         """See `Stitcher`. Raises ValueError too if the last crops have no embeddings yet."""
         if self._asked:
             raise ValueError(f"expected embeddings of {len(self._asked[0].segments)} crops before the next window")
         return super().observe(first_frame, active)
+
+    def adopt(self, segments: Sequence[Segment]) -> None:
+        """Take the embeddings of the record's segments for the same stretches, where they are made of more speech."""
+        for own in self.store.near:
+            self._adopted |= any(own.adopt(segment) for segment in segments)
 
     def assign(self, vectors: Floats) -> Labels:
         """Take the embeddings of the crops; returns labels, which cover the windows that are decided again.
@@ -42,7 +48,8 @@ class LiveStitcher(Stitcher):
         asked, window = self._answered(vectors), self._windows[-1]
         self.store.condense(self._reach())
         # Without a new embedding there is nobody that the last clustering did not know
-        fresh = any(segment.shapes_clusters(self.config) for segment in asked.segments)
+        fresh = self._adopted or any(segment.shapes_clusters(self.config) for segment in asked.segments)
+        self._adopted = False
         changes = self._cluster(window.end_frame) if fresh else ()
         self._open_speakers(window)
         return replace(self._labels(), changes=changes)
@@ -56,7 +63,9 @@ class LiveStitcher(Stitcher):
         self._windows.append(window)
 
     def _due(self, segment: Segment, window: Window) -> bool:
-        return self.store.due(segment, window.end_frame, self.config.segment_embed_growth)
+        grown = self.store.due(segment, window.end_frame, self.config.segment_embed_growth)
+        more = segment.clean_frames > segment.embedded_frames  # not where an adopted embedding has as much
+        return grown or (more and self.store.due_whole(segment, window.end_frame))
 
     def _reach(self) -> int:
         """First frame of the oldest window that is decided again at every hop."""

@@ -31,8 +31,8 @@ class RecordStitcher(Stitcher):
         self.windows = WindowHistory()
         self._found: FoundSpeakers | None = None  # at the end
 
-    def remember(self, vectors: Floats) -> None:
-        """Take the embeddings of the oldest crops that wait for them, (crops, D) float32 of unit norm.
+    def remember(self, vectors: Floats) -> list[Segment]:
+        """Take the embeddings of the oldest crops that wait for them, (crops, D) float32 of unit norm; their segments.
 
         Raises ValueError if there are more or fewer of them than crops.
         """
@@ -40,6 +40,7 @@ class RecordStitcher(Stitcher):
         self.store.condense(asked.first_frame)
         if not self._asked:
             self.windows.pack(self.store.near)
+        return asked.segments
 
     def finish(self, embed: Callable[[list[Ints]], Floats]) -> Labels:
         """The stream has ended, and with it every segment: labels of the whole stream from frame 0 on.
@@ -70,4 +71,5 @@ class RecordStitcher(Stitcher):
         self.windows.append(window)
 
     def _due(self, segment: Segment, window: Window) -> bool:
-        return self.store.due(segment, window.end_frame, self.config.record_embed_growth)
+        grown = self.store.due(segment, window.end_frame, self.config.record_embed_growth)
+        return grown or self.store.due_whole(segment, window.end_frame)

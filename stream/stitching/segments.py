@@ -17,6 +17,7 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Span = tuple[int, int]
 NOTHING = np.zeros(0, np.int64)
+ADOPT_OVERLAP = 0.7  # shared / all frames from which the two stitchers' segments are one stretch of speech
 
 
 @dataclass(eq=False, slots=True)
@@ -52,6 +53,21 @@ class Segment:
         self.clean = np.concatenate([self.clean[self.clean < first_frame], clean])
         self.clean_frames = len(self.clean)
         self.misses = -1
+
+    def adopt(self, other: Segment) -> bool:
+        """Take the embedding of another stitcher's segment if it is of the same stretch and of more; whether it was."""
+        better = other.vector is not None and not other.mixed and other.embedded_frames > self.embedded_frames
+        if self.vector is None or not better or self._overlap(other) < ADOPT_OVERLAP:
+            return False
+        self.vector, self.embedded_frames, self.mixed = other.vector, other.embedded_frames, False
+        return True
+
+    def _overlap(self, other: Segment) -> float:
+        """Shared frames of clean speech / all frames of both, 0 to 1."""
+        if self.end <= other.start or other.end <= self.start:
+            return 0.0
+        shared = len(np.intersect1d(self.clean, other.clean, assume_unique=True))
+        return shared / (len(self.clean) + len(other.clean) - shared or 1)
 
     def shapes_clusters(self, config: StitcherConfig) -> bool:
         """Whether it is embedded and long enough to take part in clustering."""
@@ -136,13 +152,16 @@ class SegmentStore:
         return made
 
     def due(self, segment: Segment, window_end: int, growth: float) -> bool:
-        """Whether the segment needs a (new) embedding: its clean speech has grown by this factor, or it has ended."""
-        clean = segment.clean_frames
-        if clean < frames(self._config.segment_embed_s) or not segment.asked:
+        """Whether the segment needs its first embedding, or a new one as its clean speech has grown by this factor."""
+        if segment.clean_frames < frames(self._config.segment_embed_s) or not segment.asked:
             return self._is_enough(segment, self.ended(segment, window_end)) and not segment.asked
-        if self.ended(segment, window_end) and not segment.whole:
-            return clean != segment.embedded_frames
-        return clean >= growth * segment.embedded_frames
+        return segment.clean_frames >= growth * segment.embedded_frames
+
+    def due_whole(self, segment: Segment, window_end: int) -> bool:
+        """Whether the segment has ended and its embedding is of a part of it, or of more than it turned out to be."""
+        partly = segment.asked and not segment.whole and segment.clean_frames != segment.embedded_frames
+        enough = segment.clean_frames >= frames(self._config.segment_embed_s)
+        return partly and enough and self.ended(segment, window_end)
 
     def due_at_end(self, segment: Segment) -> bool:
         """Whether the segment, which ends with the stream, is to be embedded as it is now."""

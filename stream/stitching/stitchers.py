@@ -33,9 +33,9 @@ class Stitchers:
         return [*crops, *(self.record.observe(first_frame, active) if self._kept else [])]
 
     def assign(self, vectors: Floats) -> Labels:
-        """See `LiveStitcher.assign`; the embeddings of both."""
+        """See `LiveStitcher.assign`; the embeddings of both. What the record has embedded serves both."""
         if self._kept:
-            self.record.remember(vectors[self._split :])
+            self.live.adopt(self.record.remember(vectors[self._split :]))
         return self.live.assign(vectors[: self._split] if self._kept else vectors)
 
     def finish(self, embed: Callable[[list[Ints]], Floats]) -> Labels:
