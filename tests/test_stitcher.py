@@ -332,16 +332,15 @@ def test_a_segment_adopts_the_embedding_of_more_of_the_same_stretch(other: Segme
 
 def test_what_the_record_has_embedded_serves_the_live_stitcher():
     conversation, stitchers = Conversation(random_turns(4, 2), 4), Stitchers()
-    own: set[bytes] = set()
+    own, kept = set[bytes](), set[bytes]()
     for window in conversation.windows():
         vectors = conversation.embed_all(stitchers.observe(*window))
         own |= {vector.tobytes() for vector in vectors[: stitchers._split]}
+        kept |= {vector.tobytes() for vector in vectors[stitchers._split :]}
         stitchers.assign(vectors)
-    kept = {s.vector.tobytes(): s for s in stitchers.record.store.segments if s.vector is not None}
-    used = [s for s in stitchers.live.store.segments if s.vector is not None]
-    adopted = [s for s in used if s.vector.tobytes() not in own]
-    assert adopted
-    assert {s.vector.tobytes() for s in adopted} <= kept.keys()
+    used = {segment.vector.tobytes() for segment in stitchers.live.store.segments if segment.vector is not None}
+    assert used & (kept - own)
+    assert used <= kept | own
 
 
 def test_speech_under_others_is_embedded_when_it_has_ended():
