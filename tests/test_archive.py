@@ -18,9 +18,10 @@ import soundfile
 from turnstream.clients.archive.batch import Estimate, check_mark
 from turnstream.clients.archive.plan import Job, make_plan
 from turnstream.clients.archive.processes import Ended, in_processes, share
-from turnstream.clients.archive.work import clear_leftovers, write_whole
+from turnstream.clients.archive.work import clear_leftovers
 from turnstream.clients.options import BatchOptions, EngineOptions
 from turnstream.errors import TurnstreamError
+from turnstream.files import write_whole
 from turnstream.weights.store import demo_recording
 
 COMMAND = Path(sys.executable).with_name("turnstream")
