@@ -1,4 +1,4 @@
-"""Labelled recordings for measuring and tuning, and what the models say about them, kept so that it is asked once.
+"""Labeled recordings for measuring and tuning, and what the models say about them, kept so that it is asked once.
 
 The stitcher can be run over a recording any number of times at the cost of arithmetic: windows and embeddings come
 from a folder of files named by the recording's hash, embeddings by the feature rows that made them.
