@@ -1,6 +1,6 @@
 """How far each stage of a hop is from what this machine can do, and what half-precision weights would change.
 
-    python -m benchmarks.roofline [RECORDING.flac...] [--rounds 15] [--json FOLDER]
+    python -m benchmarks.roofline [RECORDING_OR_FOLDER...] [--rounds 40] [--json FOLDER]
 
 In one run: the machine's ceilings (multiply-adds in registers, OpenBLAS at the sizes used, reads from each cache), with
 one thread and with as many as the kernels use; each stage of the engine on the demo recording, its arithmetic and bytes
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from benchmarks.accuracy.recordings import annotated
 from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.roofline import ceilings, half, processor, stages
 from benchmarks.roofline.ceilings import Rate
@@ -28,6 +29,7 @@ from benchmarks.roofline.stages import Engine, Stage
 from benchmarks.speed import stages as speed
 from benchmarks.speed.stages import Samples
 from turnstream.diarizer import Diarizer
+from turnstream.errors import TurnstreamError
 from turnstream.kernels.backend import cpu_threads
 from turnstream.kernels.cpu.team import MAX_THREADS
 from turnstream.models.batcher import Batcher
@@ -40,6 +42,7 @@ Figures = dict[str, Figure]
 READS_KIB = {"l1": 16, "l2": 256, "l3": 4 << 10, "memory": 128 << 10}  # of each thread
 THREADS = tuple(sorted({1, min(MAX_THREADS, cpu_threads())}))
 PASS_ROUNDS = 5  # for one pass of a whole stream
+PARTS = ("time", "arithmetic", "bytes")
 
 
 def ceilings_of(threads: int, crop_steps: int) -> dict[str, Rate]:
@@ -96,28 +99,32 @@ def _shares(stage: Stage, threads: int, ms: float, found: Figures) -> Figures:
     rate = {name: found[f"ceiling.{threads}_threads.{name}"].value for name in ("multiply_add", f"read.{stage.name}")}
     if work.threads == 1:
         rate["multiply_add"] = found["ceiling.1_threads.multiply_add"].value
-    sums, moved = work.executed / rate["multiply_add"] / 1e6, work.moved / rate[f"read.{stage.name}"] / 1e6
-    each = {
-        name: Figure(stage.calls * value, "ms", "time")
-        for name, value in (("time", ms), ("arithmetic", sums), ("bytes", moved))
+    arithmetic, moved = work.executed / rate["multiply_add"] / 1e6, work.moved / rate[f"read.{stage.name}"] / 1e6
+    parts = dict(zip(PARTS, (ms, arithmetic, moved), strict=True))
+    share = Figure(100 * max(arithmetic, moved) / ms, "%", "time", "higher")
+    return {
+        **{f"{at}.{name}": Figure(stage.calls * part, "ms", "time") for name, part in parts.items()},
+        f"{at}.share": share,
     }
-    share = Figure(100 * max(sums, moved) / ms, "%", "time", "higher")
-    return {**{f"{at}.{name}": figure for name, figure in each.items()}, f"{at}.share": share}
 
 
-def hop(models: Batcher, found: Figures, samples: Samples, rounds: int) -> Figures:
-    """`hop.STAGE` of a live stream in the mean, everything included, of the fastest of some passes; the floors' sum."""
+def hop(models: Batcher, samples: Samples, rounds: int) -> Figures:
+    """`hop.STAGE` of a live stream in the mean, everything included, of the fastest of some passes."""
     passes = [speed.measure(models, samples) for _ in range(max(1, rounds // PASS_ROUNDS))]
-    means = min(
-        ({name: float(np.mean(ms)) for name, ms in each.ms.items()} for each in passes), key=lambda m: m["whole"]
-    )
-    floors = [
-        max(found[f"{name}.{THREADS[-1]}_threads.{part}"].value for part in ("arithmetic", "bytes"))
-        for name in stage_names(found)
-    ]
-    figures = {f"hop.{name}": Figure(ms, "ms", "time") for name, ms in means.items()}
-    figures["hop.floor"] = Figure(sum(floors), "ms", "time")
-    return {**figures, "hop.share": Figure(100 * sum(floors) / means["whole"], "%", "time", "higher")}
+    means = [{name: float(np.mean(ms)) for name, ms in hops.ms.items()} for hops in passes]
+    least = min(means, key=lambda mean: mean["whole"])
+    return {f"hop.{name}": Figure(ms, "ms", "time") for name, ms in least.items()}
+
+
+def sums(found: Figures) -> Figures:
+    """`stages.*`: the times of all stages of a hop and their floors, with as many threads as the kernels use."""
+    parts = [[found[f"{name}.{THREADS[-1]}_threads.{part}"].value for part in PARTS] for name in stage_names(found)]
+    time_ms, floor_ms = sum(part[0] for part in parts), sum(max(part[1:]) for part in parts)
+    return {
+        "stages.time": Figure(time_ms, "ms", "time"),
+        "stages.floor": Figure(floor_ms, "ms", "time"),
+        "stages.share": Figure(100 * floor_ms / time_ms, "%", "time", "higher"),
+    }
 
 
 def stage_names(found: Figures) -> list[str]:
@@ -156,7 +163,7 @@ def measure(recordings: Sequence[Path], rounds: int) -> Figures:
         engine += stages.embedding(CamPlusPlus(embedding_weights()), crop, crops)
         found = {"crop.rows": Figure(rows, "rows", "count", "neither"), "crops": Figure(crops, "a hop", "count")}
         found |= measure_stages(engine, network, (rows + 1) // 2, rounds)
-        found |= hop(diarizer.models, found, samples, rounds)
+        found |= sums(found) | hop(diarizer.models, samples, rounds)
     found |= processor.figures(rounds) | half.step_read(network, rounds)
     return found | (half.parity(weights, recordings) if recordings else {})
 
@@ -164,17 +171,27 @@ def measure(recordings: Sequence[Path], rounds: int) -> Figures:
 def main() -> None:
     """Measure, print, and write the result where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recordings", type=Path, nargs="*", metavar="RECORDING", help="for rounded weights")
-    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="of everything that is timed")
+    parser.add_argument(
+        "recordings",
+        type=Path,
+        nargs="*",
+        metavar="RECORDING",
+        help="with an .rttm beside it, or a folder of them, for rounded weights",
+    )
+    parser.add_argument("--rounds", type=int, default=40, metavar="N", help="of everything that is timed")
     add_json(parser)
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
+    try:
+        recordings = annotated(arguments.recordings)
+    except TurnstreamError as error:
+        parser.error(str(error))
     print(f"OpenBLAS for {processor.core_name()}, load average at the start {load:.1f}")
-    found = measure(arguments.recordings, arguments.rounds)
+    found = measure(recordings, arguments.rounds)
     report(found)
     if arguments.json:
         parameters = {"rounds": arguments.rounds, "openblas_core": processor.core_name()}
-        data = [recording(path) for path in (demo_recording()[0], *arguments.recordings)]
+        data = [recording(path) for path in (demo_recording()[0], *recordings)]
         Result("roofline", asked("benchmarks.roofline"), found, parameters, data=data, load=load).write(arguments.json)
 
 
