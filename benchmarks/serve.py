@@ -59,9 +59,9 @@ HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ
 MASK_BYTES = 4  # of every frame that a client sends
 SINGLE = """
 import sys
-from turnstream.models import batcher
+from turnstream.models import requests
 from turnstream.clients.cli import main
-batcher.MAX_LIVE_BATCH = batcher.MAX_BULK_BATCH = 1
+requests.MAX_LIVE_BATCH = requests.MAX_BULK_BATCH = 1
 sys.exit(main())
 """
 
