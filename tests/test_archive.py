@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import soundfile
+from command import COMMAND
 
 from turnstream.clients.archive.batch import Estimate, check_mark
 from turnstream.clients.archive.plan import Job, make_plan
@@ -24,7 +24,6 @@ from turnstream.errors import TurnstreamError
 from turnstream.files import write_whole
 from turnstream.weights.store import demo_recording
 
-COMMAND = Path(sys.executable).with_name("turnstream")
 LIMIT_S = 240
 
 
