@@ -16,7 +16,6 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 
@@ -183,38 +182,7 @@ def test_lstm_layer(benchmark: Any, batch: int, network: PyanNet, torch_network:
     check(runs, BOUND)
     title = f"LSTM layer 256 -> 2 x 128, 589 frames, batch {batch}"
     keep(found, f"lstm.batch_{batch}", report(title, runs, batch, SLOW))
-    if batch == 1:
-        report_roofline(weights)
     benchmark.pedantic(runs["kernel"], rounds=ROUNDS, warmup_rounds=1)
-
-
-def report_roofline(weights: LSTMWeights) -> None:
-    """Least time of one layer on this machine now: the projection at full speed, then W_hh read once a frame.
-
-    W_hh of a direction (256 KiB) does not fit the first-level cache, and a step needs the one before, so each frame
-    reads all of it; the two directions run side by side.
-    """
-    recurrent = np.array(weights.w_hh[0]).reshape(-1)
-    read_often(recurrent, 1)
-    start_s = time.perf_counter()
-    read_often(recurrent, 2000)
-    read_ms = (time.perf_counter() - start_s) / 2000 * 1e3
-    products = 2 * weights.w_ih.size * WINDOW_FRAMES
-    gflops = measure_gflops()
-    projection_ms, steps_ms = products / gflops / 1e6, read_ms * WINDOW_FRAMES
-    print(f"  roofline: projection {products / 1e6:.0f} MFLOP at {gflops:.0f} GFLOP/s {projection_ms:.2f} ms", end="")
-    print(f" + {WINDOW_FRAMES} reads of {recurrent.nbytes >> 10} KiB, {read_ms * 1e3:.1f} us each, {steps_ms:.2f} ms")
-    print(f"            = {projection_ms + steps_ms:.2f} ms")
-
-
-@numba.njit(fastmath=True)  # type: ignore[misc]
-def read_often(values: np.ndarray, times: int) -> float:
-    """The sum of `values`, `times` over, as fast as they can be read."""
-    total = np.float32(0)
-    for k in range(times):
-        for i in range(len(values)):
-            total += values[i] * k
-    return total
 
 
 @pytest.mark.parametrize("batch", [1, 8])

@@ -35,6 +35,7 @@ from benchmarks.stand_ins import Remembering
 from turnstream.audio.input import AudioInput
 from turnstream.clients.engine import keep_loaded
 from turnstream.diarizer import Diarizer
+from turnstream.events import Final
 from turnstream.rttm import parse_rttm
 from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig, frames
@@ -131,8 +132,52 @@ def der(truth: Annotation, rttm: str, duration_s: float) -> float:
     return 100 * float(DiarizationErrorRate()(truth, said, uem=Extent([Segment(0, duration_s)])))
 
 
-def main() -> None:
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A whole stream: its hours, seconds for the final result, RTTM live and final, speakers, and what is true."""
+
+    hours: list[Hour]
+    finish_s: float
+    live: str
+    final: Final
+    truth: Annotation
+    position_s: float
+
+
+def play_all(recordings: list[Path], hours_asked: float, seed: int) -> Played:
     """Play the stream and print a line an hour."""
+    hours: list[Hour] = []
+    truth = Annotation()
+    with Diarizer() as diarizer:
+        keep_loaded()  # as the commands do
+        models = FromMemory(diarizer.models)
+        session = Session(models, AudioInput(), StitcherConfig(), Timeline(1.0))
+        for path, samples in play(recordings, hours_asked, seed):
+            known = len(hours)
+            reference(path, session.position_s, truth)
+            measure(session, models, samples, hours)
+            if len(hours) > known > 0:
+                print(f"hour {known}: {hours[known - 1].row()}", flush=True)
+        live, began = session.live_rttm("x"), time.perf_counter()
+        final = session.close()
+        finish_s = time.perf_counter() - began
+    del hours[max(1, round(hours_asked)) :]  # the last recording may reach into another one
+    return Played(hours, finish_s, live, final, truth, session.position_s)
+
+
+def errors(played: Played) -> dict[str, Figure]:
+    """DER where the recordings have references; prints it."""
+    if not len(played.truth):
+        return {}
+    texts = {"live_1s": played.live, "final": played.final.to_rttm("x")}
+    found = {name: der(played.truth, text, played.position_s) for name, text in texts.items()}
+    print(f"DER, collar 0: live at 1 s {found['live_1s']:.1f} %, final {found['final']:.1f} %;", end=" ")
+    print(f"speakers: {len(played.final.speakers)} at the end, {len(played.truth.labels())} true")
+    return {f"der.{name}": Figure(value, "%", "error") for name, value in found.items()}
+
+
+def main() -> None:
+    """Play the stream, print a line an hour and what it comes to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("--hours", type=float, default=8.0)
@@ -140,39 +185,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FOLDER", help="write long_stream.json there")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]
-    hours: list[Hour] = []
-    truth = Annotation()
-    with Diarizer() as diarizer:
-        keep_loaded()  # as the commands do
-        models = FromMemory(diarizer.models)
-        session = Session(models, AudioInput(), StitcherConfig(), Timeline(1.0))
-        for path, samples in play(arguments.recordings, arguments.hours, arguments.seed):
-            known = len(hours)
-            reference(path, session.position_s, truth)
-            measure(session, models, samples, hours)
-            if len(hours) > known > 0:
-                print(f"hour {known}: {hours[known - 1].row()}", flush=True)
-        live = session.live_rttm("x")
-        began = time.perf_counter()
-        final = session.close()
-        finish_s = time.perf_counter() - began
-    del hours[max(1, round(arguments.hours)) :]  # the last recording may reach into another one
-    report(hours, finish_s)
-    found = figures(hours, finish_s)
-    if len(truth):
-        live_der, final_der = (der(truth, rttm, session.position_s) for rttm in (live, final.to_rttm("x")))
-        print(f"DER, collar 0: live at 1 s {live_der:.1f} %, final {final_der:.1f} %;", end=" ")
-        print(f"speakers: {len(final.speakers)} at the end, {len(truth.labels())} true")
-        found["der.live_1s"], found["der.final"] = (Figure(each, "%", "error") for each in (live_der, final_der))
+    played = play_all(arguments.recordings, arguments.hours, arguments.seed)
+    report(played.hours, played.finish_s)
+    found = figures(played.hours, played.finish_s) | errors(played)
     if arguments.json:
-        paths, asked = arguments.recordings, f"--hours {arguments.hours:g} --seed {arguments.seed}"
         Result(
             "long_stream",
-            f"python -m benchmarks.long_stream RECORDING... {asked}",
+            f"python -m benchmarks.long_stream RECORDING... --hours {arguments.hours:g} --seed {arguments.seed}",
             found,
             parameters={"hours": arguments.hours},
-            series={"hours": [hour.row() for hour in hours]},
-            data=[recording(path) for path in paths],
+            series={"hours": [hour.row() for hour in played.hours]},
+            data=[recording(path) for path in arguments.recordings],
             seed=arguments.seed,
             load=load,
         ).write(arguments.json)

@@ -61,6 +61,7 @@ FULL = (
     ENGINE,
     Step("kernels", "benchmarks/bench_kernels.py", (), ("kernels",)),
     Step("embedding", "benchmarks/bench_embedding.py", (), ("embedding",)),
+    Step("roofline", "benchmarks.roofline", (SIM_DEV, AMI), ("roofline",)),
     Step("latency", "benchmarks.latency", (), ("latency",)),
     Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "20", "--repeats", "3"), ("serve",)),
     _der("sim_dev", SIM_DEV),

@@ -35,7 +35,7 @@ import soundfile
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.results import Result, recording
+from benchmarks.results import Figure, Result, recording
 from benchmarks.speed.server import Row, ratios, row_figures, series, table_line, wire_figures
 from turnstream.events import Final, Turn
 from turnstream.protocol.messages import decode_server
@@ -59,9 +59,9 @@ HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ
 MASK_BYTES = 4  # of every frame that a client sends
 SINGLE = """
 import sys
-from turnstream.models import batcher
+from turnstream.models import requests
 from turnstream.clients.cli import main
-batcher.MAX_LIVE_BATCH = batcher.MAX_BULK_BATCH = 1
+requests.MAX_LIVE_BATCH = requests.MAX_BULK_BATCH = 1
 sys.exit(main())
 """
 
@@ -214,26 +214,12 @@ def measure(process: subprocess.Popen[str], url: str, sessions: int, seconds: fl
     return Row(sessions, lags_ms, int(windows), int(batches), 1e3 * cpu / windows, cpu / lasted_s, memory_mib)
 
 
-def main() -> None:
-    """Prints one line for each number of sessions and server, then the bytes on the wire."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 8, 16, 20, 24])
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument(
-        "--repeats", type=int, default=1, metavar="N", help="runs of each, the one of median p95 counts"
-    )
-    parser.add_argument("--single", action="store_true", help="also a server that computes one window a call")
-    parser.add_argument("--json", type=Path, metavar="FOLDER", help="write serve.json there")
-    parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
-    args = parser.parse_args()
-    speech, load = speech_of(args.paths), os.getloadavg()[0]
+def measure_all(args: argparse.Namespace, speech: np.ndarray) -> tuple[dict[str, list[Row]], dict[str, Figure]]:
+    """The rows of each kind of server, which take turns, and figures of the bytes on the wire; prints a line a run."""
     rows: dict[str, list[Row]] = {"batched": [], **({"single": []} if args.single else {})}
-    print(f"{os.cpu_count()} cores, load average at the start {load:.1f}")
-    print("         sessions  lag p50   p95   p99 (ms)  over 0.3 s  windows  a batch  CPU ms a hop  cores used  MiB")
+    most = max(args.sessions) + 2
     with contextlib.ExitStack() as stack:
-        servers = {
-            kind: stack.enter_context(running_server(max(args.sessions) + 2, single=kind == "single")) for kind in rows
-        }
+        servers = {kind: stack.enter_context(running_server(most, single=kind == "single")) for kind in rows}
         for sessions in sorted(args.sessions):
             for kind, (process, url) in servers.items():
                 runs = []
@@ -246,26 +232,44 @@ def main() -> None:
                 rows[kind].append(row)
         wired = asyncio.run(wire(servers["batched"][1], speech[: WIRE_S * SAMPLE_RATE_HZ]))
     sent = {name: (dict(seen.down), seen.up_bytes) for name, seen in wired.items()}
-    figures = wire_figures(sent, min(len(speech) / SAMPLE_RATE_HZ, WIRE_S)) | ratios(rows)
+    return rows, wire_figures(sent, min(len(speech) / SAMPLE_RATE_HZ, WIRE_S)) | ratios(rows)
+
+
+def result(args: argparse.Namespace, rows: dict[str, list[Row]], figures: dict[str, Figure], load: float) -> Result:
+    """What is written."""
+    command = f"python -m benchmarks.serve --sessions {' '.join(map(str, args.sessions))} --seconds {args.seconds:g}"
+    command += f" --repeats {args.repeats}" if args.repeats > 1 else ""
+    command += " --single" if args.single else ""
+    parameters = {name: getattr(args, name) for name in ("sessions", "seconds", "single", "repeats")}
+    data = [recording(Path(path)) for path in args.paths or [demo_recording()[0]]]
+    figures = {**row_figures(rows), **figures}
+    return Result("serve", command, figures, {**parameters, "wire_s": WIRE_S}, series(rows), data, load=load)
+
+
+def options() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 8, 16, 20, 24])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    repeats = "runs of each, the one of median p95 counts"
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help=repeats)
+    parser.add_argument("--single", action="store_true", help="also a server that computes one window a call")
+    parser.add_argument("--json", type=Path, metavar="FOLDER", help="write serve.json there")
+    parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints one line for each number of sessions and server, then the bytes on the wire."""
+    args = options()
+    speech, load = speech_of(args.paths), os.getloadavg()[0]
+    print(f"{os.cpu_count()} cores, load average at the start {load:.1f}")
+    print("         sessions  lag p50   p95   p99 (ms)  over 0.3 s  windows  a batch  CPU ms a hop  cores used  MiB")
+    rows, figures = measure_all(args, speech)
     for name, figure in figures.items():
         print(f"{name:44} {figure.value:12.1f} {figure.unit}")
     if args.json:
-        figures = {**row_figures(rows), **figures}
-        command = (
-            f"python -m benchmarks.serve --sessions {' '.join(map(str, args.sessions))} --seconds {args.seconds:g}"
-        )
-        command += f" --repeats {args.repeats}" if args.repeats > 1 else ""
-        parameters = {"sessions": args.sessions, "seconds": args.seconds, "single": args.single, "wire_s": WIRE_S}
-        parameters["repeats"] = args.repeats
-        Result(
-            "serve",
-            command + (" --single" if args.single else ""),
-            figures,
-            parameters,
-            series(rows),
-            [recording(Path(path)) for path in args.paths or [demo_recording()[0]]],
-            load=load,
-        ).write(args.json)
+        result(args, rows, figures, load).write(args.json)
 
 
 if __name__ == "__main__":

@@ -121,16 +121,43 @@ def memory(samples: list[tuple[float, float, int]]) -> dict[str, Figure]:
     return found
 
 
-def main() -> None:
-    """Prints a line now and then, and at the end what grew."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[6, 11, 17, 26], metavar="S", help="of sessions")
-    parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
-    add_json(parser)
-    args, load = parser.parse_args(), os.getloadavg()[0]
+@dataclass(frozen=True, slots=True)
+class End:
+    """What is left of a server when all clients are gone."""
+
+    sessions: float
+    mib: float
+    descriptors: int
+
+
+def figures(tally: Tally, end: End, slope: float) -> dict[str, Figure]:
+    """`slope`: growth of memory in MiB a minute."""
+    kinds = {f"faults_of.{fault.replace(' ', '_')}": count for fault, count in sorted(tally.faults.items())}
+    return {
+        "sessions": Figure(tally.sessions, "sessions", "time", "neither"),
+        "audio": Figure(tally.audio_s / 3600, "h", "time", "neither"),
+        "faults": Figure(tally.faults.total(), "connections", "time", "neither"),
+        **{name: Figure(count, "connections", "time", "neither") for name, count in kinds.items()},
+        "left": Figure(tally.left, "sessions", "time", "neither"),
+        "wrong_results": Figure(tally.wrong, "sessions", "count"),
+        "sessions_at_the_end": Figure(end.sessions, "sessions", "count"),
+        "memory": Figure(end.mib, "MiB", "time"),
+        **memory(tally.samples),
+        "memory_growth": Figure(slope, "MiB/min", "time"),
+        "descriptors": Figure(end.descriptors, "descriptors", "time"),
+    }
+
+
+def growth(samples: list[tuple[float, float, int]], minutes: float) -> float:
+    """MiB a minute, in the second half."""
+    half = [sample for sample in samples if sample[0] > minutes / 2] or samples
+    if len(half) < 2:
+        return 0.0
+    return float(np.polyfit([sample[0] for sample in half], [sample[1] for sample in half], 1)[0])
+
+
+def run(args: argparse.Namespace) -> tuple[Tally, End]:
+    """A server and its clients, until the last session is gone."""
     speech = speech_of(args.paths)
     pieces = [
         np.resize(np.roll(speech, -variant * 100_000), length_s * 16_000).astype("<i2").tobytes()
@@ -140,37 +167,36 @@ def main() -> None:
     with running_server(4 * args.clients, "--resume", "10") as (process, url):
         tally = asyncio.run(soak(process.pid, url, args.minutes, args.clients, pieces, args.seed))
         time.sleep(13)
-        left = metric(url, "sessions")
-        mib, descriptors = footprint(process.pid)
-    half = [sample for sample in tally.samples if sample[0] > args.minutes / 2] or tally.samples
-    slope = np.polyfit([sample[0] for sample in half], [sample[1] for sample in half], 1)[0] if len(half) > 1 else 0.0
-    print(
-        f"second half: {slope:+.3f} MiB a minute; all gone: {mib:.1f} MiB, {descriptors} descriptors, {left:g} sessions"
-    )
+        return tally, End(metric(url, "sessions"), *footprint(process.pid))
+
+
+def options() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[6, 11, 17, 26], metavar="S", help="of sessions")
+    parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
+    add_json(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints a line now and then, and at the end what grew."""
+    args, load = options(), os.getloadavg()[0]
+    tally, end = run(args)
+    slope = growth(tally.samples, args.minutes)
+    left = f"{end.mib:.1f} MiB, {end.descriptors} descriptors, {end.sessions:g} sessions"
+    print(f"second half: {slope:+.3f} MiB a minute; all gone: {left}")
     if args.json:
-        figures = {
-            "sessions": Figure(tally.sessions, "sessions", "time", "neither"),
-            "audio": Figure(tally.audio_s / 3600, "h", "time", "neither"),
-            "faults": Figure(tally.faults.total(), "connections", "time", "neither"),
-            **{
-                f"faults_of.{fault.replace(' ', '_')}": Figure(count, "connections", "time", "neither")
-                for fault, count in sorted(tally.faults.items())
-            },
-            "left": Figure(tally.left, "sessions", "time", "neither"),
-            "wrong_results": Figure(tally.wrong, "sessions", "count"),
-            "sessions_at_the_end": Figure(left, "sessions", "count"),
-            "memory": Figure(mib, "MiB", "time"),
-            **memory(tally.samples),
-            "memory_growth": Figure(float(slope), "MiB/min", "time"),
-            "descriptors": Figure(descriptors, "descriptors", "time"),
-        }
         data = [recording(Path(path)) for path in args.paths or [demo_recording()[0]]]
         parameters = {"minutes": args.minutes, "clients": args.clients, "lengths_s": args.lengths}
-        Result("soak", asked("benchmarks.soak"), figures, parameters, data=data, seed=args.seed, load=load).write(
-            args.json
-        )
+        found = figures(tally, end, slope)
+        result = Result("soak", asked("benchmarks.soak"), found, parameters, data=data, seed=args.seed, load=load)
+        result.write(args.json)
     assert tally.wrong == 0, f"expected no wrong result, got {tally.wrong}"
-    assert left == 0, f"expected no session to be left, got {left:g}"
+    assert end.sessions == 0, f"expected no session to be left, got {end.sessions:g}"
 
 
 if __name__ == "__main__":

@@ -1,59 +1,21 @@
-"""The commands of turnstream, their options and the help: everything that argparse knows."""
+"""The commands of turnstream, their options and the help."""
 
 from __future__ import annotations
 
-import argparse
-import math
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NoReturn
 
 import shtab
 
-from turnstream.errors import printable
-from turnstream.limits import MAX_LATENCY_S, MIN_LATENCY_S, SAMPLE_BYTES
-
+from . import argument_groups as groups
 from . import argument_values as values
+from .argument_groups import PEOPLE_HELP
+from .argument_parser import Parser
 from .logs import FORMATS, LEVELS
-from .option_file import COMMANDS, read_options
+from .option_file import COMMANDS
 
 RECORDING = "a recording: wav, flac, mp3, m4a, mp4, webm, ... (those of videos and phones need PyAV or ffmpeg)"
-PEOPLE_HELP = "the folder of the people (default: $TURNSTREAM_PEOPLE, else one in your data folder)"
-
 CONFIG_HELP = "a TOML file of options in a table with the command's name; the command line overrides it"
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with its errors in one sentence, and with options from a file."""
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """See argparse; what the file of `--config` says comes first, so that the command line overrides it."""
-        if "--config" in self._option_string_actions:
-            finder = Parser(prog=self.prog, add_help=False)
-            finder.add_argument("--config")
-            if path := super(Parser, finder).parse_known_args(args)[0].config:
-                self.set_defaults(**read_options(self.prog.split()[-1], path, self._optional_actions()))
-        return super().parse_known_args(args, namespace)
-
-    def _optional_actions(self) -> list[argparse.Action]:
-        """But for those of which one has to be on the command line."""
-        groups = [group for group in self._mutually_exclusive_groups if group.required]
-        needed = [action for group in groups for action in group._group_actions]
-        return [action for action in self._actions if action not in needed]
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where the help is; exit code 2."""
-        self.exit(2, f"turnstream: {printable(message)} (see {self.prog} --help)\n")
-
-
-class Exactly(argparse.Action):
-    """One number for both ends of a range."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, args: argparse.Namespace, value: Any, option: str | None = None
-    ) -> None:
-        """See argparse."""
-        args.min_speakers = args.max_speakers = value
 
 
 def parser() -> Parser:
@@ -87,25 +49,10 @@ def _add_file(command: Parser) -> None:
     command.add_argument("--realtime", action="store_true", help="play at the pace of the audio, with the live display")
     each = "each channel is one person's, as in recorded calls: S1 is channel 1"
     command.add_argument("--speaker-per-channel", action="store_true", help=each)
-    _add_stdin(command.add_argument_group("standard input"))
-    _add_engine(command)
-    _add_names(command)
-    _add_transcript(_add_results(command))
-
-
-def _add_stdin(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--raw", action="store_true", help="bare samples, not a WAV")
-    rate, channels = "of the bare samples (default: 16000)", "of the bare samples, interleaved (default: 1)"
-    group.add_argument("--rate", dest="rate_hz", type=values.count, default=16_000, metavar="HZ", help=rate)
-    group.add_argument("--channels", type=values.count, default=1, metavar="N", help=channels)
-    encoding = "of the bare samples (default: pcm_s16le)"
-    group.add_argument("--encoding", choices=sorted(SAMPLE_BYTES), default="pcm_s16le", help=encoding)
-
-
-def _add_transcript(group: argparse._ArgumentGroup) -> None:
-    words = "a transcript of the recording, whose words get speakers: JSON of whisper, faster-whisper, whisper.cpp or "
-    words += "WhisperX, SRT, WebVTT; --out FILE of the same ending is the transcript with speakers"
-    group.add_argument("--words", metavar="FILE", help=words)
+    groups.add_stdin(command.add_argument_group("standard input"))
+    groups.add_engine(command)
+    groups.add_names(command)
+    groups.add_transcript(groups.add_results(command))
 
 
 def _add_name(command: Parser) -> None:
@@ -113,17 +60,17 @@ def _add_name(command: Parser) -> None:
     command.add_argument("names", nargs="+", type=values.naming, metavar="S2=NAME", help="S2= takes the name away")
     save = "keep the voices of those who are named, to be recognized by --known (needs a result of --keep)"
     command.add_argument("--save", action="store_true", help=save)
-    _add_store(command)
+    groups.add_store(command)
     group = command.add_argument_group("results")
-    _add_files(group)
-    _add_transcript(group)
+    groups.add_files(group)
+    groups.add_transcript(group)
 
 
 def _add_words(command: Parser) -> None:
     command.add_argument("result", type=Path, metavar="RESULT", help="an RTTM file, or a result in JSON")
     words = "JSON of whisper, faster-whisper, whisper.cpp or WhisperX, SRT, WebVTT"
     command.add_argument("words", metavar="TRANSCRIPT", help=words)
-    _add_files(command.add_argument_group("results (default: the transcript with speakers, on standard output)"))
+    groups.add_files(command.add_argument_group("results (default: the transcript with speakers, on standard output)"))
 
 
 def _add_score(command: Parser) -> None:
@@ -147,20 +94,14 @@ def _add_batch(command: Parser) -> None:
     command.add_argument("--retries", type=values.whole, default=2, metavar="N", help=retries)
     ray = "on the Ray cluster at this address, whose nodes share the folders (needs turnstream[cluster])"
     command.add_argument("--ray", metavar="ADDRESS", help=ray)
-    _add_engine(command)
+    groups.add_engine(command)
 
 
 def _add_mic(command: Parser) -> None:
-    _add_microphone(command)
-    _add_engine(command)
-    _add_names(command)
-    _add_results(command)
-
-
-def _add_microphone(command: Parser) -> None:
-    command.add_argument("--device", metavar="DEVICE", help="number or part of the name (see turnstream devices)")
-    command.add_argument("--seconds", type=values.seconds, metavar="S", help="stop after S seconds")
-    command.add_argument("--record", type=Path, metavar="PATH", help="keep the audio as a WAV file")
+    groups.add_microphone(command)
+    groups.add_engine(command)
+    groups.add_names(command)
+    groups.add_results(command)
 
 
 def _add_connect(command: Parser) -> None:
@@ -170,11 +111,11 @@ def _add_connect(command: Parser) -> None:
     source.add_argument("--file", type=Path, metavar="PATH", help=RECORDING)
     command.add_argument("--token-file", metavar="PATH", help="file with the server's token (or $TURNSTREAM_TOKEN)")
     command.add_argument("--realtime", action="store_true", help="a recording at the pace of the audio")
-    _add_microphone(command)
+    groups.add_microphone(command)
     engine = command.add_argument_group("engine")
-    _add_hearing(engine)
+    groups.add_hearing(engine)
     engine.add_argument("--known", nargs="+", default=(), metavar="NAME", help="people whom the server knows by voice")
-    _add_transcript(_add_results(command))
+    groups.add_transcript(groups.add_results(command))
 
 
 def _add_serve(command: Parser) -> None:
@@ -199,37 +140,17 @@ def _add_serve(command: Parser) -> None:
     add("--store", metavar="URL", help=store)
     every = "write a session's snapshot every S seconds (default: 30)"
     add("--snapshots", dest="snapshot_s", type=values.seconds, default=30.0, metavar="S", help=every)
-    _add_limits(command.add_argument_group("limits"))
+    groups.add_limits(command.add_argument_group("limits"))
     models = command.add_argument_group("engine")
     models.add_argument("--people", type=Path, metavar="DIR", help=PEOPLE_HELP)
-    _add_weights(models)
-
-
-def _add_limits(group: argparse._ArgumentGroup) -> None:
-    most = "most sessions at once (default: measured)"
-    group.add_argument("--sessions", dest="max_sessions", type=int, metavar="N", help=most)
-    for flag, field, count, meaning in (
-        ("--sessions-per-address", "max_sessions_per_address", 32, "most sessions of one address"),
-        ("--message-bytes", "max_message_bytes", 1 << 20, "longest message"),
-    ):
-        help_text = f"{meaning} (default: {count})"
-        group.add_argument(flag, dest=field, type=int, default=count, metavar="N", help=help_text)
-    for flag, field, seconds, meaning in (
-        ("--handshake", "handshake_s", 10.0, "time for a client to start"),
-        ("--idle", "idle_s", 60.0, "end sessions that send no audio for S seconds"),
-        ("--session", "session_s", 28_800.0, "longest session"),
-        ("--resume", "resume_s", 60.0, "resume window: time for a lost client to reconnect"),
-        ("--shutdown", "shutdown_s", 30.0, "time for sessions to finish at shutdown"),
-    ):
-        help_text = f"{meaning} (default: {seconds:g})"
-        group.add_argument(flag, dest=field, type=values.seconds, default=seconds, metavar="S", help=help_text)
+    groups.add_weights(models)
 
 
 def _add_demo(command: Parser) -> None:
     command.add_argument("--fast", action="store_true", help="as fast as possible, not at the pace of the audio")
-    _add_engine(command)
-    _add_names(command)
-    _add_results(command)
+    groups.add_engine(command)
+    groups.add_names(command)
+    groups.add_results(command)
 
 
 def _add_models(command: Parser) -> None:
@@ -245,8 +166,8 @@ def _add_enroll(command: Parser) -> None:
     command.add_argument(
         "--channel", type=values.channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
     )
-    _add_store(command)
-    _add_weights(command)
+    groups.add_store(command)
+    groups.add_weights(command)
 
 
 def _add_people(command: Parser) -> None:
@@ -255,55 +176,6 @@ def _add_people(command: Parser) -> None:
     command.add_argument("names", nargs="*", metavar="NAME", help="names (import: files that export wrote)")
     command.add_argument("--to", metavar="PATH", help="export: write this file (default: standard output)")
     command.add_argument("--people", metavar="DIR", help=PEOPLE_HELP)
-
-
-def _add_names(command: Parser) -> None:
-    group = command.add_argument_group("names")
-    known = "name speakers who sound like an enrolled person: all of them, or these; put it after the paths"
-    group.add_argument("--known", nargs="*", metavar="NAME", help=known)
-    kept = "write a result into this folder that turnstream name can name later, with the voices (never audio)"
-    group.add_argument("--keep", type=Path, metavar="DIR", help=kept)
-    save = "at the end, name a speaker and keep the voice; may be given several times"
-    group.add_argument("--save", action="append", default=[], type=values.saved, metavar="S2=NAME", help=save)
-    _add_store(group)
-
-
-def _add_store(command: argparse._ActionsContainer) -> None:
-    command.add_argument("--replace", action="store_true", help="replace the recorded voice instead of adding to it")
-    command.add_argument("--people", metavar="DIR", help=PEOPLE_HELP)
-
-
-def _add_engine(command: Parser) -> None:
-    group = command.add_argument_group("engine")
-    _add_hearing(group)
-    group.add_argument("--force-speaker", action="store_true", help="always assign the most likely speaker")
-    every = "at most one batch of revisions in S seconds of audio (default: 1)"
-    seconds: dict[str, Any] = {"type": values.not_negative, "metavar": "S"}
-    group.add_argument("--revisions-every", dest="revision_interval_s", default=1.0, help=every, **seconds)
-    reach = "revise no turn that ended more than S seconds ago (default: any turn)"
-    group.add_argument("--revision-reach", dest="revision_reach_s", default=math.inf, help=reach, **seconds)
-    _add_weights(group)
-    group.add_argument("--stitcher", metavar="PATH", help="constants as turnstream tune writes them")
-
-
-def _add_hearing(group: argparse._ArgumentGroup) -> None:
-    hop = "look at the audio every S seconds while it comes, 0.34 to 2 (default: 0.5); longer hops cost less"
-    group.add_argument("--hop", dest="hop_s", type=values.hop, default=0.5, metavar="S", help=hop)
-    latency = f"commit turns S seconds behind the audio, {MIN_LATENCY_S:g} to {MAX_LATENCY_S:g} (default: 1)"
-    group.add_argument("--latency", dest="latency_s", type=values.latency, default=1.0, metavar="S", help=latency)
-    group.add_argument(
-        "--channel", type=values.channel, metavar="N", help="use only this channel, from 1 (default: mix all)"
-    )
-    for flag, meaning in (("--min-speakers", "at least N people talk"), ("--max-speakers", "at most N people talk")):
-        group.add_argument(flag, type=values.count, metavar="N", help=meaning)
-    group.add_argument("--speakers", action=Exactly, type=values.count, metavar="N", help="exactly N people talk")
-    activity = "report every 0.1 s whether anyone speaks and whether speech overlaps"
-    group.add_argument("--activity", action="store_true", help=activity)
-
-
-def _add_weights(group: argparse._ActionsContainer) -> None:
-    group.add_argument("--segmentation", metavar="PATH", help="own segmentation checkpoint")
-    group.add_argument("--embedding", metavar="PATH", help="own embedding checkpoint")
 
 
 def _add_tune(command: Parser) -> None:
@@ -319,20 +191,4 @@ def _add_tune(command: Parser) -> None:
     command.add_argument(
         "--seed", type=values.whole, default=0, metavar="N", help="of the split and the search (default: 0)"
     )
-    _add_weights(command)
-
-
-def _add_results(command: Parser) -> argparse._ArgumentGroup:
-    group = command.add_argument_group("results")
-    _add_files(group)
-    group.add_argument("--live-rttm", metavar="FILE", help="write the turns as they were committed, unrevised")
-    group.add_argument("--json", action="store_true", help="every event as one JSON line on stdout, and nothing else")
-    return group
-
-
-def _add_files(group: argparse._ArgumentGroup) -> None:
-    out = "write the final result in the format of the ending: .rttm, .json, .srt, .vtt, .csv, .txt, .labels.txt "
-    out += "(Audacity), .TextGrid (Praat), .eaf (ELAN); {name} is the recording's; may be given several times"
-    group.add_argument("--out", action="append", default=[], metavar="FILE", help=out)
-    picture = "draw who spoke when: .png or .svg"
-    group.add_argument("--picture", action="append", default=[], metavar="FILE", help=picture)
+    groups.add_weights(command)

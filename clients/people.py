@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from turnstream.errors import PeopleError, TurnstreamError
 from turnstream.events import Event
-from turnstream.files import read_at_most, write_private
+from turnstream.files import read_at_most, write_whole
 from turnstream.people.person import Person
 from turnstream.people.store import PeopleStore
 
@@ -132,7 +132,7 @@ def _export(text: str, path: str | None) -> None:
         sys.stdout.write(text)
         return
     try:
-        write_private(Path(path), text)
+        write_whole(Path(path), text.encode(), private=True)
     except OSError as error:
         raise TurnstreamError(f"cannot write {path}: {error.strerror or error}") from None
 

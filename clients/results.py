@@ -12,7 +12,7 @@ from typing import Any
 
 from turnstream.errors import TurnstreamError
 from turnstream.events import Final, Talk, Turn, speaker_number
-from turnstream.files import read_at_most, write_private
+from turnstream.files import read_at_most, write_whole
 from turnstream.people.person import Person, format_export, parse_export
 from turnstream.protocol.messages import decode_server
 from turnstream.rttm import RttmSegment, parse_rttm
@@ -77,10 +77,7 @@ def write_result(path: Path, result: Result) -> None:
         fields["voices"] = json.loads(format_export(people))
     text = json.dumps(fields, ensure_ascii=False) + "\n"
     try:
-        if result.voices:
-            write_private(path, text)
-        else:
-            path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        write_whole(path, text.encode(errors="surrogateescape"), private=result.voices is not None)
     except OSError as error:
         raise TurnstreamError(f"cannot write {path}: {error.strerror or error}") from None
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio.fbank import FbankStream
-from .labels import Bools
+from .labels import Bools, Labels
 from .models.segmentation import activity
+from .stitching.profile import Profile
 from .stitching.record import RecordStitcher
-from .stitching.stitcher import CROP_REACH_FRAMES
+from .stitching.stitcher import CROP_REACH_FRAMES, Ints
 from .windows import FRAME_SAMPLES, WINDOW_FRAMES
 
 F32 = NDArray[np.float32]
@@ -66,14 +67,19 @@ class WindowsAhead:
                 self._stitch()
         self._fbank.drop_before(self._oldest_sample // FRAME_SAMPLES + WINDOW_FRAMES - CROP_REACH_FRAMES)
 
-    def finish(self) -> None:
-        """Compute and stitch what is left."""
+    def finish(self, embed: Callable[[list[Ints]], F32]) -> Labels:
+        """Compute and stitch what is left, then as `RecordStitcher.finish`."""
         if self._block.starts:
             self._segment()
         while self._segmented:
             self._stitch()
         while self._embedded:
             self._remember()
+        return self._stitcher.finish(embed)
+
+    def profiles(self) -> dict[int, Profile]:
+        """See `RecordStitcher.profiles`."""
+        return self._stitcher.profiles()
 
     @property
     def _oldest_sample(self) -> int:

@@ -1,10 +1,12 @@
-"""Files that may be anything: read up to a bound, and written so that only their owner can read them."""
+"""Files that may be anything: read up to a bound, and written whole or not at all."""
 
 from __future__ import annotations
 
+import glob
 import os
+import secrets
 import stat
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -30,22 +32,30 @@ def regular_only(path: str, flags: int) -> int:
     return descriptor
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, in one step: readers find the old text or all of the new one.
+def write_whole(path: Path, content: bytes, *, private: bool = False, staging: Path | None = None) -> None:
+    """Write a file in one step: readers find the old content or all of the new, and so they do after a crash.
 
-    What is no regular file (a pipe, /dev/stdout) is written to as it is. Raises OSError.
+    What is no regular file (a pipe, /dev/stdout) is written to as it is; a link stays and what it names is replaced.
+    `private`: only its owner can read it. `staging`: the folder in which it is written first, on the same disk; by
+    default its own, as `leftovers` finds it. Raises OSError.
     """
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         return
     target = path.resolve()
-    descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=target.parent)
+    new = (staging or target.parent) / f".{target.name}.{secrets.token_hex(8)}.new"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        os.replace(new, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
+
+
+def leftovers(path: Path) -> Iterator[Path]:
+    """What crashes left of this file before it was whole, and what others are writing now."""
+    return path.parent.glob(f".{glob.escape(path.name)}.*.new")

@@ -28,6 +28,7 @@ from .people.naming import Naming
 from .publisher import Publisher
 from .stitching.config import StitcherConfig
 from .stitching.profile import Profile
+from .stitching.record import RecordStitcher
 from .stitching.stitcher import CROP_REACH_FRAMES, Ints
 from .stitching.stitchers import Stitchers, is_kept
 from .timeline.records import FinalRecord, Record, SpeakerRecord
@@ -96,9 +97,10 @@ class Session:
         self._ring = RingBuffer(WINDOW_SAMPLES + RECORD_FRAMES * FRAME_SAMPLES)
         self._fbank = FbankStream()
         self._live = live
-        self._stitchers = Stitchers(config)
         seen = activity.record_gate.seen if activity else None
-        self._ahead = None if live else WindowsAhead(models, self._stitchers.record, self._fbank, seen)
+        self._stitchers: Stitchers | WindowsAhead = (
+            Stitchers(config) if live else WindowsAhead(models, RecordStitcher(config), self._fbank, seen)
+        )
         self._state = models.initial_state()
         self._end_sample: int | None = None  # length of the stream, once it has ended
         self._named_frame = 0  # newest frame decided
@@ -243,8 +245,6 @@ class Session:
 
     def _finish(self) -> FinalRecord:
         self._finish_audio()
-        if self._ahead:
-            self._ahead.finish()
         labels = self._stitchers.finish(self._embed)
         end_frame = self._horizon(labels.end_frame)
         final = self.timeline.finish(labels, end_frame)
@@ -306,8 +306,8 @@ class Session:
 
     def _window(self, start_sample: int) -> Records:
         window = self._ring.read(start_sample, start_sample + WINDOW_SAMPLES)
-        if self._ahead:
-            self._ahead.add(window, start_sample)
+        if isinstance(self._stitchers, WindowsAhead):
+            self._stitchers.add(window, start_sample)
             return []
         logp, self._state = self._models.segment(window, start_sample, self._state)
         first_frame, active = start_sample // FRAME_SAMPLES, activity(logp)

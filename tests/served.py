@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMAND = Path(sys.executable).with_name("turnstream")
+from command import COMMAND
+
 LISTENS_S, ENDS_S = 180, 30
 
 

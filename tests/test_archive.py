@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,16 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 import soundfile
+from command import COMMAND
 
 from turnstream.clients.archive.batch import Estimate, check_mark
 from turnstream.clients.archive.plan import Job, make_plan
 from turnstream.clients.archive.processes import Ended, in_processes, share
-from turnstream.clients.archive.work import clear_leftovers, write_whole
+from turnstream.clients.archive.work import clear_leftovers
 from turnstream.clients.options import BatchOptions, EngineOptions
 from turnstream.errors import TurnstreamError
+from turnstream.files import write_whole
 from turnstream.weights.store import demo_recording
 
-COMMAND = Path(sys.executable).with_name("turnstream")
 LIMIT_S = 240
 
 

@@ -271,7 +271,7 @@ def test_a_broken_channel_does_not_silence_the_others():
 
 
 @given(data=st.binary(max_size=2000))
-@example(b"\x00\x00\x81\x7f")  # a signalling NaN
+@example(b"\x00\x00\x81\x7f")  # a signaling NaN
 def test_any_bytes_as_floats_give_finite_samples_within_full_scale(data):
     out = AudioInput(encoding="pcm_f32le").feed(data)
     assert np.isfinite(out).all()

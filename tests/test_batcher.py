@@ -16,16 +16,8 @@ from hypothesis import strategies as st
 from turnstream.diarizer import Diarizer
 from turnstream.events import to_json
 from turnstream.kernels.backend import cpu_threads, team_threads
-from turnstream.models.batcher import (
-    MANY_CLIENTS,
-    MAX_BULK_BATCH,
-    MAX_LIVE_BATCH,
-    MAX_THREADS,
-    PATIENCE_S,
-    Batcher,
-    Request,
-    choose,
-)
+from turnstream.models.batcher import MANY_CLIENTS, MAX_THREADS, Batcher
+from turnstream.models.requests import MAX_BULK_BATCH, MAX_LIVE_BATCH, PATIENCE_S, Request, choose
 from turnstream.models.segmentation import on_cpu_kernels
 from turnstream.weights.store import demo_recording
 from turnstream.windows import HOP_SAMPLES, WINDOW_SAMPLES
@@ -142,7 +134,7 @@ def test_a_window_is_answered_while_an_embedding_is_computed(
         assert may_end.wait(60)
         return np.zeros((len(crops), 192), np.float32)
 
-    monkeypatch.setattr(batcher, "_embed", slow)
+    monkeypatch.setattr(batcher._models, "_embed", slow)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(batcher.embed, [np.zeros((40, 80), np.float32)])
         assert begun.wait(60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from command import COMMAND
 from scipy.signal import correlate, resample_poly
 
 from tests.pulse import PulseServer, pulse_server
@@ -22,7 +22,6 @@ from turnstream.weights.store import demo_recording, models_where
 
 pytestmark = pytest.mark.audio
 
-COMMAND = Path(sys.executable).with_name("turnstream")
 RATE_HZ = 16_000
 LATENCY = ("--latency", "1")
 LIMIT_S = 240

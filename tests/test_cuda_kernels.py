@@ -75,7 +75,7 @@ def test_whole_windows(where: str) -> None:
 def test_the_simulator_sees_a_missing_barrier() -> None:
     first, _, rest = lstm_gpu.CUDA_SOURCE.rpartition("__syncthreads();")
     kernel = on_mlx(simulated_kernel(**lstm_gpu.KERNEL, source=first + rest, header=lstm_gpu.CUDA_HEADER))
-    with pytest.raises(KernelFault, match=r"(race on|uninitialised read of threadgroup array) hidden"):
+    with pytest.raises(KernelFault, match=r"(race on|uninitialized read of threadgroup array) hidden"):
         check.check_bilstm(kernel, 1, 5, 128)
 
 

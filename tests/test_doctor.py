@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command import COMMAND
 
 from turnstream.clients import doctor
 from turnstream.clients.doctor import Finding, Speed
@@ -108,8 +109,7 @@ def test_slow_hops_are_warned_of(monkeypatch: pytest.MonkeyPatch, p95_ms: float,
 def test_command_without_weights_says_how_to_get_them(tmp_path: Path):
     """Nothing is fetched, and no hop is timed without weights."""
     env = {**os.environ, "TURNSTREAM_CACHE": str(tmp_path / "none")}
-    command = Path(sys.executable).with_name("turnstream")
-    ran = subprocess.run([command, "doctor"], env=env, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run([COMMAND, "doctor"], env=env, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert "warning: the segmentation weights are absent: run turnstream models pull" in ran.stdout
     assert "one hop" not in ran.stdout

@@ -100,7 +100,7 @@ def _variance_for_deviation(patch: Patch) -> None:
     patch.setattr(embedding, "_statistics", lambda x: mx.concatenate([x.mean(axis=1), x.var(axis=1, ddof=1)], axis=-1))
 
 
-def _no_mean_normalisation(patch: Patch) -> None:
+def _no_mean_normalization(patch: Patch) -> None:
     patch.setattr(CamPlusPlus, "embed_rows", lambda self, rows: np.array(self(mx.array(rows[None])))[0])
 
 
@@ -136,7 +136,7 @@ MISTAKES: dict[str, Callable[[Patch], None]] = {
     "ReLU behind the last norm": _last_norm_rectified,
     "biased standard deviation": _biased_deviation,
     "variance for standard deviation": _variance_for_deviation,
-    "features not centred": _no_mean_normalisation,
+    "features not centered": _no_mean_normalization,
     "samples not in int16 range": lambda patch: patch.setattr(fbank_module, "INT16_SCALE", 1.0),
     "frequency and channel swapped": _frequency_before_channel,
     "time and frequency taps swapped": _swapped_taps,

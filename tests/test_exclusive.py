@@ -85,7 +85,7 @@ def test_audio_that_is_refused_breaks_nothing(session: Session):
 @pytest.fixture
 def batcher(monkeypatch: pytest.MonkeyPatch) -> Batcher:
     """Without models."""
-    monkeypatch.setattr(Batcher, "_load", lambda *_: None)
+    monkeypatch.setattr("turnstream.models.batcher.LoadedModels", lambda *weights: None)
     return Batcher({}, {})
 
 

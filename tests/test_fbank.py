@@ -61,7 +61,7 @@ def test_another_scale_or_window_is_seen(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(-40, 400), max_size=30))
-def test_rows_of_frames_are_those_with_their_centre_inside(frames: list[int]) -> None:
+def test_rows_of_frames_are_those_with_their_center_inside(frames: list[int]) -> None:
     expected = [i for i in range(800) if (160 * i + 200 - 360) // FRAME_SAMPLES in frames]
     assert rows_of_frames(np.array(frames, dtype=np.int64)).tolist() == expected
 

@@ -1,15 +1,18 @@
-"""Files of any size and kind are read up to a bound; what is private is written for its owner only."""
+"""Files of any size and kind are read up to a bound; files are written whole, what is private for its owner only."""
 
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from turnstream.clients.cli import main
-from turnstream.files import read_at_most, write_private
+from turnstream.files import leftovers, read_at_most, write_whole
 
 
 def test_the_bound_counts_what_is_read(tmp_path: Path):
@@ -37,11 +40,41 @@ def test_private_text_replaces_what_all_could_read(tmp_path: Path):
     path.write_text("old")
     path.chmod(0o644)
     link.symlink_to(path)
-    write_private(link, "new")
+    write_whole(link, b"new", private=True)
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o600)
     assert link.is_symlink()
-    write_private(Path("/dev/null"), "gone")
+    write_whole(Path("/dev/null"), b"gone", private=True)
     assert sorted(tmp_path.iterdir()) == [path, link]
+
+
+CRASHES = {
+    "killed before it is on the disk": "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)",
+    "killed before it has its name": "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)",
+    "too large for the disk": "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))",
+}
+
+
+@pytest.mark.parametrize("crash", CRASHES)
+def test_a_crash_leaves_the_old_file(tmp_path: Path, crash: str):
+    (path := tmp_path / "a[1]").write_text("old")
+    imports = "import os, resource, signal, sys; from pathlib import Path; from turnstream.files import write_whole"
+    code = f"{imports}; {CRASHES[crash]}; write_whole(Path(sys.argv[1]), b'new' * 1000)"
+    ran = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    killed = crash.startswith("killed")
+    assert ran.returncode == (-signal.SIGKILL if killed else 1), ran.stderr
+    assert path.read_text() == "old"
+    assert len([*leftovers(path)]) == len([*tmp_path.iterdir()]) - 1 == int(killed)
+
+
+def test_new_content_may_be_written_in_another_folder_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (staging := tmp_path / "staging").mkdir()
+    begun: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda _: begun.extend(staging.iterdir()))
+    write_whole(tmp_path / "a", b"new", staging=staging)
+    assert len(begun) == 1
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "a", staging]
+    assert not [*staging.iterdir()]
 
 
 def test_exported_people_are_for_their_owner_only(tmp_path: Path):

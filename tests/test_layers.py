@@ -45,7 +45,7 @@ PARTS: dict[str, set[str]] = {
     "offline": BASE | {"audio", "events", "models", "session", "stitching", "timeline"},
     "snapshot": BASE
     | {"ahead", "audio", "events", "exclusive", "models", "people", "publisher", "session", "stitching", "timeline"},
-    "stores": {"errors"},
+    "stores": {"errors", "files"},
     "server": BASE
     | {"audio", "diarizer", "events", "models", "people", "protocol", "session", "snapshot", "stores", "wire"},
 }

@@ -113,7 +113,7 @@ def test_each_barrier_is_needed(module: ModuleType, barrier: int) -> None:
         lstm_gpu: lambda: check.check_bilstm(kernel, 1, 5, 32),
         sincnet_gpu: lambda: check.check_sinc_pool(kernel, 1, 3000),
     }[module]
-    with pytest.raises(KernelFault, match=r"race on|uninitialised read"):
+    with pytest.raises(KernelFault, match=r"race on|uninitialized read"):
         run()
 
 

@@ -70,7 +70,7 @@ def test_a_right_kernel_gives_the_right_answer(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_missing_barrier_is_caught(seed: int) -> None:
-    with pytest.raises(KernelFault, match=r"\[reverse\] (race|uninitialised).*piece\["):
+    with pytest.raises(KernelFault, match=r"\[reverse\] (race|uninitialized).*piece\["):
         run(reverse(REVERSE.replace(BARRIER, "")), np.zeros(2 * THREADS, np.float32), seed=seed)
 
 
@@ -142,9 +142,9 @@ def test_a_vector_load_is_checked_whole(place: str, rule: str) -> None:
         run(reverse(source), np.zeros(THREADS, np.float32), groups=1)
 
 
-def test_an_uninitialised_threadgroup_read_is_caught_in_every_group() -> None:
+def test_an_uninitialized_threadgroup_read_is_caught_in_every_group() -> None:
     only_first = REVERSE.replace("piece[i] = x[start + i];", "if (start == 0) piece[i] = x[start + i];")
-    with pytest.raises(KernelFault, match=r"uninitialised read of threadgroup array piece\[\d+\].*group 1,0,0"):
+    with pytest.raises(KernelFault, match=r"uninitialized read of threadgroup array piece\[\d+\].*group 1,0,0"):
         run(reverse(only_first), np.zeros(2 * THREADS, np.float32))
 
 
@@ -175,7 +175,7 @@ def test_a_simd_operation_that_some_lanes_miss_is_caught() -> None:
         run(reverse(source), np.zeros(THREADS, np.float32), groups=1)
 
 
-def test_an_uninitialised_private_variable_is_nan() -> None:
+def test_an_uninitialized_private_variable_is_nan() -> None:
     source = "float a[8]; a[0] = 0; y[thread_position_in_grid.x] = a[int(x[0])];"
     assert np.isnan(run(reverse(source), np.ones(THREADS, np.float32), groups=1)).all()
 
@@ -221,7 +221,7 @@ def test_a_short_group_is_caught(threads: int, short: bool, seed: int) -> None:
         return y
 
     if short:
-        with pytest.raises(KernelFault, match=r"uninitialised read of threadgroup array partial\[1\]"):
+        with pytest.raises(KernelFault, match=r"uninitialized read of threadgroup array partial\[1\]"):
             total()
     else:
         assert total() == threads
@@ -297,7 +297,7 @@ def test_a_cuda_body_runs_with_whole_blocks() -> None:
     x = np.arange(THREADS + 1, dtype=np.float32)
     y = run(cuda_kernel("reverse", ["x"], ["y"], source), x, seed=1)
     np.testing.assert_array_equal(y, [*x[:THREADS][::-1], 0])
-    with pytest.raises(KernelFault, match=r"race on piece|uninitialised"):
+    with pytest.raises(KernelFault, match=r"race on piece|uninitialized"):
         run(cuda_kernel("reverse", ["x"], ["y"], source.replace("__syncthreads();", "")), x, seed=1)
 
 

@@ -72,8 +72,8 @@ def bursts(rate_hz: int, seconds: float) -> np.ndarray:
     """Noise that is loud for a moment about four times a second, at irregular times: unmistakable in time."""
     random = np.random.default_rng(0)
     times = np.arange(round(seconds * rate_hz)) / rate_hz
-    centres = np.arange(0.2, seconds, 0.25) + random.uniform(-0.1, 0.1, len(np.arange(0.2, seconds, 0.25)))
-    loud = sum(np.exp(-(((times - centre) / 0.03) ** 2)) for centre in centres)
+    centers = np.arange(0.2, seconds, 0.25) + random.uniform(-0.1, 0.1, len(np.arange(0.2, seconds, 0.25)))
+    loud = sum(np.exp(-(((times - center) / 0.03) ** 2)) for center in centers)
     dull = np.convolve(random.standard_normal(len(times)), np.hanning(12) / 3, "same")  # the server resamples
     return (0.3 * np.minimum(loud, 1) * dull.clip(-3, 3)).astype(np.float32)
 

@@ -34,8 +34,11 @@ def run(*command: object, cwd: Path, **more: str) -> str:
 
 
 def build_wheel(source: Path, out: Path) -> Path:
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+    """Without a warning of setuptools."""
+    log = out.with_suffix(".log")
+    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--log", log]
     run(sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", out, source, cwd=out.parent)
+    assert "Warning" not in log.read_text()
     (wheel,) = out.glob("*.whl")
     return wheel
 
@@ -64,7 +67,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source") / "turnstream"
     for part in ("stream", "kernels", "clients"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for part in ("pyproject.toml", "README.md", "LICENSE"):
+    for part in ("pyproject.toml", "README.md", "LICENSE", "THIRD_PARTY_LICENSES.md"):
         shutil.copy(ROOT / part, folder / part)
     return folder
 

@@ -51,7 +51,7 @@ def test_references_are_utf_8_whatever_the_locale(tmp_path: Path, monkeypatch: p
 
 def test_every_line_of_a_uem_counts_and_only_those_of_this_recording(tmp_path: Path):
     assert read_extents(tmp_path / "a.uem", 60.0) == ((0.0, 60.0),)
-    (tmp_path / "a.uem").write_text(";; labelled\nb 1 0 9\n\na 1 30 40\na 1 0 10.5\n")
+    (tmp_path / "a.uem").write_text(";; labeled\nb 1 0 9\n\na 1 30 40\na 1 0 10.5\n")
     extents = read_extents(tmp_path / "a.uem", 60.0)
     assert extents == ((0.0, 10.5), (30.0, 40.0))
     assert within(np.array([5.0, 20.0, 30.0, 40.0]), extents).tolist() == [True, False, True, False]

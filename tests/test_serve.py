@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from command import COMMAND
 from server_kit import Listener, hear_out
 from websockets.asyncio.client import connect
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def command(*options: str) -> list[str]:
-    return [str(Path(sys.executable).with_name("turnstream")), "serve", "--port", "0", *options]
+    return [str(COMMAND), "serve", "--port", "0", *options]
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from websockets.asyncio.client import connect
 
 from turnstream.clients.options import ServeOptions, WeightOptions
 from turnstream.clients.serve import serve_until_stopped
-from turnstream.models.batcher import Batcher, Request
+from turnstream.models.batcher import Batcher
+from turnstream.models.requests import Request
 from turnstream.protocol.messages import Start, encode
 
 
@@ -73,16 +75,16 @@ def test_the_lag_of_the_event_loop_is_measured(diarizer: Any):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_model_threads_that_are_dead_or_do_not_answer_are_noticed(monkeypatch: pytest.MonkeyPatch):
     computing, free = threading.Event(), threading.Event()
-    monkeypatch.setattr(Batcher, "_load", lambda *_: None)
 
-    def answer(self: Batcher, batch: list[Any]) -> None:
+    def answer(batch: list[Any]) -> None:
         computing.set()
         free.wait(20)
         if not free.is_set() or batch[0].kind == "embed":
             raise SystemExit  # the thread ends in silence
         batch[0].answer.set_result(None)
 
-    monkeypatch.setattr(Batcher, "_answer", answer)
+    loaded = SimpleNamespace(answer=answer)
+    monkeypatch.setattr("turnstream.models.batcher.LoadedModels", lambda *weights: loaded)
     monkeypatch.setattr("turnstream.models.batcher.on_cpu_kernels", lambda: False)
     batcher = Batcher({}, {})
     assert (batcher.is_alive, batcher.stalled_s, batcher.waiting_s) == (True, 0.0, 0.0)

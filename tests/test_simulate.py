@@ -114,13 +114,13 @@ def test_labels_are_where_each_stem_has_speech(library: Library, seed: int) -> N
     np.testing.assert_allclose(sum(result.stems.values()), result.samples, atol=1e-6)
     for speaker, stem in result.stems.items():
         loud = np.zeros(len(stem), bool)
-        labelled = [turn for turn in result.labels if turn.speaker == speaker]
-        for turn in labelled:
+        labeled = [turn for turn in result.labels if turn.speaker == speaker]
+        for turn in labeled:
             loud[round(turn.start_s * RATE) : round(turn.end_s * RATE)] = True
         # bursts of 0.1 and more over a floor a hundred times lower: the power outside the labels is what leaked
         inside, outside = (stem[loud].astype(float) ** 2).sum(), (stem[~loud].astype(float) ** 2).sum()
         assert outside < 0.01 * inside
-        for turn in labelled:
+        for turn in labeled:
             burst = stem[round(turn.start_s * RATE) : round(turn.end_s * RATE)].astype(float)
             edge = burst[round(0.015 * RATE) :][: round(0.05 * RATE)]
             assert np.sqrt((edge**2).mean()) > 0.4 * np.sqrt((burst**2).mean())

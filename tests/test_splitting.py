@@ -34,7 +34,7 @@ def voices(seed: int, count: int, cosine: float, spread: float = 0.0) -> tuple[n
     return vectors @ vectors.T, seconds, whose
 
 
-def neighbours(whose: np.ndarray, windows: int = 20) -> tuple[np.ndarray, np.ndarray]:
+def neighbors(whose: np.ndarray, windows: int = 20) -> tuple[np.ndarray, np.ndarray]:
     """PairVotes of windows of six segments, which give each of `whose` to a local speaker of its own."""
     count = len(whose)
     near = np.abs(np.arange(count)[:, None] - np.arange(count)) < 6
@@ -48,7 +48,7 @@ def neighbours(whose: np.ndarray, windows: int = 20) -> tuple[np.ndarray, np.nda
 @given(seeds, st.floats(-0.2, 0.85))
 def test_two_voices_that_windows_tell_apart_are_split(seed: int, cosine: float):
     cosines, seconds, whose = voices(seed, 60, cosine)
-    split = Splitter(CONFIG).split(cosines, seconds, np.zeros(60, np.int64), *neighbours(whose))
+    split = Splitter(CONFIG).split(cosines, seconds, np.zeros(60, np.int64), *neighbors(whose))
     assert split.tolist() == whose.tolist()
 
 
@@ -58,15 +58,15 @@ def test_two_voices_that_windows_tell_apart_are_split(seed: int, cosine: float):
 def test_one_voice_stays_whole(seed: int, spread: float):
     cosines, seconds, _ = voices(seed, 60, cosine=1.0, spread=spread)
     one = np.zeros(60, np.int64)
-    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbours(one)).tolist() == one.tolist()
+    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbors(one)).tolist() == one.tolist()
 
 
 def test_windows_decide_about_halves_that_are_much_alike():
     cosines, seconds, whose = voices(0, 60, cosine=0.8)
     one = np.zeros(60, np.int64)
     nothing = np.zeros((60, 60), np.float32)
-    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbours(whose)).max() == 1
-    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbours(one)).max() == 0
+    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbors(whose)).max() == 1
+    assert Splitter(CONFIG).split(cosines, seconds, one, *neighbors(one)).max() == 0
     assert Splitter(CONFIG).split(cosines, seconds, one, nothing, nothing).max() == 0
 
 
@@ -74,14 +74,14 @@ def test_halves_are_split_again():
     cosines, seconds, _ = voices(0, 48, cosine=1.0)
     four = np.repeat(np.arange(4), 12)
     cosines = np.where(four[:, None] == four, cosines, 0.3 * cosines)
-    split = Splitter(CONFIG).split(cosines, seconds, np.zeros(48, np.int64), *neighbours(four))
+    split = Splitter(CONFIG).split(cosines, seconds, np.zeros(48, np.int64), *neighbors(four))
     assert split.tolist() == four.tolist()
 
 
 def test_clusters_are_looked_at_one_by_one():
     cosines, seconds, whose = voices(0, 60, cosine=0.3)
     early = (np.arange(60) >= 28).astype(np.int64)
-    split = Splitter(CONFIG).split(cosines, seconds, early, *neighbours(whose))
+    split = Splitter(CONFIG).split(cosines, seconds, early, *neighbors(whose))
     assert len({(a, b, c) for a, b, c in zip(split, early, whose, strict=True)}) == split.max() + 1 == 4
     assert [int(np.flatnonzero(split == n)[0]) for n in range(4)] == sorted(
         int(np.flatnonzero(split == n)[0]) for n in range(4)
@@ -92,13 +92,13 @@ def test_clusters_are_looked_at_one_by_one():
 def test_a_half_of_too_little_speech_is_no_voice(least_s: float, clusters: int):
     cosines, seconds, whose = voices(0, 40, cosine=0.3)
     config = replace(CONFIG, split_least_s=least_s)
-    split = Splitter(config).split(cosines, seconds, np.zeros(40, np.int64), *neighbours(whose))
+    split = Splitter(config).split(cosines, seconds, np.zeros(40, np.int64), *neighbors(whose))
     assert split.max() + 1 == clusters
 
 
 def test_only_clusters_that_changed_are_looked_at_again(monkeypatch: pytest.MonkeyPatch):
     cosines, seconds, whose = voices(0, 60, cosine=0.3)
-    pair_votes, splitter = neighbours(whose), Splitter(CONFIG)
+    pair_votes, splitter = neighbors(whose), Splitter(CONFIG)
     looked: list[int] = []
 
     def watched(*numbers):
@@ -141,15 +141,15 @@ def test_halves_are_those_of_the_voices_and_their_cosine_is_freed_of_noise(seed:
 def test_halves_by_lot_are_held_together_as_expected_and_voices_are_not():
     one, whose = np.zeros(4000, np.int64), np.arange(4000) // 4 % 2
     lot = np.random.default_rng(0).random(4000) < 0.4
-    assert held_together(*neighbours(one), lot, 0) == pytest.approx(1, abs=0.03)
-    assert held_together(*neighbours(whose), whose == 1, 0) == 0
+    assert held_together(*neighbors(one), lot, 0) == pytest.approx(1, abs=0.03)
+    assert held_together(*neighbors(whose), whose == 1, 0) == 0
     alternating = np.arange(4000) % 2 == 1
-    assert held_together(*neighbours(one), alternating, 0) > 1
+    assert held_together(*neighbors(one), alternating, 0) > 1
     assert held_together(*(np.zeros((2, 4, 4), np.float32)), alternating[:4], 10) == 1
 
 
 def test_what_windows_give_to_two_counts_against_the_halves():
-    together, apart = neighbours(np.zeros(8, np.int64), windows=1)
+    together, apart = neighbors(np.zeros(8, np.int64), windows=1)
     half = np.arange(8) % 2 == 1
     counted = held_together(together, apart + 2 * together, half, 0)
     assert 1 / counted == pytest.approx(1 / held_together(together, apart, half, 0) + 2)
@@ -157,7 +157,7 @@ def test_what_windows_give_to_two_counts_against_the_halves():
 
 def test_doubt_weighs_as_much_as_its_windows():
     whose = np.arange(12) // 6
-    pair_votes = neighbours(whose, windows=1)
+    pair_votes = neighbors(whose, windows=1)
     known, doubted = (held_together(*pair_votes, whose == 1, windows) for windows in (0.0, 1e6))
     assert known == 0
     assert doubted == pytest.approx(1, abs=1e-3)

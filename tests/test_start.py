@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from command import COMMAND
 
 from turnstream.clients.options import OutputOptions
 from turnstream.clients.outputs import Outputs, Stdout
@@ -22,7 +23,6 @@ from turnstream.clients.sources.microphone import Microphone
 from turnstream.clients.sources.source import ctrl_c_stops
 from turnstream.errors import TurnstreamError
 
-COMMAND = Path(sys.executable).with_name("turnstream")
 RUNS = """
 import sys, time
 import turnstream.clients.cli as cli

@@ -55,7 +55,7 @@ class Return:
 
     @property
     def outcome(self) -> str:
-        """recognised, nobody, new (an id of his own, or one just opened), other (an id that was there before)."""
+        """recognised, nobody, new (an id of their own, or one just opened), other (an id that was there before)."""
         if self.after is None:
             return "nobody"
         if self.after == self.before:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from turnstream.errors import TurnstreamError
-from turnstream.files import read_at_most
+from turnstream.files import read_at_most, write_whole
 from turnstream.json_text import load_json
 from turnstream.kernels.backend import cpu_threads, on_cpu
 
@@ -22,7 +22,7 @@ from ..options import BatchOptions
 from ..outputs import complain
 from .plan import Failure, Plan, make_plan
 from .processes import Ended, Heard, Report, in_processes
-from .work import clear_leftovers, write_whole
+from .work import clear_leftovers
 
 FORMAT = "turnstream batch 1"
 MARK = "batch.json"

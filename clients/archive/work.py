@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from turnstream.errors import TurnstreamError
 from turnstream.events import Final
+from turnstream.files import leftovers, write_whole
 
 from ..engine import EngineStream
 from ..exports.document import Document
@@ -51,27 +49,9 @@ def write(job: Job, final: Final) -> None:
         raise TurnstreamError(f"cannot write {job.rttm}: {error.strerror or error}") from error
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """A file that readers find whole or not at all, even where two write it at the same time. Raises OSError."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    try:
-        with new.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-
-
 def clear_leftovers(job: Job) -> None:
     """Remove what a crash left of earlier tries."""
     for path in (job.rttm, job.json):
-        for new in path.parent.glob(f".{_literal(path.name)}.*.new"):
+        for new in leftovers(path):
             with suppress(OSError):
                 new.unlink()
-
-
-def _literal(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)

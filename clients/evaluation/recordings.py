@@ -1,4 +1,4 @@
-"""Labelled recordings for measuring and tuning, and what the models say about them, kept so that it is asked once.
+"""Labeled recordings for measuring and tuning, and what the models say about them, kept so that it is asked once.
 
 The stitcher can be run over a recording any number of times at the cost of arithmetic: windows and embeddings come
 from a folder of files named by the recording's hash, embeddings by the feature rows that made them.
@@ -7,8 +7,7 @@ from a folder of files named by the recording's hash, embeddings by the feature 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from turnstream.audio.fbank import fbank, rows_of_frames
 from turnstream.audio.input import AudioInput
 from turnstream.errors import TurnstreamError
-from turnstream.files import read_at_most
+from turnstream.files import read_at_most, write_whole
 from turnstream.models.batcher import Batcher
 from turnstream.models.segmentation import activity
 from turnstream.rttm import RttmSegment, parse_rttm, rttm_name
@@ -234,12 +233,12 @@ def turns_of(text: str) -> Turns:
 def write_array(path: Path, array: NDArray[Any] | None = None, **arrays: NDArray[Any]) -> None:
     """Write a `.npy` or `.npz` in one step: a reader finds all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False, suffix=path.suffix) as file:
-        if array is not None:
-            np.save(file, array)
-        else:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # its stubs take any keyword for allow_pickle
-    os.replace(file.name, path)
+    file = io.BytesIO()
+    if array is not None:
+        np.save(file, array)
+    else:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # its stubs take any keyword for allow_pickle
+    write_whole(path, file.getvalue())
 
 
 def _vectors(path: Path) -> dict[str, F32]:

@@ -51,8 +51,8 @@ def _turns(path: Path) -> dict[str, Turns]:
         raise TurnstreamError(f"cannot read {path}: {error.strerror or error}") from None
     if text.lstrip().startswith("{"):
         final = read_result(path).final
-        labelled = [(t.start_s, t.end_s, t.name or t.speaker or "unknown") for t in final.turns]
-        return {final.recording: [RttmSegment(*each) for each in labelled]}
+        labeled = [(t.start_s, t.end_s, t.name or t.speaker or "unknown") for t in final.turns]
+        return {final.recording: [RttmSegment(*each) for each in labeled]}
     try:
         files = parse_rttm(text)
     except TurnstreamError as error:

@@ -170,7 +170,7 @@ class AudioInput:
         """Integers scaled to -1..1; floats with non-finite values silenced and values outside -1..1 clipped."""
         if values.dtype.kind == "i":
             return values / FULL_SCALE[values.dtype.name]
-        finite = np.isfinite(values)  # before any arithmetic: a signalling NaN would warn there
+        finite = np.isfinite(values)  # before any arithmetic: a signaling NaN would warn there
         scaled = np.where(finite, values, 0).astype(np.float64)
         size = np.abs(scaled)
         self.counts = replace(

@@ -3,12 +3,6 @@
 MLX arrays belong to one thread. With the CPU kernels there are as many threads as cores, up to four. While only one of
 them computes, all cores share its work, which halves the response time. While several compute, or many sessions are
 open, each request runs on one core from start to finish: cores that share every step wait for each other between steps.
-
-Requests are live or not. Live ones go first, and in batches of their own, so that a stream fed faster than real time
-does not delay a live one. One request at a time that has waited for `PATIENCE_S` joins them, so none starves.
-Activity goes first: it is short and must not be late. Embeddings go before windows: each of them completes a hop in
-progress. They are not batched: crops seldom have the same length, and for equal lengths (measured, 2 cores) a batch of
-8 saves 22 % at 0.4 s, 8 % at 1 s and nothing from 2 s on.
 """
 
 from __future__ import annotations
@@ -17,49 +11,23 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 from weakref import WeakSet
 
-import numpy as np
 from numpy.typing import NDArray
 
-from turnstream.kernels.backend import cpu_threads, limit_cache, share_cores
+from turnstream.kernels.backend import cpu_threads, share_cores
 
-from ..audio.fbank import MEL_BINS, ROW_STEP_SAMPLES
 from ..errors import TurnstreamError
-from ..windows import SAMPLE_RATE_HZ, WINDOW_SAMPLES
-from .activity import AHEAD_FRAMES
-from .carried_state import CarriedState
-from .embedding import EMBEDDING_SIZE, CamPlusPlus
-from .segmentation import PyanNet, on_cpu_kernels
-from .speech_prior import voice_like
+from .loaded import LoadedModels
+from .requests import BATCHED, Kind, Request, RequestedModels, choose
+from .segmentation import on_cpu_kernels
 
-F32 = NDArray[np.float32]
-Kind = Literal["state", "activity_state", "listen", "embed", "segment", "block"]
-
-BATCHED = ("listen", "segment")  # kinds of which several are answered in one call
-MAX_LIVE_BATCH = 4  # windows; a larger batch makes a window no cheaper, and the first one waits for the last
-MAX_BULK_BATCH = 4  # a live request waits for the batch in progress
 MAX_THREADS = 4  # each occupies a core for the duration of a batch
 MANY_CLIENTS = 4  # per thread; from this many sessions on, cores no longer share a request
 LATELY_S = 2.0  # a session that has asked nothing for longer does not count among them
-PATIENCE_S = 1.0
-
-
-@dataclass(slots=True)
-class Request:
-    """One request to the models; its answer is delivered through the future."""
-
-    kind: Kind
-    arguments: tuple[Any, ...]
-    live: bool
-    samples: int = 0  # of a window or a chunk: only those of the same length can be batched
-    asked_s: float = field(default_factory=time.monotonic)
-    answer: Future[Any] = field(default_factory=Future)
 
 
 @dataclass(slots=True)
@@ -70,52 +38,6 @@ class Counts:
     window_batches: int = 0
     crops: int = 0
     busy_s: float = 0.0
-
-
-class RequestedModels:
-    """`Models`, with every call sent through `request`."""
-
-    def request(self, kind: Kind, *arguments: Any) -> Future[Any]:
-        """Send a request to the models; the answer comes later."""
-        raise NotImplementedError
-
-    def ask(self, kind: Kind, *arguments: Any) -> Any:
-        """Send a request to the models and wait for the answer."""
-        return self.request(kind, *arguments).result()
-
-    def initial_state(self) -> Any:
-        """See `Models`."""
-        return self.ask("state")
-
-    def segment(self, window: F32, start_sample: int, state: Any) -> tuple[F32, Any]:
-        """See `Models`."""
-        answer: tuple[F32, Any] = self.ask("segment", window, start_sample, state)
-        return answer
-
-    def embed(self, crops: list[F32]) -> F32:
-        """See `Models`."""
-        return self.embed_block(crops).result()
-
-    def segment_block(self, windows: F32, start_samples: list[int]) -> Future[F32]:
-        """See `BlockModels`."""
-        return self.request("block", windows, start_samples)
-
-    def embed_block(self, crops: list[F32]) -> Future[F32]:
-        """See `BlockModels`."""
-        if crops:
-            return self.request("embed", crops)
-        nothing: Future[F32] = Future()
-        nothing.set_result(np.zeros((0, EMBEDDING_SIZE), np.float32))
-        return nothing
-
-    def initial_activity_state(self) -> Any:
-        """See `ActivityModels`."""
-        return self.ask("activity_state")
-
-    def listen(self, chunk: F32, state: Any) -> tuple[F32, Any]:
-        """See `ActivityModels`."""
-        answer: tuple[F32, Any] = self.ask("listen", chunk, state)
-        return answer
 
 
 class Batcher(RequestedModels):
@@ -198,7 +120,7 @@ class Batcher(RequestedModels):
 
     def _first(self, segmentation: dict[str, Any], embedding: dict[str, Any], loaded: Future[None]) -> None:
         try:
-            self._load(segmentation, embedding)
+            self._models = LoadedModels(segmentation, embedding)
         except BaseException as error:
             loaded.set_exception(error)
             return
@@ -208,7 +130,7 @@ class Batcher(RequestedModels):
     def _run(self) -> None:
         while batch := self._next_batch():
             begun_s = time.perf_counter()
-            self._answer(batch)
+            self._models.answer(batch)
             with self._changed:
                 self._change_busy(-1)
                 self._progress_s = time.monotonic()
@@ -241,61 +163,6 @@ class Batcher(RequestedModels):
             self.counts.window_batches += 1
         self.counts.crops += sum(len(request.arguments[0]) for request in batch if request.kind == "embed")
 
-    def _answer(self, batch: list[Request]) -> None:
-        match batch[0].kind:
-            case "segment":
-                self._answer_together(batch, self._segment)
-            case "listen":
-                self._answer_together(batch, self._listen)
-            case "embed":
-                _settle(batch[0], self._embed)
-            case "block":
-                _settle(batch[0], self._segment_block)
-            case "state":
-                _settle(batch[0], self._pyannet.initial_window_state)
-            case "activity_state":
-                _settle(batch[0], lambda: self._expecting_a_voice)
-
-    def _answer_together(self, batch: list[Request], compute: Callable[..., list[Any]]) -> None:
-        """Answer all requests in one call; if that fails, each one separately, so that only the faulty one fails."""
-        try:
-            answers = compute(*zip(*(request.arguments for request in batch), strict=True))
-        except Exception:
-            for request in batch:
-                _settle(request, lambda *arguments: compute(*((one,) for one in arguments))[0])
-            return
-        for request, answer in zip(batch, answers, strict=True):
-            request.answer.set_result(answer)
-
-    def _load(self, segmentation: dict[str, NDArray[Any]], embedding: dict[str, NDArray[Any]]) -> None:
-        limit_cache()
-        self._pyannet = PyanNet(segmentation)
-        self._campplus = CamPlusPlus(embedding)
-        # Compile the kernels before the first audio arrives.
-        self._segment((np.zeros(WINDOW_SAMPLES, np.float32),), (0,), (self._pyannet.initial_window_state(),))
-        self._embed([np.zeros((SAMPLE_RATE_HZ // ROW_STEP_SAMPLES, MEL_BINS), np.float32)])
-
-    def _segment(self, windows: Sequence[F32], starts: Sequence[int], states: Sequence[Any]) -> list[tuple[F32, Any]]:
-        logp, after = self._pyannet.window_step(np.stack(windows), starts, states)
-        return list(zip(np.array(logp), after, strict=True))
-
-    def _segment_block(self, windows: F32, starts: Sequence[int]) -> F32:
-        """Windows of one stream in order; all of them move one state on."""
-        logp, _ = self._pyannet.window_step(windows, starts, [self._pyannet.initial_window_state()] * len(windows))
-        return np.array(logp)
-
-    def _listen(self, chunks: Sequence[F32], states: Sequence[CarriedState]) -> list[tuple[F32, CarriedState]]:
-        logp, after = self._pyannet.step(np.stack(chunks), states, AHEAD_FRAMES)
-        faded = [state.faded(len(chunk)) for state, chunk in zip(after, chunks, strict=True)]
-        return list(zip(np.array(logp), faded, strict=True))
-
-    def _embed(self, crops: list[F32]) -> F32:
-        return self._campplus.embed(crops)
-
-    @cached_property
-    def _expecting_a_voice(self) -> CarriedState:
-        return self._pyannet.expecting(voice_like())
-
 
 class ModelClient(RequestedModels):
     """One session's access to the models; `live` says whether its requests are live."""
@@ -309,22 +176,3 @@ class ModelClient(RequestedModels):
         """See `Batcher.request`."""
         self.asked_s = time.monotonic()
         return self._batcher.request(kind, *arguments, live=self.live)
-
-
-def choose(waiting: list[Request], now_s: float) -> list[Request]:
-    """The next batch, of one kind: live requests and at most one that has waited too long, or else bulk requests."""
-    late = [request for request in waiting if not request.live and now_s - request.asked_s > PATIENCE_S]
-    urgent = [*late[:1], *(request for request in waiting if request.live)]
-    candidates, most = (urgent, MAX_LIVE_BATCH) if urgent else (waiting, MAX_BULK_BATCH)
-    for kind in ("state", "activity_state", "listen", "embed", "segment", "block"):
-        if found := [request for request in candidates if request.kind == kind]:
-            same = [request for request in found if request.samples == found[0].samples]
-            return same[: most if kind in BATCHED else 1]
-    return []
-
-
-def _settle(request: Request, compute: Callable[..., Any]) -> None:
-    try:
-        request.answer.set_result(compute(*request.arguments))
-    except Exception as error:
-        request.answer.set_exception(error)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import PeopleError
-from ..files import read_at_most, write_private
+from ..files import read_at_most, write_whole
 from ..stitching.profile import Profile
 from .enrollment import checked_voice
 from .naming import NamingConfig, check_name, log_odds, name_key
@@ -165,7 +165,7 @@ class PeopleStore:
         target = next(iter(self._paths(person.name)), None) or self._free_path(person.name)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_private(target, format_person(person))
+            write_whole(target, format_person(person).encode(), private=True)
         except OSError as error:
             raise PeopleError(f"cannot write to {self.folder}: {error.strerror or error}") from None
         return target

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ..audio.fbank import MEL_BINS, ROW_STEP_SAMPLES
-from ..models.batcher import F32, Batcher
+from ..models.batcher import Batcher
+from ..models.requests import F32
 from ..windows import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
 ROUNDS, STREAMS = 6, 4

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 LOG = logging.getLogger(__name__)
-JUDGE_S = 10.0  # of audio and work for each judgement
+JUDGE_S = 10.0  # of audio and work for each judgment
 LEAST_AUDIO_S = 5.0  # of all sessions; from less nothing follows
 BEHIND, AT_EASE = 0.9, 0.4  # audio that takes more than its length falls behind; in between nothing changes
 MOST_GROWTH = 2  # times the first measurement

@@ -104,7 +104,7 @@ def samples_of(item: Item, frame_bytes: int) -> int:
 
 
 def joined(items: list[Item]) -> list[Item]:
-    """The items with neighbouring pieces of audio as one."""
+    """The items with neighboring pieces of audio as one."""
     whole: list[Item] = []
     for is_audio, run in itertools.groupby(items, lambda item: isinstance(item, bytes)):
         if is_audio:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..files import write_whole
 from .store import MOST_PIECES, Kept, StaleError, StoreError, checked_id
 
 COUNT = struct.Struct("<Q")  # of pieces, before the head: both become valid in one step
@@ -37,10 +37,10 @@ class FolderStore:
                 if now != epoch and not (epoch == 1 and now == 0):
                     raise StaleError(f"expected epoch {epoch} of the session, got {now}")
                 if piece is not None:
-                    _write(_piece(place, pieces - 1), piece)
-                _write(place / "head", COUNT.pack(pieces) + head)
+                    write_whole(_piece(place, pieces - 1), piece, private=True)
+                write_whole(place / "head", COUNT.pack(pieces) + head, private=True)
                 if now == 0:
-                    _write(place / "epoch", b"1")
+                    write_whole(place / "epoch", b"1", private=True)
                 _sync(place)
 
     def claim(self, session: str) -> Kept | None:
@@ -51,7 +51,7 @@ class FolderStore:
                 with self._locked(place) as now:
                     if now == 0:
                         return None
-                    _write(place / "epoch", str(now + 1).encode())
+                    write_whole(place / "epoch", str(now + 1).encode(), private=True)
                     (place / "head").touch()
                     _sync(place)
                     return _read(place, now + 1)
@@ -133,17 +133,6 @@ def _read(place: Path, epoch: int) -> Kept:
 
 def _piece(place: Path, number: int) -> Path:
     return place / f"past-{number:06d}"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """In one step, and on the disk before it counts."""
-    new = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
 
 
 def _sync(place: Path) -> None:

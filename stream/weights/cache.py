@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..files import write_whole
 from ..json_text import load_json
 
 
@@ -58,8 +59,8 @@ def store(path: Path, data: bytes, source_sha256: str, folder: Path) -> None:
     Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, data, folder)
-    _write(_record_path(path), json.dumps(_record(source_sha256, data), indent=1).encode(), folder)
+    write_whole(path, data, staging=folder)
+    write_whole(_record_path(path), json.dumps(_record(source_sha256, data), indent=1).encode(), staging=folder)
 
 
 def discard(path: Path) -> bool:
@@ -120,15 +121,6 @@ def _record_path(path: Path) -> Path:
 
 def _record(source_sha256: str, data: bytes) -> dict[str, str]:
     return {"source_sha256": source_sha256, "sha256": sha256(data)}
-
-
-def _write(path: Path, data: bytes, folder: Path) -> None:
-    temporary = folder / path.name
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _lock(descriptor: int, on_wait: Callable[[], None]) -> None:

@@ -170,8 +170,8 @@ def load(checkpoint: str) -> CamPlusPlus:
 @torch.inference_mode()
 def embed(model: CamPlusPlus, features: np.ndarray) -> np.ndarray:
     """Unit-norm embedding (192,) of (T, 80) features, their mean taken off first."""
-    centred = torch.tensor(features - features.mean(axis=0), dtype=torch.float32)
-    return F.normalize(model(centred[None])[0], dim=0).numpy()
+    centered = torch.tensor(features - features.mean(axis=0), dtype=torch.float32)
+    return F.normalize(model(centered[None])[0], dim=0).numpy()
 
 
 def main(checkpoint: str, demo: str, data: str) -> None:

@@ -1,4 +1,4 @@
-// Buffers and threadgroup arrays that check every access: bounds, alignment, uninitialised reads, missing barriers.
+// Buffers and threadgroup arrays that check every access: bounds, alignment, uninitialized reads, missing barriers.
 #pragma once
 #include <type_traits>
 
@@ -49,7 +49,7 @@ struct Memory {
     if (space == Space::threadgroup) {
       const Fiber& fiber = fibers[current];
       Shadow& s = shadow[i];
-      if (s.write.thread == NOBODY) fail("uninitialised read of threadgroup array %s[%ld]", name, i);
+      if (s.write.thread == NOBODY) fail("uninitialized read of threadgroup array %s[%ld]", name, i);
       if (s.write.races(fiber)) fail("race on %s[%ld]: no barrier since thread %d wrote it", name, i, s.write.thread);
       s.read.note(fiber);
     } else if (space == Space::output && writers[i] != thread_id()) {

@@ -1,0 +1,1 @@
+"""How far each stage of the engine is from the ceilings of the machine that it runs on."""
