@@ -33,7 +33,8 @@ import numpy as np
 
 from benchmarks.flooder import FLOODS, STRANGER
 from benchmarks.results import Figure, Result, asked, median
-from benchmarks.serve import cpu_s, run, running_server, speech_of
+from benchmarks.serve import cpu_s, running_server, speech_of
+from benchmarks.speed.live_clients import run
 
 ASK_S = 0.05
 LONGEST_S = 30.0  # that an answer is waited for
