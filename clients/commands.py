@@ -68,8 +68,11 @@ def mic(options: MicOptions) -> int:
 
 def serve(options: ServeOptions) -> int:
     """The websocket server until Ctrl-C or SIGTERM; then sessions finish."""
+    from turnstream.server.heap import limit_arenas
+
     from .serve import serve_until_stopped
 
+    limit_arenas()
     with load_engine(options.weights) as diarizer:
         return serve_until_stopped(diarizer, options)
 

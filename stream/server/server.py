@@ -55,7 +55,7 @@ from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics
 from .sender import Sender, peer_of, sender_of
 from .sessions import SessionTable
-from .upkeep import forget, judge, sweep, watch
+from .upkeep import forget, judge, sweep, trim, watch
 
 LOG = logging.getLogger(__name__)
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
@@ -116,6 +116,7 @@ class Server:
             asyncio.create_task(judge(self.table)),
             *([asyncio.create_task(renew(self.config, tls))] if tls else []),
             asyncio.create_task(sweep(self.table)),
+            asyncio.create_task(trim()),
         ]
         try:
             yield int(listener.getsockname()[1])
