@@ -61,7 +61,7 @@ def running_server(sessions: int, *options: str, single: bool = False) -> Iterat
     command += ["--sessions", str(sessions), "--sessions-per-address", str(sessions), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
-        found = re.search(r"ws://\S+?(?=/v1)", process.stdout.readline())
+        found = re.search(r"wss?://\S+?(?=/v1)", process.stdout.readline())
         assert found, "the server did not start: run `turnstream serve` to see why"
         try:
             yield process, found[0]
@@ -77,7 +77,7 @@ def cpu_s(process: Process) -> float:
 
 def metric(url: str, name: str) -> float:
     """One number of the server's metrics."""
-    text = urllib.request.urlopen(url.replace("ws:", "http:") + "/metrics").read().decode()
+    text = urllib.request.urlopen(url.replace("ws", "http", 1) + "/metrics").read().decode()
     found = re.search(rf"^turnstream_{name} (\S+)$", text, re.MULTILINE)
     assert found
     return float(found[1])
