@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 from typing import Any
@@ -107,3 +108,12 @@ def test_threads_share_arenas_unless_the_user_says_how_many(
         monkeypatch.setenv(name, value)
     done = subprocess.run([sys.executable, "-c", ARENAS, limit], capture_output=True, text=True, check=True)
     assert least <= int(done.stdout) <= most
+
+
+def test_what_there_is_at_the_start_is_not_looked_through_again() -> None:
+    heap.leave_to_stay()
+    try:
+        assert gc.get_freeze_count() > 10_000
+        assert len(gc.get_objects()) < 1_000
+    finally:
+        gc.unfreeze()
