@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import socket
+import ssl
 import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 
 STRANGER = "127.0.0.2"  # the address of floods; not that of live sessions, and there on Linux only
 BURST = 60_000  # tiny frames of one connection; most of them come after the server has closed it
@@ -92,19 +95,35 @@ def steady(start: bytes, data: bytes) -> Flood:
     return flood
 
 
+@cache
+def hello() -> bytes:
+    """The first message of a client of TLS."""
+    sent = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return sent.read()
+
+
+def handshakes(port: int, until_s: float) -> None:
+    """One after another, each left when the server has answered: its signature is the dearest part."""
+    with connected(port, hello()) as one:
+        one.recv(1 << 16)
+
+
 def requests(port: int, until_s: float) -> None:
     """Questions of HTTP, one after another."""
     with connected(port, b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") as one:
         read_out(one)
 
 
-def held(*first: bytes) -> Flood:
+def held(first: Callable[[], bytes]) -> Flood:
     """Connections that say no more than `first`."""
 
     def flood(port: int, until_s: float) -> None:
         with contextlib.ExitStack() as stack:
             for _ in range(SILENT):
-                stack.enter_context(connected(port, *first))
+                stack.enter_context(connected(port, first()))
             time.sleep(HELD_S)
 
     return flood
@@ -113,6 +132,7 @@ def held(*first: bytes) -> Flood:
 WIDE = b'{"type":"start","sample_rate":48000,"channels":64}'  # as much as the server takes
 NARROW = b'{"type":"start"}'
 PADDED = frame(1, b'{"type":"KeepAlive"}'.ljust(160))  # no longer tiny
+NOISE = frame(2, random.Random(0).randbytes(3200))  # 0.1 s of audio
 OBJECTS = b'{"type":"x","a":[' + b"{}," * 21_000 + b"{}]}"  # nearly the longest text, and the slowest to read
 
 FLOODS: dict[str, Flood] = {
@@ -124,9 +144,16 @@ FLOODS: dict[str, Flood] = {
     "json": steady(NARROW, frame(1, OBJECTS)),
     "crumbs": steady(WIDE, frame(2, bytes(160)) * 500),
     "wide": steady(WIDE, frame(2, bytes(1 << 20))),
+    "fast": steady(NARROW, NOISE * 10),
     "requests": requests,
-    "silent": held(REQUEST),
-    "bare": held(),
+    "silent": held(lambda: REQUEST),
+    "bare": held(bytes),
+}
+FLOODS_OF_TLS: dict[str, Flood] = {
+    "bare": held(bytes),
+    "half-hello": held(lambda: hello()[:100]),
+    "hello": held(hello),
+    "handshakes": handshakes,
 }
 
 
@@ -146,7 +173,7 @@ def flood_for(name: str, port: int, seconds: float, share: float = 0.0) -> float
             spin(share)
             continue
         try:
-            FLOODS[name](port, until_s)
+            (FLOODS | FLOODS_OF_TLS)[name](port, until_s)
         except OSError:
             time.sleep(0.01)  # a server that takes nothing just now would be asked in a busy loop
     return time.process_time() - begun_s

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks import serve
 from benchmarks.results import Figure, Result, quantiles, recording
-from benchmarks.speed import algorithm, cold, labels, microphone, stages
+from benchmarks.speed import algorithm, cold, labels, live_clients, microphone, stages
 from turnstream.clients.evaluation.recordings import read_samples
 from turnstream.diarizer import Diarizer
 from turnstream.weights.store import demo_recording
@@ -108,7 +108,7 @@ def compute(found: Found, speech: Samples, plan: Plan) -> None:
 def websocket(found: Found, speech: Samples, plan: Plan) -> None:
     """One live session of a server, which nobody else uses."""
     with serve.running_server(1) as (_, url):
-        measured = asyncio.run(serve.run(url, 1, plan.live_s, speech))
+        measured = asyncio.run(live_clients.run(url, 1, plan.live_s, speech))
     assert measured.finals == 1, f"expected a final result, got {measured.finals}"
     lags, behind = ([1e3 * second for second in seconds] for seconds in (measured.lags_s, measured.behind_s))
     assert lags, "expected windows at whose end somebody talks, got none"

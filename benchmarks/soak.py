@@ -6,14 +6,16 @@ Each client sends a recording faster than real time and is stopped by faults at 
 connection: it is gone in the middle of a message, of a frame or after `stop`, it says what the protocol does not allow,
 floods, or opens a second connection for its session. Then it comes back and goes on; some leave for good without a
 word. Every final result is compared with `turnstream file` on the same audio, so what is lost or doubled is found.
-Memory and file descriptors of the server process are sampled; they must be flat once every client has been there a few
-times. With the same seed the clients choose the same; when they do it depends on the machine.
+Memory and file descriptors of the server process are sampled. Before the first client, halfway and at the end nobody is
+there for a while, and the server at rest must hold at the end what it held halfway: memory in use, objects of Python,
+descriptors. With the same seed the clients choose the same; when they do it depends on the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 import random
 import subprocess
@@ -21,20 +23,24 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from benchmarks.footprint import Footprint, check_flat, figures, footprint
 from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.serve import metric, running_server, speech_of
 from benchmarks.soak_client import Client
 from turnstream.weights.store import demo_recording
 from turnstream.windows import SAMPLE_RATE_HZ
 
+Visitor = Callable[[str], Coroutine[None, None, None]]  # clients one after another, at this address
 VARIANTS = 3  # parts of the recordings by length; each is diarized once to compare with
-EVERY_MIN = 5  # memory is told in the result
+RESUME_S = 10  # sessions of clients that are gone
+REST_S = RESUME_S + 3 + 60  # until nothing is left of them, and until free memory was given back
 
 
 @dataclass
@@ -46,7 +52,7 @@ class Tally:
     left: int = 0
     wrong: int = 0
     audio_s: float = 0.0
-    samples: list[tuple[float, float, int]] = field(default_factory=list)  # (minutes, MiB, file descriptors)
+    samples: list[Footprint] = field(default_factory=list)
 
 
 def expected_rttm(pieces: list[bytes]) -> list[str]:
@@ -75,103 +81,48 @@ async def clients(url: str, chance: random.Random, pieces: list[bytes], expected
         tally.wrong += done and not client.has(str(which), expected[which])
 
 
-async def soak(process_id: int, url: str, minutes: float, count: int, pieces: list[bytes], seed: int) -> Tally:
-    """All clients at once until the time is over."""
-    tally, expected = Tally(), await asyncio.to_thread(expected_rttm, pieces)
-    tally.samples.append((0.0, *footprint(process_id)))
-    chances = [random.Random(f"{seed} {number}") for number in range(count)]
-    tasks = [asyncio.create_task(clients(url, chance, pieces, expected, tally)) for chance in chances]
+async def soak(
+    process_id: int, url: str, since_min: float, minutes: float, visitors: list[Visitor], tally: Tally
+) -> None:
+    """All clients at once, for so many minutes, after those of before."""
+    tasks = [asyncio.create_task(visitor(url)) for visitor in visitors]
     begun_s = time.monotonic()
-    while (gone := time.monotonic() - begun_s) < minutes * 60:
+    while (gone_min := (time.monotonic() - begun_s) / 60) < minutes:
         await asyncio.sleep(min(10.0, minutes * 6))
         for task in tasks:
             if task.done():
                 task.result()
-        tally.samples.append((gone / 60, *footprint(process_id)))
+        tally.samples.append(await asyncio.to_thread(footprint, process_id, url, since_min + gone_min))
         print(line(tally), flush=True)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return tally
+
+
+def rest(process_id: int, url: str, minutes: float) -> Footprint:
+    """The server once nobody is there any more."""
+    time.sleep(REST_S if minutes else 0)
+    found = footprint(process_id, url, minutes)
+    print(
+        f"{minutes:6.1f} min  at rest: {found.resident_mib:.1f} MiB, {found.allocated_mib:.1f} of it in use,"
+        f" {found.blocks:.0f} objects, {found.descriptors} descriptors",
+        flush=True,
+    )
+    return found
 
 
 def line(tally: Tally) -> str:
     """How it stands."""
-    minutes, mib, descriptors = tally.samples[-1]
+    now = tally.samples[-1]
     return (
-        f"{minutes:6.1f} min  {tally.audio_s / 3600:6.2f} h of audio  {tally.sessions:5d} sessions"
+        f"{now.minutes:6.1f} min  {tally.audio_s / 3600:6.2f} h of audio  {tally.sessions:5d} sessions"
         f"  {tally.faults.total():5d} faults  {tally.left:4d} left  {tally.wrong} wrong"
-        f"  {mib:6.1f} MiB  {descriptors} descriptors"
+        f"  {now.resident_mib:6.1f} MiB, {now.allocated_mib:.1f} in use  {now.descriptors} descriptors"
     )
 
 
-def footprint(process_id: int) -> tuple[float, int]:
-    """Resident memory in MiB and open file descriptors of a process."""
-    pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(os.listdir(f"/proc/{process_id}/fd"))
-
-
-def memory(samples: list[tuple[float, float, int]]) -> dict[str, Figure]:
-    """MiB at the start and every few minutes."""
-    found, next_min = {}, 0.0
-    for minutes, mib, _ in samples:
-        if minutes >= next_min:
-            found[f"memory_at.{next_min:02.0f}_min"] = Figure(mib, "MiB", "time")
-            next_min += EVERY_MIN
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """What is left of a server when all clients are gone."""
-
-    sessions: float
-    mib: float
-    descriptors: int
-
-
-def figures(tally: Tally, end: End, slope: float) -> dict[str, Figure]:
-    """`slope`: growth of memory in MiB a minute."""
-    kinds = {f"faults_of.{fault.replace(' ', '_')}": count for fault, count in sorted(tally.faults.items())}
-    return {
-        "sessions": Figure(tally.sessions, "sessions", "time", "neither"),
-        "audio": Figure(tally.audio_s / 3600, "h", "time", "neither"),
-        "faults": Figure(tally.faults.total(), "connections", "time", "neither"),
-        **{name: Figure(count, "connections", "time", "neither") for name, count in kinds.items()},
-        "left": Figure(tally.left, "sessions", "time", "neither"),
-        "wrong_results": Figure(tally.wrong, "sessions", "count"),
-        "sessions_at_the_end": Figure(end.sessions, "sessions", "count"),
-        "memory": Figure(end.mib, "MiB", "time"),
-        **memory(tally.samples),
-        "memory_growth": Figure(slope, "MiB/min", "time"),
-        "descriptors": Figure(end.descriptors, "descriptors", "time"),
-    }
-
-
-def growth(samples: list[tuple[float, float, int]], minutes: float) -> float:
-    """MiB a minute, in the second half."""
-    half = [sample for sample in samples if sample[0] > minutes / 2] or samples
-    if len(half) < 2:
-        return 0.0
-    return float(np.polyfit([sample[0] for sample in half], [sample[1] for sample in half], 1)[0])
-
-
-def run(args: argparse.Namespace) -> tuple[Tally, End]:
-    """A server and its clients, until the last session is gone."""
-    speech = speech_of(args.paths)
-    pieces = [
-        np.resize(np.roll(speech, -variant * 100_000), length_s * 16_000).astype("<i2").tobytes()
-        for length_s in args.lengths
-        for variant in range(VARIANTS)
-    ]
-    with running_server(4 * args.clients, "--resume", "10") as (process, url):
-        tally = asyncio.run(soak(process.pid, url, args.minutes, args.clients, pieces, args.seed))
-        time.sleep(13)
-        return tally, End(metric(url, "sessions"), *footprint(process.pid))
-
-
-def options() -> argparse.Namespace:
-    """What was asked for."""
+def main() -> None:
+    """Prints a line now and then, and at the end what grew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=8)
@@ -179,24 +130,50 @@ def options() -> argparse.Namespace:
     parser.add_argument("--lengths", type=int, nargs="+", default=[6, 11, 17, 26], metavar="S", help="of sessions")
     parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
     add_json(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Prints a line now and then, and at the end what grew."""
-    args, load = options(), os.getloadavg()[0]
-    tally, end = run(args)
-    slope = growth(tally.samples, args.minutes)
-    left = f"{end.mib:.1f} MiB, {end.descriptors} descriptors, {end.sessions:g} sessions"
-    print(f"second half: {slope:+.3f} MiB a minute; all gone: {left}")
+    args, load = parser.parse_args(), os.getloadavg()[0]
+    speech = speech_of(args.paths)
+    pieces = [
+        np.resize(np.roll(speech, -variant * 100_000), length_s * 16_000).astype("<i2").tobytes()
+        for length_s in args.lengths
+        for variant in range(VARIANTS)
+    ]
+    expected, tally = expected_rttm(pieces), Tally()
+    chances = [random.Random(f"{args.seed} {number}") for number in range(args.clients)]
+    visitors = [
+        functools.partial(clients, chance=chance, pieces=pieces, expected=expected, tally=tally) for chance in chances
+    ]
+    with running_server(4 * args.clients, "--resume", str(RESUME_S)) as (process, url):
+        rests = [rest(process.pid, url, 0.0)]
+        for half in (1, 2):
+            asyncio.run(soak(process.pid, url, rests[-1].minutes, args.minutes / 2, visitors, tally))
+            rests.append(rest(process.pid, url, half * args.minutes / 2))
+        left = metric(url, "sessions")
+    found = figures(tally.samples, rests)
+    slope = found["memory_growth"]
+    low, high = slope.spread or (0.0, 0.0)
+    print(f"second half: {slope.value:+.3f} MiB a minute ({low:+.3f} to {high:+.3f}); {left:g} sessions left")
     if args.json:
+        found = {
+            "sessions": Figure(tally.sessions, "sessions", "time", "neither"),
+            "audio": Figure(tally.audio_s / 3600, "h", "time", "neither"),
+            "faults": Figure(tally.faults.total(), "connections", "time", "neither"),
+            **{
+                f"faults_of.{fault.replace(' ', '_')}": Figure(count, "connections", "time", "neither")
+                for fault, count in sorted(tally.faults.items())
+            },
+            "left": Figure(tally.left, "sessions", "time", "neither"),
+            "wrong_results": Figure(tally.wrong, "sessions", "count"),
+            "sessions_at_the_end": Figure(left, "sessions", "count"),
+            **found,
+        }
         data = [recording(Path(path)) for path in args.paths or [demo_recording()[0]]]
         parameters = {"minutes": args.minutes, "clients": args.clients, "lengths_s": args.lengths}
-        found = figures(tally, end, slope)
-        result = Result("soak", asked("benchmarks.soak"), found, parameters, data=data, seed=args.seed, load=load)
-        result.write(args.json)
+        Result("soak", asked("benchmarks.soak"), found, parameters, data=data, seed=args.seed, load=load).write(
+            args.json
+        )
     assert tally.wrong == 0, f"expected no wrong result, got {tally.wrong}"
-    assert end.sessions == 0, f"expected no session to be left, got {end.sessions:g}"
+    assert left == 0, f"expected no session to be left, got {left:g}"
+    check_flat(found)
 
 
 if __name__ == "__main__":

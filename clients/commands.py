@@ -68,9 +68,13 @@ def mic(options: MicOptions) -> int:
 
 def serve(options: ServeOptions) -> int:
     """The websocket server until Ctrl-C or SIGTERM; then sessions finish."""
+    from turnstream.server.heap import leave_to_stay, limit_arenas
+
     from .serve import serve_until_stopped
 
+    limit_arenas()
     with load_engine(options.weights) as diarizer:
+        leave_to_stay()
         return serve_until_stopped(diarizer, options)
 
 

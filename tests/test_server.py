@@ -10,7 +10,6 @@ import random
 import time
 import weakref
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -258,8 +257,10 @@ def test_the_first_message_may_be_audio_a_start_a_query_or_the_end(diarizer: Dia
     asyncio.run(client())
 
 
-def test_the_rttm_of_the_result_names_the_session(diarizer: Diarizer, speech: np.ndarray) -> None:
-    async def client() -> tuple[str, dict[str, Any]]:
+def test_the_rttm_of_the_result_holds_its_turns_and_not_the_session_which_is_a_secret(
+    diarizer: Diarizer, speech: np.ndarray
+) -> None:
+    async def client() -> tuple[str, str]:
         async with serving(diarizer) as (_, url), connect(url, max_size=None) as socket:
             await socket.send(pcm(speech[:64_000], "pcm_s16le"))
             await socket.send(b"")
@@ -267,11 +268,13 @@ def test_the_rttm_of_the_result_names_the_session(diarizer: Diarizer, speech: np
             with contextlib.suppress(ConnectionClosed):
                 while True:
                     last = str(await socket.recv())
-        return session, json.loads(last)
+        return session, last
 
-    session, last = asyncio.run(client())
+    session, text = asyncio.run(client())
+    assert session not in text
+    last = json.loads(text)
     assert last["turns"]
-    segments = parse_rttm(last["rttm"])[session]
+    segments = parse_rttm(last["rttm"])["stream"]
     told = sorted((turn["start"], turn["end"], turn["speaker"]) for turn in last["turns"])
     assert [(segment.start_s, segment.end_s, segment.speaker) for segment in segments] == told
 
@@ -334,12 +337,15 @@ def test_revisions_reach_the_client(diarizer: Diarizer, speech: np.ndarray) -> N
 def test_the_server_goes_on_after_a_defect_of_one_session(
     diarizer: Diarizer, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    secrets: list[str] = []
+
     async def client() -> None:
         async with serving(diarizer) as (server, url):
             async with connect(url) as socket:
                 await socket.send(bytes(3_200))
                 await socket.recv()
                 session = next(iter(server.table.sessions.values()))
+                secrets.append(session.id)
                 assert session._worker
                 monkeypatch.setattr(session._worker.engine, "feed", lambda data: 1 / 0)
                 await socket.send(bytes(3_200))
@@ -350,6 +356,8 @@ def test_the_server_goes_on_after_a_defect_of_one_session(
 
     asyncio.run(client())
     assert "ZeroDivisionError" in caplog.text
+    assert f"session {secrets[0][:6]} failed" in caplog.text
+    assert secrets[0] not in caplog.text
 
 
 def test_nothing_is_kept_of_a_session_that_is_over(diarizer: Diarizer, speech: np.ndarray) -> None:

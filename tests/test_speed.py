@@ -13,11 +13,28 @@ from websockets.frames import Frame, Opcode
 from benchmarks.drifts.pulses import PulseModels
 from benchmarks.long_stream import Hour
 from benchmarks.long_stream import figures as long_stream_figures
-from benchmarks.serve import MASK_BYTES, frame_bytes, window_end_s
 from benchmarks.speed import algorithm, cold, microphone
-from benchmarks.speed.server import Row, memory_per_stream_mib, row_figures, wire_figures
+from benchmarks.speed.live_clients import MASK_BYTES, frame_bytes, window_end_s
+from benchmarks.speed.search import most_that
+from benchmarks.speed.server import (
+    Row,
+    best_of,
+    memory_per_stream_mib,
+    most_sessions,
+    ratios,
+    row_figures,
+    wire_figures,
+)
 from benchmarks.speed.stages import Stopwatch, audio_ms
-from turnstream.windows import FRAME_SAMPLES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_FRAMES, WindowSchedule, frame_seconds
+from turnstream.windows import (
+    FRAME_SAMPLES,
+    HOP_SAMPLES,
+    HOPS_FRAMES,
+    SAMPLE_RATE_HZ,
+    WINDOW_FRAMES,
+    WindowSchedule,
+    frame_seconds,
+)
 
 
 @given(st.integers(0, 5000), st.integers(0, 300))
@@ -82,18 +99,41 @@ def test_frames_are_as_long_as_the_library_makes_them(size: int) -> None:
     assert frame_bytes(size) + MASK_BYTES == len(frame.serialize(mask=True))
 
 
-def test_a_turn_names_its_window_only_while_somebody_talks_at_its_end() -> None:
-    schedule = WindowSchedule()
+@pytest.mark.parametrize("hop_frames", HOPS_FRAMES)
+def test_a_turn_names_its_window_only_while_somebody_talks_at_its_end(hop_frames: int) -> None:
+    schedule = WindowSchedule(hop_frames)
     for _ in range(40):
         end_s, start = schedule.next_end / SAMPLE_RATE_HZ, schedule.take()
         last = frame_seconds(start // FRAME_SAMPLES + WINDOW_FRAMES)
-        assert window_end_s(last, "provisional") == pytest.approx(end_s, abs=0.001)
-        assert window_end_s(last, "committed") is None
-        assert window_end_s(last - FRAME_SAMPLES / SAMPLE_RATE_HZ, "provisional") is None
+        assert window_end_s(last, "provisional", hop_frames) == pytest.approx(end_s, abs=0.001)
+        assert window_end_s(last, "committed", hop_frames) is None
+        assert window_end_s(last - FRAME_SAMPLES / SAMPLE_RATE_HZ, "provisional", hop_frames) is None
 
 
-def row(sessions: int, memory_mib: float) -> Row:
-    return Row(sessions, [10.0, 20.0], 6, 3, 40.0, 0.5, memory_mib)
+def row(sessions: int, memory_mib: float, lag_ms: float = 10.0) -> Row:
+    return Row(sessions, [lag_ms, 2 * lag_ms], 6, 3, 40.0, 0.5, memory_mib)
+
+
+@given(st.integers(0, 300), st.integers(1, 300), st.integers(1, 300))
+def test_the_most_that_holds_is_found_in_few_tries(there_are: int, first: int, limit: int) -> None:
+    tried: list[int] = []
+    found = most_that(lambda number: tried.append(number) or number <= there_are, first, limit)
+    assert found == min(there_are, limit)
+    assert all(1 <= number <= limit for number in tried)
+    assert len(set(tried)) == len(tried) <= 2 * (300).bit_length()
+
+
+def test_the_most_sessions_are_those_of_the_better_run() -> None:
+    tried = [row(8, 300, 50), row(16, 320, 200), row(16, 310, 140), row(24, 330, 900), row(24, 330, 800)]
+    assert most_sessions(tried).value == 16
+    assert [(best.sessions, best.memory_mib) for best in best_of(tried)] == [(8, 300), (16, 310), (24, 330)]
+    assert most_sessions(tried[3:]).value == 0
+
+
+def test_servers_that_took_turns_are_compared_by_number_of_sessions() -> None:
+    rows = {"batched": [row(1, 300), row(20, 340, 100)], "stored": [row(1, 300, 11), row(20, 340, 105)]}
+    found = {name: figure.value for name, figure in ratios(rows).items()}
+    assert found == {"stored_over_batched.1.lag.p95": pytest.approx(1.1), "stored_over_batched.20.lag.p95": 1.05}
 
 
 def test_memory_is_what_each_further_stream_adds() -> None:

@@ -185,3 +185,18 @@ def test_a_damaged_folder_is_told(tmp_path: Path) -> None:
         (tmp_path / name / name).write_bytes(data)
         with pytest.raises(StoreError, match="damaged"):
             store.claim(name)
+
+
+def test_an_error_does_not_tell_the_session_which_is_a_secret(tmp_path: Path) -> None:
+    """Errors of a store are logged."""
+    store, session = FolderStore(tmp_path, 60.0), new_id()
+    store.save(session, 1, b"head", None, 0)
+    (tmp_path / session / "head").unlink()
+    (tmp_path / session / "head").mkdir()  # what no file can replace
+    damaged = new_id()
+    store.save(damaged, 1, b"head", None, 0)
+    (tmp_path / damaged / "epoch").write_bytes(b"many")
+    for secret, said in ((session, f"the store {tmp_path} does not work"), (damaged, f"session {damaged[:6]} in")):
+        with pytest.raises(StoreError, match=said) as failed:
+            store.save(secret, 1, b"head", None, 0)
+        assert secret not in str(failed.value)

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from scipy.signal import correlate
 
 from benchmarks.results import Figure, quantiles
-from benchmarks.serve import WARM_S, window_end_s
+from benchmarks.speed.live_clients import WARM_S, window_end_s
 from tests.pulse import PulseServer, missing, pulse_server
 from turnstream.weights.store import models_where
 from turnstream.windows import SAMPLE_RATE_HZ

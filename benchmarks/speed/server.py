@@ -27,6 +27,16 @@ class Row:
     cores: float
     memory_mib: float
 
+    @property
+    def p95_ms(self) -> float:
+        """Of the emission lag."""
+        return float(np.percentile(self.lags_ms, 95))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the server kept up with so many."""
+        return self.p95_ms < LATE_MS
+
 
 def table_line(row: Row) -> str:
     """For a person."""
@@ -64,14 +74,27 @@ def row_figures(rows: Mapping[str, Sequence[Row]]) -> dict[str, Figure]:
 
 
 def ratios(rows: Mapping[str, Sequence[Row]]) -> dict[str, Figure]:
-    """Processor time of a hop in batches over that of single windows, where both were measured; once, so no spread."""
-    pairs = zip(rows["batched"], rows.get("single", ()), strict=False)
-    return {
-        f"batched_over_single.{batched.sessions}.cpu_a_hop": Figure(
-            batched.cpu_ms_a_hop / single.cpu_ms_a_hop, "ratio", "time"
-        )
-        for batched, single in pairs
-    }
+    """Of two servers that took turns: processor time of a hop in batches over that of single windows, and the 95 % lag
+    with a store over that without. Of the median runs, so without a spread."""
+    found = {}
+    for batched, single in zip(rows["batched"], rows.get("single", ()), strict=False):
+        value = batched.cpu_ms_a_hop / single.cpu_ms_a_hop
+        found[f"batched_over_single.{batched.sessions}.cpu_a_hop"] = Figure(value, "ratio", "time")
+    for batched, stored in zip(rows["batched"], rows.get("stored", ()), strict=False):
+        value = stored.p95_ms / batched.p95_ms
+        found[f"stored_over_batched.{batched.sessions}.lag.p95"] = Figure(value, "ratio", "time")
+    return found
+
+
+def best_of(tried: Sequence[Row]) -> list[Row]:
+    """The run with the lowest 95 % lag of each number of sessions."""
+    best = {row.sessions: row for row in sorted(tried, key=lambda row: row.p95_ms, reverse=True)}
+    return [best[sessions] for sessions in sorted(best)]
+
+
+def most_sessions(tried: Sequence[Row]) -> Figure:
+    """The most sessions that held, 0 where none did."""
+    return Figure(max((row.sessions for row in tried if row.holds), default=0), "sessions", "time", "higher")
 
 
 def wire_figures(sent: Mapping[str, tuple[Mapping[str, int], int]], audio_s: float) -> dict[str, Figure]:

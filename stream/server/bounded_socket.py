@@ -7,14 +7,14 @@ for seconds. So little is read at a time, and tiny frames, which no audio needs,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event
 
 from .allowance import Allowance
+from .handshakes import Handshakes
 from .lobby import Lobby
 
 UNPROVEN_BYTES = 1 << 15  # of one that has not given the token; a `start` with 100 long names fits
@@ -30,19 +30,20 @@ class Socket(ServerConnection):
     `flooded` is set once it sends too many tiny frames, `overfull` once it has sent much and nobody trusts it.
     """
 
-    def __init__(self, lobby: Lobby, arrived: Callable[[int], None] | None, *arguments: Any, **options: Any):
+    def __init__(self, lobby: Lobby, handshakes: Handshakes | None, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self.flooded, self.overfull = asyncio.Event(), asyncio.Event()
         self._trusted, self._unproven_bytes = False, 0
-        self._lobby, self._arrived = lobby, arrived
+        self._lobby, self._handshakes = lobby, handshakes
         self._small = Allowance(SMALL_PER_S, SMALL_BURST)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As asyncio.Protocol's."""
+        """As asyncio.Protocol's; where there is TLS, the connection comes again once it is encrypted."""
+        if self._handshakes is not None and transport.get_extra_info("ssl_object") is None:
+            self._handshakes.enter(cast(asyncio.Transport, transport), lambda encrypted: self)
+            return
         super().connection_made(transport)
         self._read_at_most(READ_BYTES)
-        if self._arrived:
-            self._arrived(transport.get_extra_info("socket").fileno())
         peer = transport.get_extra_info("peername")
         self._lobby.enter(self, str(peer[0]) if peer else "unknown", self.transport.abort)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Literal
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from ..models.batcher import Batcher
+from . import heap
 from .metrics import PREFIX, Metrics
 from .sessions import SessionTable
 
@@ -50,6 +52,9 @@ def _gauges(
     yield "backlog_seconds", "Audio received and not processed.", waiting_s
     yield "event_loop_lag_seconds", "How late the event loop was lately.", metrics.loop_lag_s
     yield "model_wait_seconds", "How long the oldest request waits for a model thread.", models.waiting_s
+    yield "python_blocks", "Objects of Python in memory.", sys.getallocatedblocks()
+    if (allocated := heap.allocated_bytes()) is not None:
+        yield "allocated_bytes", "Memory in use, without objects of Python; what glibc keeps is not.", allocated
 
 
 def _counters(table: SessionTable, models: Batcher, metrics: Metrics) -> Iterator[tuple[str, str, float]]:

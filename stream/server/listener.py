@@ -1,23 +1,17 @@
 """The socket that accepts connections: a few at a time, and only those that say something.
 
 A client of any kind speaks first. Where the system can hold a connection back until it does (Linux), one that is
-silent costs this process nothing for a moment. asyncio tells of a TLS connection only after its handshake, so those
-before it are known by what was accepted; only so many are in progress.
+silent costs this process nothing for a moment.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import resource
 import socket
-from typing import Any
 
 from .config import ServerConfig, ServerError
-from .lobby import Lobby
 
 BUFFER_BYTES = 1 << 18  # of a socket, each way: what a client may send or leave unread beyond the queues
-MOST_SHAKING = 128  # TLS handshakes in progress
 BACKLOG = 1024  # connections to be accepted; where it is full, newcomers try again only after a second
 ACCEPTED_AT_ONCE = 8  # then other work has its turn, and requests of those accepted before are read
 SPEAKS_WITHIN_S = 2  # a silent connection is accepted after about this time
@@ -31,39 +25,10 @@ class Listener(socket.socket):
         super().listen(BACKLOG)
 
 
-class TlsListener(Listener):
-    """Accepts everyone; beyond `most` who have not finished their handshake, one of them gives way."""
-
-    def __init__(self, family: int, most: int):
-        super().__init__(family, socket.SOCK_STREAM)
-        self.shaking = Lobby(most)
-        self._accepted: dict[int, socket.socket] = {}
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        """As socket.socket's."""
-        connection, address = super().accept()
-        for number in [number for number, one in self._accepted.items() if one.fileno() < 0]:
-            self.arrived(number)
-        number = connection.fileno()
-        self._accepted[number] = connection
-        self.shaking.enter(number, str(address[0]), functools.partial(self._cut, number))
-        return connection, address
-
-    def arrived(self, number: int) -> None:
-        """The handshake of the connection with this descriptor is over."""
-        self._accepted.pop(number, None)
-        self.shaking.leave(number)
-
-    def _cut(self, number: int) -> None:
-        with contextlib.suppress(OSError):
-            self._accepted.pop(number).shutdown(socket.SHUT_RDWR)
-
-
 def listening_socket(config: ServerConfig) -> socket.socket:
     """Bound to the address, and as bounded as it says. Raises ServerError."""
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    speaks_tls = config.tls_certificate is not None
-    listener = TlsListener(family, within_descriptors(MOST_SHAKING, 8)) if speaks_tls else Listener(family)
+    listener = Listener(family)
     for option, value in (
         (socket.SO_REUSEADDR, 1),
         (socket.SO_RCVBUF, BUFFER_BYTES),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -41,6 +41,7 @@ class Metrics:
     def exposition(self, now: Callable[[], Iterable[Metric]]) -> Callable[[], bytes]:
         """What makes the text of everything that there is to read; `now` is asked each time."""
         registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         for collector in (self.lag, self.processing, _Now(now)):
             registry.register(collector)
         return functools.partial(generate_latest, registry)

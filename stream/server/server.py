@@ -37,6 +37,7 @@ from .connection import Connection
 from .custody import Keeper
 from .dialects import dialect_of
 from .figures import figures, health, state
+from .handshakes import Handshakes
 from .http import (
     dialect_name,
     explain,
@@ -50,17 +51,18 @@ from .http import (
     wants_upgrade,
     without_body,
 )
-from .listener import ACCEPTED_AT_ONCE, TlsListener, listening_socket, within_descriptors
+from .listener import ACCEPTED_AT_ONCE, listening_socket, within_descriptors
 from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics
 from .sender import Sender, peer_of, sender_of
 from .sessions import SessionTable
-from .upkeep import forget, judge, sweep, watch
+from .upkeep import forget, judge, sweep, trim, watch
 
 LOG = logging.getLogger(__name__)
 MAX_FRAMES, UNREAD_BYTES = 4, 4 << 20  # of one connection that were received and not taken yet
 SPARE_CONNECTIONS = 64  # beyond two for each session
 MOST_SILENT = 128  # connections that are no websocket: no request has come yet, or the answer to it is on its way
+MOST_SHAKING = 512  # connections before or in their TLS handshake
 MOST_UNDECIDED = 64  # websockets that have not begun a session yet
 
 
@@ -89,15 +91,13 @@ class Server:
         quiet.disabled = True
         tls = self.config.tls()
         listener = listening_socket(self.config)
-        arrived = listener.arrived if isinstance(listener, TlsListener) else None
+        handshakes = Handshakes(tls, self.config.handshake_s, within_descriptors(MOST_SHAKING)) if tls else None
         survive_exhaustion(asyncio.get_running_loop())
         server = await serve(
             self._handle,
             sock=listener,
             backlog=ACCEPTED_AT_ONCE,
-            ssl=tls,
-            ssl_handshake_timeout=self.config.handshake_s if tls else None,
-            create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent, arrived)),
+            create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent, handshakes)),
             process_request=self._process_request,
             select_subprotocol=_select_subprotocol,
             compression=None,
@@ -116,12 +116,15 @@ class Server:
             asyncio.create_task(judge(self.table)),
             *([asyncio.create_task(renew(self.config, tls))] if tls else []),
             asyncio.create_task(sweep(self.table)),
+            asyncio.create_task(trim()),
         ]
         try:
             yield int(listener.getsockname()[1])
         finally:
             for task in tasks:
                 task.cancel()
+            if handshakes is not None:
+                handshakes.close()
             await self._stop(server)
 
     async def _handle(self, connection: ServerConnection) -> None:

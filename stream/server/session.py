@@ -95,7 +95,7 @@ class ServerSession:
         self.ended: EndReason | Literal["failed"] | None = None  # why no more audio is taken
         self.finished = False  # the final result is in the journal
         self.failed = False  # by a defect of the server
-        self._worker: Worker | None = Worker.of(self.id, config, engine, saved)
+        self._worker: Worker | None = Worker.of(config, engine, saved)
         self._model_client, self._pool, self._slow_lane = model_client, pool, slow_lane
         self._model, self._limits = model, limits
         self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
@@ -299,7 +299,7 @@ class ServerSession:
         try:
             await self._feed_engine()
         except Exception:
-            LOG.exception("session %s failed", self.id)
+            LOG.exception("session %s failed", self.id[:6])
             self.fail()
 
     async def _feed_engine(self) -> None:

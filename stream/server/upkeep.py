@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from ..models.batcher import Batcher
+from . import heap
 from .load import JUDGE_S
 from .metrics import Metrics
 from .sessions import SessionTable
@@ -15,6 +16,7 @@ SWEEP_S = 60.0
 FORGET_S = 1.0  # at most, between two looks at those who did not come back
 WATCH_S = 0.25
 LAG_FADES = 0.9  # each time: half of it within 2 s
+TRIM_S = 60.0
 STALLED_S = 60.0  # without any answer; a batch takes a fraction of a second
 
 
@@ -49,3 +51,10 @@ async def sweep(table: SessionTable) -> None:
     while table.keeper:
         await asyncio.sleep(SWEEP_S)
         await table.keeper.sweep()
+
+
+async def trim() -> None:
+    """Gives memory back that was needed for a moment."""
+    while True:
+        await asyncio.sleep(TRIM_S)
+        await asyncio.to_thread(heap.trim)

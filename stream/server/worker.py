@@ -44,17 +44,17 @@ Item = bytes | Lost | Name | Hop | End
 class Worker:
     """Gives items to the engine and hands on the events for the client; called by one thread at a time."""
 
-    def __init__(self, file_id: str, config: Config, engine: Session, view: ClientView):
+    def __init__(self, config: Config, engine: Session, view: ClientView):
         self.engine, self.view = engine, view
         self.processing_s = 0.0
         self.silent_s = 0.0
         self.resumes = 0
-        self._file_id, self._config = file_id, config
+        self._config = config
 
     @classmethod
-    def of(cls, file_id: str, config: Config, engine: Session, saved: Saved | None) -> Worker:
+    def of(cls, config: Config, engine: Session, saved: Saved | None) -> Worker:
         """A new one, or one that goes on where it was written down."""
-        worker = cls(file_id, config, engine, saved.view if saved else ClientView(config.provisional))
+        worker = cls(config, engine, saved.view if saved else ClientView(config.provisional))
         if saved:
             worker.processing_s, worker.silent_s, worker.resumes = saved.processing_s, saved.silent_s, saved.resumes
         return worker
@@ -95,7 +95,7 @@ class Worker:
         processing_s = self.processing_s + time.perf_counter() - begun_s
         counts, rate_hz = self.engine.audio.counts, self._config.sample_rate_hz
         numbers = statistics(counts, rate_hz, processing_s, self.silent_s, self.view.revisions, self.resumes)
-        return [*rest, replace(final, statistics=numbers, recording=self._file_id)]
+        return [*rest, replace(final, statistics=numbers)]
 
 
 def samples_of(item: Item, frame_bytes: int) -> int:

@@ -30,7 +30,7 @@ class FolderStore:
     def save(self, session: str, epoch: int, head: bytes, piece: bytes | None, pieces: int) -> None:
         """See `Store`."""
         place = self._place(session)
-        with _explained(place):
+        with _explained(self._folder):
             if epoch == 1:
                 place.mkdir(mode=0o700, exist_ok=True)
             with self._locked(place) as now:
@@ -46,7 +46,7 @@ class FolderStore:
     def claim(self, session: str) -> Kept | None:
         """See `Store`."""
         place = self._place(session)
-        with _explained(place):
+        with _explained(self._folder):
             try:
                 with self._locked(place) as now:
                     if now == 0:
@@ -61,13 +61,13 @@ class FolderStore:
     def holds(self, session: str, epoch: int) -> bool:
         """See `Store`."""
         place = self._place(session)
-        with _explained(place):
+        with _explained(self._folder):
             return _epoch(place) == epoch
 
     def forget(self, session: str, epoch: int) -> None:
         """See `Store`."""
         place = self._place(session)
-        with _explained(place), contextlib.suppress(StaleError), self._locked(place) as now:
+        with _explained(self._folder), contextlib.suppress(StaleError), self._locked(place) as now:
             if now == epoch:
                 (place / "epoch").unlink()  # from here on there is no such session, whatever is left of it
                 shutil.rmtree(place)
@@ -120,15 +120,20 @@ def _epoch(place: Path) -> int:
     except FileNotFoundError:
         return 0
     if not text.isdigit():
-        raise StoreError(f"{place} is damaged: its epoch is no number")
+        raise StoreError(f"{_named(place)} is damaged: its epoch is no number")
     return int(text)
 
 
 def _read(place: Path, epoch: int) -> Kept:
     whole = (place / "head").read_bytes()
     if len(whole) < COUNT.size or (count := COUNT.unpack_from(whole)[0]) > MOST_PIECES:
-        raise StoreError(f"{place} is damaged: its head is cut off")
+        raise StoreError(f"{_named(place)} is damaged: its head is cut off")
     return Kept(epoch, whole[COUNT.size :], [_piece(place, number).read_bytes() for number in range(count)])
+
+
+def _named(place: Path) -> str:
+    """What may be said of it in a log: the whole id is a secret, with which anybody could go on with the session."""
+    return f"session {place.name[:6]} in {place.parent}"
 
 
 def _piece(place: Path, number: int) -> Path:
@@ -144,8 +149,8 @@ def _sync(place: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"the store {path} does not work: {error.strerror or error}") from None
+        raise StoreError(f"the store {folder} does not work: {error.strerror or error}") from None
