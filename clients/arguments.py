@@ -200,6 +200,7 @@ def _add_serve(command: Parser) -> None:
     every = "write a session's snapshot every S seconds (default: 30)"
     add("--snapshots", dest="snapshot_s", type=values.seconds, default=30.0, metavar="S", help=every)
     _add_limits(command.add_argument_group("limits"))
+    _add_cluster(command.add_argument_group("cluster"))
     models = command.add_argument_group("engine")
     models.add_argument("--people", type=Path, metavar="DIR", help=PEOPLE_HELP)
     _add_weights(models)
@@ -223,6 +224,14 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     ):
         help_text = f"{meaning} (default: {seconds:g})"
         group.add_argument(flag, dest=field, type=values.seconds, default=seconds, metavar="S", help=help_text)
+
+
+def _add_cluster(group: argparse._ArgumentGroup) -> None:
+    ray = "one server on each node of the Ray cluster at this address, or new ones in their place (needs "
+    ray += "turnstream[cluster] and --store); turnstream ends, the servers stay"
+    group.add_argument("--ray", metavar="ADDRESS", help=ray)
+    count = "N servers, or MIN-MAX by how full they are (default: as many as there are nodes)"
+    group.add_argument("--replicas", type=values.replicas, metavar="N", help=count)
 
 
 def _add_demo(command: Parser) -> None:
