@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ class RayCluster:
     head: str
     port: int
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp")))  # short: sockets
-    nodes: dict[str, psutil.Process] = field(default_factory=dict)
+    nodes: dict[str, psutil.Popen] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -46,8 +45,7 @@ class RayCluster:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-ip-address={address}"]
         environment = {**os.environ, "PYTHONPATH": str(TESTS)}
         with (self.folder / f"{address}.log").open("w") as log:
-            started = subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment)
-        self.nodes[address] = psutil.Process(started.pid)
+            self.nodes[address] = psutil.Popen([*command, *options], stdout=log, stderr=log, env=environment)
         self._until(lambda: len(self._sockets()) > len(before))  # two nodes that begin at once take one name
 
     def wait(self) -> None:
@@ -70,7 +68,7 @@ class RayCluster:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(processes, timeout=10)
-        del self.nodes[address]
+        self.nodes.pop(address).wait()
 
     def end(self) -> None:
         for address in reversed(list(self.nodes)):

@@ -1,7 +1,7 @@
 """Server processes of their own whose models are stand-ins: they start in a second and die like any other.
 
-    silent_server.py PORT STORE SNAPSHOT_S                                   says `listening` once it is
-    silent_server.py PORT STORE SNAPSHOT_S --ray ADDRESS --replicas N    deploys N of them on a Ray cluster
+silent_server.py PORT STORE SNAPSHOT_S                                   says `listening` once it is
+silent_server.py PORT STORE SNAPSHOT_S --ray ADDRESS --replicas N    deploys N of them on a Ray cluster
 """
 
 from __future__ import annotations
