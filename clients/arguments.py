@@ -195,7 +195,9 @@ def _add_serve(command: Parser) -> None:
     add("--trusted-proxy", dest="trusted_proxies", action="append", default=[], metavar="ADDRESS", help=proxy)
     add("--log-level", choices=LEVELS, default="info", help="log this and worse (default: info)")
     add("--log-format", choices=FORMATS, default="text", help="json: one object a line (default: text)")
-    store = "keep snapshots of sessions, so that they outlive this process: a folder or redis://HOST:6379/0"
+    store = (
+        "keep snapshots of sessions, so that they outlive this process: a folder, redis://HOST:6379/0 or s3://BUCKET"
+    )
     add("--store", metavar="URL", help=store)
     every = "write a session's snapshot every S seconds (default: 30)"
     add("--snapshots", dest="snapshot_s", type=values.seconds, default=30.0, metavar="S", help=every)
