@@ -193,6 +193,8 @@ def _add_serve(command: Parser) -> None:
     add("--root", default="turnstream", help="protocol on the path /: turnstream, pyannote or diart")
     proxy = "a proxy, or network of them, whose X-Forwarded-For is believed; may be given several times"
     add("--trusted-proxy", dest="trusted_proxies", action="append", default=[], metavar="ADDRESS", help=proxy)
+    header = "trusted proxies begin every connection with a PROXY header, version 1 or 2, which names the client"
+    add("--proxy-protocol", action="store_true", help=header)
     add("--log-level", choices=LEVELS, default="info", help="log this and worse (default: info)")
     add("--log-format", choices=FORMATS, default="text", help="json: one object a line (default: text)")
     store = (
