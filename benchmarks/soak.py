@@ -8,12 +8,18 @@ floods, or opens a second connection for its session. Then it comes back and goe
 word. Every final result is compared with `turnstream file` on the same audio, so what is lost or doubled is found.
 Memory and file descriptors of the server process are sampled; they must be flat once every client has been there a few
 times. With the same seed the clients choose the same; when they do it depends on the machine.
+
+    python -m benchmarks.soak --minutes 30 --servers 3
+
+Three servers with one store behind HAProxy, of which one or two at a time are killed, hang or are replaced every ten
+seconds: the results have to be right nevertheless, and no session may be lost. Memory is that of all of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 import random
 import subprocess
@@ -21,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,10 +37,12 @@ import soundfile
 from benchmarks.results import Figure, Result, add_json, asked, recording
 from benchmarks.serve import metric, running_server, speech_of
 from benchmarks.soak_client import Client
+from benchmarks.soak_servers import Servers, servers
 from turnstream.weights.store import demo_recording
 from turnstream.windows import SAMPLE_RATE_HZ
 
 VARIANTS = 3  # parts of the recordings by length; each is diarized once to compare with
+FORGOTTEN_S = 13.0  # after the last client has left: more than --resume
 EVERY_MIN = 5  # memory is told in the result
 
 
@@ -75,10 +84,12 @@ async def clients(url: str, chance: random.Random, pieces: list[bytes], expected
         tally.wrong += done and not client.has(str(which), expected[which])
 
 
-async def soak(process_id: int, url: str, minutes: float, count: int, pieces: list[bytes], seed: int) -> Tally:
+async def soak(
+    footprint: Callable[[], tuple[float, int]], url: str, minutes: float, count: int, pieces: list[bytes], seed: int
+) -> Tally:
     """All clients at once until the time is over."""
     tally, expected = Tally(), await asyncio.to_thread(expected_rttm, pieces)
-    tally.samples.append((0.0, *footprint(process_id)))
+    tally.samples.append((0.0, *footprint()))
     chances = [random.Random(f"{seed} {number}") for number in range(count)]
     tasks = [asyncio.create_task(clients(url, chance, pieces, expected, tally)) for chance in chances]
     begun_s = time.monotonic()
@@ -87,12 +98,32 @@ async def soak(process_id: int, url: str, minutes: float, count: int, pieces: li
         for task in tasks:
             if task.done():
                 task.result()
-        tally.samples.append((gone / 60, *footprint(process_id)))
+        tally.samples.append((gone / 60, *footprint()))
         print(line(tally), flush=True)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     return tally
+
+
+async def soak_dying(
+    behind: Servers, minutes: float, count: int, pieces: list[bytes], seed: int
+) -> tuple[Tally, float]:
+    """The same while servers die; and the sessions that are left at the end."""
+    await behind.start_all()
+    dying = asyncio.create_task(behind.suffer(random.Random(f"{seed} deaths")))
+    tally = await soak(behind.footprint, behind.url, minutes, count, pieces, seed)
+    if dying.done():
+        dying.result()
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    for port in behind.ports:
+        if behind.processes[port].poll() is not None:
+            behind.start(port)
+        await behind.until_listening(port)
+    await asyncio.sleep(FORGOTTEN_S)
+    left = [await asyncio.to_thread(metric, f"ws://127.0.0.1:{port}", "sessions") for port in behind.ports]
+    return tally, sum(left)
 
 
 def line(tally: Tally) -> str:
@@ -121,12 +152,21 @@ def memory(samples: list[tuple[float, float, int]]) -> dict[str, Figure]:
     return found
 
 
+def growth(samples: list[tuple[float, float, int]], minutes: float) -> float:
+    """MiB a minute in the second half."""
+    half = [sample for sample in samples if sample[0] > minutes / 2] or samples
+    if len(half) < 2:
+        return 0.0
+    return float(np.polyfit([sample[0] for sample in half], [sample[1] for sample in half], 1)[0])
+
+
 def main() -> None:
     """Prints a line now and then, and at the end what grew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--servers", type=int, metavar="N", help="N servers behind HAProxy, which die at random")
     parser.add_argument("--lengths", type=int, nargs="+", default=[6, 11, 17, 26], metavar="S", help="of sessions")
     parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
     add_json(parser)
@@ -137,16 +177,24 @@ def main() -> None:
         for length_s in args.lengths
         for variant in range(VARIANTS)
     ]
-    with running_server(4 * args.clients, "--resume", "10") as (process, url):
-        tally = asyncio.run(soak(process.pid, url, args.minutes, args.clients, pieces, args.seed))
-        time.sleep(13)
-        left = metric(url, "sessions")
-        mib, descriptors = footprint(process.pid)
-    half = [sample for sample in tally.samples if sample[0] > args.minutes / 2] or tally.samples
-    slope = np.polyfit([sample[0] for sample in half], [sample[1] for sample in half], 1)[0] if len(half) > 1 else 0.0
-    print(
-        f"second half: {slope:+.3f} MiB a minute; all gone: {mib:.1f} MiB, {descriptors} descriptors, {left:g} sessions"
-    )
+    options, deaths = ("--resume", "10"), Counter[str]()
+    if args.servers:
+        room = ("--sessions", str(4 * args.clients), "--sessions-per-address", str(4 * args.clients))
+        with servers(args.servers, *room, *options, "--snapshots", "2") as behind:
+            tally, left = asyncio.run(soak_dying(behind, args.minutes, args.clients, pieces, args.seed))
+            (mib, descriptors), deaths = behind.footprint(), behind.deaths
+        print(f"servers: {', '.join(f'{count} {death}' for death, count in deaths.items())}")
+    else:
+        with running_server(4 * args.clients, *options) as (process, url):
+            own = functools.partial(footprint, process.pid)
+            tally = asyncio.run(soak(own, url, args.minutes, args.clients, pieces, args.seed))
+            time.sleep(FORGOTTEN_S)
+            left = metric(url, "sessions")
+            mib, descriptors = own()
+    print(f"all gone: {mib:.1f} MiB, {descriptors} descriptors, {left:g} sessions")
+    slope = growth(tally.samples, args.minutes)
+    if not args.servers:  # those that die begin anew
+        print(f"second half: {slope:+.3f} MiB a minute")
     if args.json:
         figures = {
             "sessions": Figure(tally.sessions, "sessions", "time", "neither"),
@@ -156,17 +204,23 @@ def main() -> None:
                 f"faults_of.{fault.replace(' ', '_')}": Figure(count, "connections", "time", "neither")
                 for fault, count in sorted(tally.faults.items())
             },
+            **{
+                f"deaths_of_servers.{death.replace(' ', '_')}": Figure(count, "servers", "time", "neither")
+                for death, count in sorted(deaths.items())
+            },
             "left": Figure(tally.left, "sessions", "time", "neither"),
             "wrong_results": Figure(tally.wrong, "sessions", "count"),
             "sessions_at_the_end": Figure(left, "sessions", "count"),
             "memory": Figure(mib, "MiB", "time"),
             **memory(tally.samples),
-            "memory_growth": Figure(float(slope), "MiB/min", "time"),
+            **({} if args.servers else {"memory_growth": Figure(slope, "MiB/min", "time")}),
             "descriptors": Figure(descriptors, "descriptors", "time"),
         }
         data = [recording(Path(path)) for path in args.paths or [demo_recording()[0]]]
         parameters = {"minutes": args.minutes, "clients": args.clients, "lengths_s": args.lengths}
-        Result("soak", asked("benchmarks.soak"), figures, parameters, data=data, seed=args.seed, load=load).write(
+        parameters |= {"servers": args.servers} if args.servers else {}
+        name = "soak_servers" if args.servers else "soak"
+        Result(name, asked("benchmarks.soak"), figures, parameters, data=data, seed=args.seed, load=load).write(
             args.json
         )
     assert tally.wrong == 0, f"expected no wrong result, got {tally.wrong}"
