@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -36,23 +37,47 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def balanced(folder: Path, servers: Sequence[Place]) -> Iterator[str]:
+def balanced(folder: Path, servers: Sequence[Place], kind: str = "haproxy") -> Iterator[str]:
     """The configuration in the documentation, with these servers; the address for clients."""
-    if shutil.which("haproxy") is None:
-        pytest.skip("no haproxy: apt install haproxy")
-    text = re.search(r"```haproxy\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert text
+    program = shutil.which(kind, path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        pytest.skip(f"no {kind}: apt install {kind}")
     port = free_port()
-    config = text[1].replace("bind :8765", f"bind 127.0.0.1:{port}")
-    for number, (address, own) in enumerate(servers, 1):
-        config = config.replace(f"10.0.0.{number}:8765", f"{address}:{own}")
-    path = folder / "haproxy.cfg"
-    path.write_text(config)
-    with subprocess.Popen(["haproxy", "-db", "-f", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as it:
+    config = _configured(kind, port, servers)
+    path = folder / f"{kind}.cfg"
+    path.write_text(config if kind == "haproxy" else _whole_nginx(folder, config))
+    arguments = ["-db", "-f", path] if kind == "haproxy" else ["-e", folder / "error.log", "-c", path]
+    with subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as balancer:
         try:
             yield f"ws://127.0.0.1:{port}"
         finally:
-            it.terminate()
+            balancer.terminate()
+
+
+def _configured(kind: str, port: int, servers: Sequence[Place]) -> str:
+    text = re.search(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert text
+    config = re.sub(r"(bind |listen ):?8765", rf"\g<1>127.0.0.1:{port}", text[1])
+    for number, (address, own) in enumerate(servers, 1):
+        assert f"10.0.0.{number}:8765" in config
+        config = config.replace(f"10.0.0.{number}:8765", f"{address}:{own}")
+    return config
+
+
+def _whole_nginx(folder: Path, site: str) -> str:
+    """With what a package configures around it."""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return "\n".join(
+        [
+            "user root;" if os.geteuid() == 0 else "",
+            f"pid {folder}/nginx.pid; worker_processes 2; daemon off;",
+            "events {}",
+            "http { access_log off;",
+            *(f"{kind}_temp_path {folder}/{kind};" for kind in kinds),
+            site,
+            "}",
+        ]
+    )
 
 
 def busiest(servers: Sequence[Place]) -> Place:

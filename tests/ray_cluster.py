@@ -17,7 +17,6 @@ import psutil
 TESTS = Path(__file__).parent
 STARTS_S = 90.0
 BOUNDED = ["--num-cpus=1", "--object-store-memory=80000000", "--disable-usage-stats"]
-REPLICA = "ray::ServeReplica:turnstream"
 
 
 @dataclass
@@ -53,11 +52,11 @@ class RayCluster:
         for address in self.nodes:
             self._until(lambda log=self.folder / f"{address}.log": "Ray runtime started" in log.read_text())
 
-    def replica(self, address: str) -> psutil.Process | None:
-        """The server of a node."""
+    def process(self, address: str, name: str) -> psutil.Process | None:
+        """One of a node whose name begins so."""
         for process in self._processes(address):
             with contextlib.suppress(psutil.Error):
-                if process.cmdline()[:1] and process.cmdline()[0].startswith(REPLICA):
+                if process.cmdline()[:1] and process.cmdline()[0].startswith(name):
                     return process
         return None
 

@@ -57,7 +57,7 @@ class Deployed:
         time.sleep(1.2)
 
     def process(self, place: Place) -> Any:
-        found = self.ray.replica(place[0])
+        found = self.ray.process(place[0], "ray::ServeReplica:turnstream")
         assert found
         return found
 
