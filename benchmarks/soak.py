@@ -37,6 +37,7 @@ from benchmarks.soak_client import Client
 from turnstream.weights.store import demo_recording
 from turnstream.windows import SAMPLE_RATE_HZ
 
+Sample = Callable[[float], Footprint]  # of what serves, so many minutes after the start
 Visitor = Callable[[str], Coroutine[None, None, None]]  # clients one after another, at this address
 VARIANTS = 3  # parts of the recordings by length; each is diarized once to compare with
 RESUME_S = 10  # sessions of clients that are gone
@@ -82,7 +83,7 @@ async def clients(url: str, chance: random.Random, pieces: list[bytes], expected
 
 
 async def soak(
-    process_id: int, url: str, since_min: float, minutes: float, visitors: list[Visitor], tally: Tally
+    sample: Sample, url: str, since_min: float, minutes: float, visitors: list[Visitor], tally: Tally
 ) -> None:
     """All clients at once, for so many minutes, after those of before."""
     tasks = [asyncio.create_task(visitor(url)) for visitor in visitors]
@@ -92,17 +93,17 @@ async def soak(
         for task in tasks:
             if task.done():
                 task.result()
-        tally.samples.append(await asyncio.to_thread(footprint, process_id, url, since_min + gone_min))
+        tally.samples.append(await asyncio.to_thread(sample, since_min + gone_min))
         print(line(tally), flush=True)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def rest(process_id: int, url: str, minutes: float) -> Footprint:
+def rest(sample: Sample, minutes: float) -> Footprint:
     """The server once nobody is there any more."""
     time.sleep(REST_S if minutes else 0)
-    found = footprint(process_id, url, minutes)
+    found = sample(minutes)
     print(
         f"{minutes:6.1f} min  at rest: {found.resident_mib:.1f} MiB, {found.allocated_mib:.1f} of it in use,"
         f" {found.blocks:.0f} objects, {found.descriptors} descriptors",
@@ -117,62 +118,84 @@ def line(tally: Tally) -> str:
     return (
         f"{now.minutes:6.1f} min  {tally.audio_s / 3600:6.2f} h of audio  {tally.sessions:5d} sessions"
         f"  {tally.faults.total():5d} faults  {tally.left:4d} left  {tally.wrong} wrong"
-        f"  {now.resident_mib:6.1f} MiB, {now.allocated_mib:.1f} in use  {now.descriptors} descriptors"
+        f"  {now.resident_mib:6.1f} MiB  {now.descriptors} descriptors"
     )
 
 
-def main() -> None:
-    """Prints a line now and then, and at the end what grew."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--clients", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[6, 11, 17, 26], metavar="S", help="of sessions")
-    parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
-    add_json(parser)
-    args, load = parser.parse_args(), os.getloadavg()[0]
+def expected_and_visitors(args: argparse.Namespace, tally: Tally) -> list[Visitor]:
+    """Clients that send pieces of the recordings, and know what has to come of them."""
     speech = speech_of(args.paths)
     pieces = [
         np.resize(np.roll(speech, -variant * 100_000), length_s * 16_000).astype("<i2").tobytes()
         for length_s in args.lengths
         for variant in range(VARIANTS)
     ]
-    expected, tally = expected_rttm(pieces), Tally()
+    expected = expected_rttm(pieces)
     chances = [random.Random(f"{args.seed} {number}") for number in range(args.clients)]
-    visitors = [
+    return [
         functools.partial(clients, chance=chance, pieces=pieces, expected=expected, tally=tally) for chance in chances
     ]
+
+
+def counts(tally: Tally, sessions_left: float) -> dict[str, Figure]:
+    """What the clients did and saw."""
+    kinds = {f"faults_of.{fault.replace(' ', '_')}": count for fault, count in sorted(tally.faults.items())}
+    return {
+        "sessions": Figure(tally.sessions, "sessions", "time", "neither"),
+        "audio": Figure(tally.audio_s / 3600, "h", "time", "neither"),
+        "faults": Figure(tally.faults.total(), "connections", "time", "neither"),
+        **{name: Figure(count, "connections", "time", "neither") for name, count in kinds.items()},
+        "left": Figure(tally.left, "sessions", "time", "neither"),
+        "wrong_results": Figure(tally.wrong, "sessions", "count"),
+        "sessions_at_the_end": Figure(sessions_left, "sessions", "count"),
+    }
+
+
+def options(doc: str | None) -> argparse.ArgumentParser:
+    """What every soak may be asked for."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[6, 11, 17, 26], metavar="S", help="of sessions")
+    parser.add_argument("paths", nargs="*", help="16 kHz recordings (default: the demo recording)")
+    add_json(parser)
+    return parser
+
+
+def write(name: str, args: argparse.Namespace, found: dict[str, Figure], load: float) -> None:
+    """The result, where it is asked for."""
+    if args.json:
+        parameters = {key: value for key, value in vars(args).items() if key not in ("json", "paths", "seed")}
+        data = [recording(Path(path)) for path in args.paths or [demo_recording()[0]]]
+        Result(name, asked(f"benchmarks.{name}"), found, parameters, data=data, seed=args.seed, load=load).write(
+            args.json
+        )
+
+
+def check(tally: Tally, sessions_left: float) -> None:
+    """Raises AssertionError where a result was wrong, or a session is left."""
+    assert tally.wrong == 0, f"expected no wrong result, got {tally.wrong}"
+    assert sessions_left == 0, f"expected no session to be left, got {sessions_left:g}"
+
+
+def main() -> None:
+    """Prints a line now and then, and at the end what grew."""
+    args, load, tally = options(__doc__).parse_args(), os.getloadavg()[0], Tally()
+    visitors = expected_and_visitors(args, tally)
     with running_server(4 * args.clients, "--resume", str(RESUME_S)) as (process, url):
-        rests = [rest(process.pid, url, 0.0)]
+        sample = functools.partial(footprint, process.pid, url)
+        rests = [rest(sample, 0.0)]
         for half in (1, 2):
-            asyncio.run(soak(process.pid, url, rests[-1].minutes, args.minutes / 2, visitors, tally))
-            rests.append(rest(process.pid, url, half * args.minutes / 2))
+            asyncio.run(soak(sample, url, rests[-1].minutes, args.minutes / 2, visitors, tally))
+            rests.append(rest(sample, half * args.minutes / 2))
         left = metric(url, "sessions")
     found = figures(tally.samples, rests)
     slope = found["memory_growth"]
     low, high = slope.spread or (0.0, 0.0)
     print(f"second half: {slope.value:+.3f} MiB a minute ({low:+.3f} to {high:+.3f}); {left:g} sessions left")
-    if args.json:
-        found = {
-            "sessions": Figure(tally.sessions, "sessions", "time", "neither"),
-            "audio": Figure(tally.audio_s / 3600, "h", "time", "neither"),
-            "faults": Figure(tally.faults.total(), "connections", "time", "neither"),
-            **{
-                f"faults_of.{fault.replace(' ', '_')}": Figure(count, "connections", "time", "neither")
-                for fault, count in sorted(tally.faults.items())
-            },
-            "left": Figure(tally.left, "sessions", "time", "neither"),
-            "wrong_results": Figure(tally.wrong, "sessions", "count"),
-            "sessions_at_the_end": Figure(left, "sessions", "count"),
-            **found,
-        }
-        data = [recording(Path(path)) for path in args.paths or [demo_recording()[0]]]
-        parameters = {"minutes": args.minutes, "clients": args.clients, "lengths_s": args.lengths}
-        Result("soak", asked("benchmarks.soak"), found, parameters, data=data, seed=args.seed, load=load).write(
-            args.json
-        )
-    assert tally.wrong == 0, f"expected no wrong result, got {tally.wrong}"
-    assert left == 0, f"expected no session to be left, got {left:g}"
+    write("soak", args, {**counts(tally, left), **found}, load)
+    check(tally, left)
     check_flat(found)
 
 

@@ -9,16 +9,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from turnstream.events import Final
-from turnstream.protocol.messages import Start, Started, decode_server, encode
+from turnstream.protocol.messages import CloseCode, Error, ServerMessage, Start, Started, decode_server, encode
 from turnstream.windows import SAMPLE_RATE_HZ
 
 FAULT_SHARE, LEAVE_SHARE = 0.8, 0.03
 FAULT_WITHIN_S = 2  # of audio
 FAULTS = ("gone", "gone", "gone", "half a frame", "malformed", "flood", "replaced")  # those named more often come so
+AGAIN_S = 0.3  # to the next try to connect
 FLOOD = 3_000  # keep-alives, more than a connection may send in a moment
+
+
+class TryAgainError(Exception):
+    """There is no room, or no store, just now."""
 
 
 @dataclass
@@ -31,14 +36,19 @@ class Client:
     started: Started | None = None
     final: Final | None = None
     faults: Counter[str] = field(default_factory=Counter)
+    _deaf: bool = False
 
     async def run(self, url: str) -> bool:
         """True once the final result is there, False where the client left without it."""
         while self.final is None:
             if self.faults and self.chance.random() < LEAVE_SHARE:
                 return False
-            with contextlib.suppress(ConnectionClosed):
+            try:
                 await self._connection(url)
+            except ConnectionClosed:
+                continue
+            except (InvalidHandshake, OSError, EOFError, TryAgainError):  # its server is gone, or another has no room
+                await asyncio.sleep(AGAIN_S)
         return True
 
     def has(self, recording: str, rttm: str) -> bool:
@@ -48,10 +58,14 @@ class Client:
         return final is not None and abs(final.duration_s - whole_s) < 1e-3 and final.to_rttm(recording) == rttm
 
     async def _connection(self, url: str) -> None:
+        self._deaf = False
         start = Start(session=self.started.session, seq=self.seq) if self.started else Start()
         async with connect(url + "/v1", max_size=None, ping_timeout=None) as socket:
             await socket.send(encode(start))
-            self._hear(await socket.recv())
+            first = self._hear(await socket.recv())
+            if isinstance(first, Error):
+                assert first.close != CloseCode.UNKNOWN_SESSION, f"the session was lost: {first.message}"
+                raise TryAgainError
             listening = asyncio.create_task(self._listen(socket))
             assert self.started
             at = 2 * self.started.position
@@ -89,6 +103,7 @@ class Client:
                 return
             case "replaced":
                 assert self.started
+                self._deaf = True  # another server may go on under the numbers of this one
                 async with connect(url + "/v1") as other:
                     await other.send(encode(Start(session=self.started.session, seq=self.seq)))
                     await other.recv()
@@ -98,9 +113,10 @@ class Client:
     async def _listen(self, socket: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for text in socket:
-                self._hear(text)
+                if not self._deaf:
+                    self._hear(text)
 
-    def _hear(self, text: str | bytes) -> None:
+    def _hear(self, text: str | bytes) -> ServerMessage:
         seq, message = decode_server(text)
         if seq is not None:
             assert seq > self.seq, f"expected a number above {self.seq}, got {seq}"
@@ -109,3 +125,4 @@ class Client:
             self.started = message
         if isinstance(message, Final):
             self.final = message
+        return message

@@ -130,3 +130,12 @@ def add_transcript(group: argparse._ArgumentGroup) -> None:
     words = "a transcript of the recording, whose words get speakers: JSON of whisper, faster-whisper, whisper.cpp or "
     words += "WhisperX, SRT, WebVTT; --out FILE of the same ending is the transcript with speakers"
     group.add_argument("--words", metavar="FILE", help=words)
+
+
+def add_cluster(group: argparse._ArgumentGroup) -> None:
+    """Servers on a cluster."""
+    ray = "one server on each node of the Ray cluster at this address, or new ones in their place (needs "
+    ray += "turnstream[cluster] and --store); turnstream ends, the servers stay"
+    group.add_argument("--ray", metavar="ADDRESS", help=ray)
+    count = "N servers, or MIN-MAX by how full they are (default: as many as there are nodes)"
+    group.add_argument("--replicas", type=values.replicas, metavar="N", help=count)

@@ -92,6 +92,15 @@ def count(text: str) -> int:
     return int(text)
 
 
+def replicas(text: str) -> tuple[int, int]:
+    """A number from 1, or a least and a most one: 2-8."""
+    least, dash, most = text.partition("-")
+    found = count(least), count(most if dash else least)
+    if found[0] > found[1]:
+        raise argparse.ArgumentTypeError(f"expected at least as many as {found[0]} after the dash, got {text}")
+    return found
+
+
 def channel(text: str) -> int:
     """The number of a channel, from 1."""
     if not text.isdecimal() or int(text) < 1:

@@ -134,13 +134,18 @@ def _add_serve(command: Parser) -> None:
     add("--root", default="turnstream", help="protocol on the path /: turnstream, pyannote or diart")
     proxy = "a proxy, or network of them, whose X-Forwarded-For is believed; may be given several times"
     add("--trusted-proxy", dest="trusted_proxies", action="append", default=[], metavar="ADDRESS", help=proxy)
+    header = "trusted proxies begin every connection with a PROXY header, version 1 or 2, which names the client"
+    add("--proxy-protocol", action="store_true", help=header)
     add("--log-level", choices=LEVELS, default="info", help="log this and worse (default: info)")
     add("--log-format", choices=FORMATS, default="text", help="json: one object a line (default: text)")
-    store = "keep snapshots of sessions, so that they outlive this process: a folder or redis://HOST:6379/0"
+    store = (
+        "keep snapshots of sessions, so that they outlive this process: a folder, redis://HOST:6379/0 or s3://BUCKET"
+    )
     add("--store", metavar="URL", help=store)
     every = "write a session's snapshot every S seconds (default: 30)"
     add("--snapshots", dest="snapshot_s", type=values.seconds, default=30.0, metavar="S", help=every)
     groups.add_limits(command.add_argument_group("limits"))
+    groups.add_cluster(command.add_argument_group("cluster"))
     models = command.add_argument_group("engine")
     models.add_argument("--people", type=Path, metavar="DIR", help=PEOPLE_HELP)
     groups.add_weights(models)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PAGE = Path(__file__).parent / "web"
+LOCAL, ANY_ADDRESS = "127.0.0.1", "0.0.0.0"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,6 +137,8 @@ def _serve_options(args: argparse.Namespace) -> ServeOptions:
 
     tenants = read_tenants(args.tenants) if args.tenants else ()
     token = None if tenants and not args.token_file else read_token(args.token_file)
+    if args.ray is not None:
+        _check_cluster(args)
     config = options_of(ServerConfig, args, token=token, tenants=tenants, page=PAGE)
     if tenants:
         warn_if_open(args.tenants)
@@ -145,6 +148,15 @@ def _serve_options(args: argparse.Namespace) -> ServeOptions:
     if config.tls_key:
         warn_if_open(config.tls_key)
     return options_of(ServeOptions, args, config=config, weights=options_of(WeightOptions, args))
+
+
+def _check_cluster(args: argparse.Namespace) -> None:
+    """Raises TurnstreamError for what makes no sense on a cluster."""
+    if args.host != LOCAL:
+        raise TurnstreamError("expected no --host with --ray: each server listens on the address of its node")
+    if args.store is None:
+        raise TurnstreamError("expected --store with --ray: sessions go from one server to another")
+    args.host = ANY_ADDRESS
 
 
 def options_of(kind: type[T], args: argparse.Namespace, **given: Any) -> T:

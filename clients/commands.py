@@ -67,7 +67,11 @@ def mic(options: MicOptions) -> int:
 
 
 def serve(options: ServeOptions) -> int:
-    """The websocket server until Ctrl-C or SIGTERM; then sessions finish."""
+    """The websocket server until Ctrl-C or SIGTERM; then sessions finish. Or servers on a cluster."""
+    if options.ray is not None:
+        from .cluster.deployment import deploy
+
+        return deploy(options)
     from turnstream.server.heap import leave_to_stay, limit_arenas
 
     from .serve import serve_until_stopped

@@ -134,12 +134,14 @@ class ConnectOptions:
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """`turnstream serve`."""
+    """`turnstream serve`; with `ray`, the address of a cluster, `replicas` are the least and the most servers there."""
 
     config: ServerConfig
     weights: WeightOptions = field(default_factory=WeightOptions)
     log_level: str = "info"
     log_format: str = "text"
+    ray: str | None = None
+    replicas: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

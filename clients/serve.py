@@ -31,13 +31,18 @@ def serve_until_stopped(diarizer: Diarizer, options: ServeOptions) -> int:
     """
     sys.setswitchinterval(SWITCH_S)
     begin_log(options.log_level, options.log_format)
-    weights = options.weights
-    server = Server(diarizer, options.config, model_names(_file(weights.segmentation), _file(weights.embedding)))
+    server = make_server(diarizer, options)
     asyncio.run(_serve(server))
     if server.table.failed.is_set():
         code = complain("the models do not answer any more: the server has to be started again")
         os._exit(code)  # an orderly end would wait for them
     return 0
+
+
+def make_server(diarizer: Diarizer, options: ServeOptions) -> Server:
+    """As the options ask for it. Raises ServerError."""
+    weights = options.weights
+    return Server(diarizer, options.config, model_names(_file(weights.segmentation), _file(weights.embedding)))
 
 
 async def _serve(server: Server) -> None:
@@ -48,12 +53,13 @@ async def _serve(server: Server) -> None:
             secure, room = "s" if config.tls_certificate else "", f"{server.table.capacity} sessions ({found})"
             print(f"listening on ws{secure}://{_at(config.host, port)}/v1, room for {room}", flush=True)
             print(f"the page is at http{secure}://{_at(_name(config.host), port)}/", flush=True)
-            await _first_of(stop, server.table.failed)
+            await first_of(stop, server.table.failed)
             if not server.table.failed.is_set():
                 LOG.info("stopping: sessions get their final results")
 
 
-async def _first_of(*events: asyncio.Event) -> None:
+async def first_of(*events: asyncio.Event) -> None:
+    """Returns once one of them is set."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:

@@ -8,12 +8,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
 import soundfile
 from command import COMMAND
+from live_sessions import free_port
+from ray_cluster import RayCluster
 
 from turnstream.clients.archive.batch import Estimate, check_mark
 from turnstream.clients.archive.plan import Job, make_plan
@@ -25,13 +28,15 @@ from turnstream.files import write_whole
 from turnstream.weights.store import demo_recording
 
 LIMIT_S = 240
+STARTS_S = {"one.wav": 6.5, "sub/two.flac": 4.0, **{f"{start}.wav": float(start) for start in range(10, 26, 2)}}
+NAMES = sorted(Path(name).name for name in STARTS_S)
 
 
 def recordings(folder: Path) -> Path:
-    """Three pieces of talk, one of them deeper, and a file that is no recording."""
+    """Ten pieces of talk, one of them deeper, and a file that is no recording."""
     samples, rate_hz = soundfile.read(demo_recording()[0])
     (folder / "sub").mkdir(parents=True)
-    for name, start_s in (("one.wav", 6.5), ("sub/two.flac", 4.0), ("three.wav", 12.0)):
+    for name, start_s in STARTS_S.items():
         soundfile.write(folder / name, samples[int(start_s * rate_hz) : int((start_s + 5) * rate_hz)], rate_hz)
     (folder / "torn.wav").write_text("no audio")
     (folder / "notes.txt").write_text("no recording")
@@ -56,15 +61,12 @@ def names(plan_jobs: object) -> list[str]:
 
 def test_a_folder_is_searched_to_its_depth_but_not_its_results(talk: Path, tmp_path: Path) -> None:
     plan = make_plan(talk, tmp_path)
-    assert names(plan.waiting) == ["one.wav", "three.wav", "two.flac"]
-    assert plan.total_s == pytest.approx(15, abs=0.1)
-    assert {job.rttm.relative_to(tmp_path).as_posix() for job in plan.waiting} == {
-        "one.rttm",
-        "sub/two.rttm",
-        "three.rttm",
-    }
+    assert names(plan.waiting) == NAMES
+    assert plan.total_s == pytest.approx(50, abs=0.1)
+    results = {job.rttm.relative_to(tmp_path) for job in plan.waiting}
+    assert results == {Path(name).with_suffix(".rttm") for name in STARTS_S}
     assert [failure.job.recording.name for failure in plan.failures] == ["torn.wav"]
-    assert names(make_plan(talk, talk / "sub").waiting) == ["one.wav", "three.wav"]
+    assert names(make_plan(talk, talk / "sub").waiting) == [name for name in NAMES if name != "two.flac"]
 
 
 def test_a_manifest_names_recordings_beside_it_and_elsewhere(talk: Path, tmp_path: Path) -> None:
@@ -79,13 +81,13 @@ def test_a_manifest_names_recordings_beside_it_and_elsewhere(talk: Path, tmp_pat
 def test_what_is_done_is_not_done_again_until_the_recording_is_newer(talk: Path, tmp_path: Path) -> None:
     job = next(job for job in make_plan(talk, tmp_path).waiting if job.recording.name == "one.wav")
     write_whole(job.rttm, b"")
-    assert names(make_plan(talk, tmp_path).waiting) == ["one.wav", "three.wav", "two.flac"]  # one of two is not done
+    assert names(make_plan(talk, tmp_path).waiting) == NAMES  # one of two is not done
     write_whole(job.json, b"")
     plan = make_plan(talk, tmp_path)
-    assert (names(plan.waiting), plan.done) == (["three.wav", "two.flac"], 1)
+    assert (names(plan.waiting), plan.done) == ([name for name in NAMES if name != "one.wav"], 1)
     later_s = job.recording.stat().st_mtime - 1
     os.utime(job.rttm, (later_s, later_s))
-    assert len(make_plan(talk, tmp_path).waiting) == 3
+    assert len(make_plan(talk, tmp_path).waiting) == len(NAMES)
 
 
 def test_two_recordings_never_share_a_result(tmp_path: Path) -> None:
@@ -156,58 +158,79 @@ def test_a_recording_whose_process_always_dies_is_told_and_does_not_stop_the_oth
     assert "its process was killed by SIGKILL, 1 times" in ended.reason
 
 
-@pytest.mark.slow
-def test_every_result_is_written_once_and_equals_that_of_file(talk: Path, tmp_path: Path) -> None:
-    """A worker is killed, then the driver; the second run does the rest."""
-    expected, out = tmp_path / "expected", tmp_path / "out"
-    paths = [talk / "one.wav", talk / "sub" / "two.flac", talk / "three.wav"]
-    outs = (part for ending in ("rttm", "json") for part in ("--out", f"{expected}/{{name}}.{ending}"))
-    file = [COMMAND, "file", *paths, "--speakers", "2", *outs]
+@pytest.fixture(scope="module")
+def expected(talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of `turnstream file`."""
+    out = tmp_path_factory.mktemp("expected")
+    outs = (part for ending in ("rttm", "json") for part in ("--out", f"{out}/{{name}}.{ending}"))
+    file = [COMMAND, "file", *(talk / name for name in STARTS_S), "--speakers", "2", *outs]
     subprocess.run(file, capture_output=True, check=True, timeout=LIMIT_S)
+    return out
 
-    command = [COMMAND, "batch", talk, out, "--speakers", "2", "--jobs", "1"]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    driver = psutil.Process(first.pid)
-    until(lambda: list(children(driver)))
-    next(iter(children(driver))).kill()
-    until(lambda: list(out.rglob("*.rttm")))
-    workers = list(children(driver))
-    first.kill()
-    first.wait()
-    until(lambda: not any(worker.is_running() for worker in workers))  # they end by themselves
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.rttm")}
 
-    second = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
-    assert second.returncode == 1
-    counts = f"{3 - len(before)} of {4 - len(before)} recordings diarized, {len(before)} were done before\n"
-    assert second.stdout == counts
-    assert second.stderr.endswith("torn.wav is not audio that can be read: it is a text file\n")
-    for path in paths:
-        result = out / path.relative_to(talk).with_suffix("")
-        assert result.with_suffix(".rttm").read_text() == (expected / f"{path.stem}.rttm").read_text()
-        assert result.with_suffix(".json").read_text() == (expected / f"{path.stem}.json").read_text()
+def check_results(out: Path, expected: Path, before: dict[Path, int]) -> None:
+    """All are there, whole and equal, and those of `before` were not written again."""
+    for name in STARTS_S:
+        for ending in (".rttm", ".json"):
+            result, other = (out / name).with_suffix(ending), expected / Path(name).with_suffix(ending).name
+            assert result.read_text() == other.read_text()
     assert all(path.stat().st_mtime_ns == written_ns for path, written_ns in before.items())
     assert not list(out.rglob("*.new"))
 
 
+def written(out: Path) -> dict[Path, int]:
+    """When each result was written that is complete."""
+    done = [path for path in out.rglob("*.rttm") if path.with_suffix(".json").exists()]
+    return {path: path.stat().st_mtime_ns for path in done}
+
+
 @pytest.mark.slow
-def test_on_a_ray_cluster_the_results_are_the_same(talk: Path, tmp_path: Path) -> None:
-    """Two nodes, of which one is lost on the way."""
-    utils = pytest.importorskip("ray.cluster_utils", reason="needs pip install 'turnstream[cluster]'")
-    bounded = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    cluster = utils.Cluster(initialize_head=True, head_node_args={**bounded, "include_dashboard": False})
+def test_every_result_is_written_once_and_equals_that_of_file(talk: Path, expected: Path, tmp_path: Path) -> None:
+    """A worker is killed, then another one, then the driver; the second run does the rest."""
+    out = tmp_path / "out"
+    command = [COMMAND, "batch", talk, out, "--speakers", "2", "--jobs", "1"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = psutil.Process(first.pid)
+    for results in (0, 2):
+        until(lambda least=results: len(written(out)) >= least and list(children(driver)))
+        next(iter(children(driver))).kill()
+    until(lambda: len(written(out)) >= 4)
+    workers = list(children(driver))
+    first.kill()
+    first.wait()
+    until(lambda: not any(worker.is_running() for worker in workers))  # they end by themselves
+    before = written(out)
+
+    second = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert second.returncode == 1
+    count = len(STARTS_S) - len(before)
+    assert second.stdout == f"{count} of {count + 1} recordings diarized, {len(before)} were done before\n"
+    assert second.stderr.endswith("torn.wav is not audio that can be read: it is a text file\n")
+    check_results(out, expected, before)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: pip install 'turnstream[cluster]'")
+def test_on_a_ray_cluster_the_results_are_the_same(talk: Path, expected: Path, tmp_path: Path) -> None:
+    """A worker is killed, one of two nodes is lost, then the driver is killed; the second run does the rest."""
+    out, cluster = tmp_path / "out", RayCluster("127.0.0.6", free_port())
+    command = [COMMAND, "batch", talk, out, "--speakers", "2", "--ray", cluster.address]
     try:
-        node = cluster.add_node(**bounded)
-        command = [COMMAND, "batch", talk, tmp_path / "ray", "--ray", cluster.address]
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        until(lambda: list((tmp_path / "ray").rglob("*.rttm")))
-        cluster.remove_node(node, allow_graceful=False)
-        said = running.communicate(timeout=LIMIT_S)[1]
+        cluster.start_head()
+        cluster.start("127.0.0.7")
+        cluster.wait()
+        first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda: written(out) and cluster.process("127.0.0.6", "ray::_hear"))
+        if worker := cluster.process("127.0.0.6", "ray::_hear"):
+            worker.kill()
+        cluster.lose("127.0.0.7")
+        until(lambda: len(written(out)) >= 4)
+        first.kill()
+        first.wait()
+        until(lambda: not cluster.process("127.0.0.6", "ray::_hear"))
+        before = written(out)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     finally:
-        cluster.shutdown()
-    assert running.returncode == 1, said
-    local = [COMMAND, "batch", talk, tmp_path / "local", "--jobs", "1"]
-    subprocess.run(local, capture_output=True, timeout=LIMIT_S)
-    for path in (tmp_path / "local").rglob("*.*"):
-        assert (tmp_path / "ray" / path.relative_to(tmp_path / "local")).read_text() == path.read_text()
-    assert len(list((tmp_path / "local").rglob("*.rttm"))) == 3
+        cluster.end()
+    assert second.stdout.endswith(f"recordings diarized, {len(before)} were done before\n"), second.stderr
+    check_results(out, expected, before)

@@ -16,7 +16,7 @@ from server_kit import file_run, follow, pcm, serving
 from tcp_proxy import Proxy, proxy_to
 from websockets.asyncio.server import ServerConnection, serve
 
-from turnstream.clients.remote.client import PIECE_BYTES, Client, Event
+from turnstream.clients.remote.client import MOST_OPENINGS, PIECE_BYTES, Client, Event
 from turnstream.clients.remote.connection import ClientError, websocket_url
 from turnstream.clients.remote.inbox import Inbox
 from turnstream.clients.remote.send_buffer import SendBuffer
@@ -339,3 +339,20 @@ def test_what_is_no_turnstream_server_is_said() -> None:
     assert "Connection refused" in nobody
     assert "does not speak this protocol: expected a JSON object" in other
     assert "does not answer as a websocket server does" in mute
+
+
+def test_a_server_that_dies_before_the_session_began_is_asked_again() -> None:
+    """Behind the address may be another one by now; where there is none, it ends."""
+    openings = 0
+
+    async def dying(connection: ServerConnection) -> None:
+        nonlocal openings
+        openings += 1
+        connection.transport.abort()
+
+    async def session() -> str:
+        async with serve(dying, "127.0.0.1", 0) as server:
+            return await _fails(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+    assert "closed the connection" in asyncio.run(session())
+    assert openings == MOST_OPENINGS

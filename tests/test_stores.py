@@ -6,10 +6,12 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,9 +41,25 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.terminate()
 
 
-@pytest.fixture(params=["folder", "redis"])
+@pytest.fixture(scope="module")
+def s3_url() -> Iterator[str]:
+    pytest.importorskip("moto", reason="needs pip install 'moto[s3]' flask flask-cors")
+    script = str(Path(__file__).with_name("s3_server.py"))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in keys.items():
+            patch.setenv(name, value)
+        with subprocess.Popen([sys.executable, script], text=True, **pipes) as server:
+            assert server.stdout is not None
+            port = int(server.stdout.readline())
+            yield f"s3://turnstream/sessions?endpoint=http://127.0.0.1:{port}&region=us-east-1"
+            server.kill()
+
+
+@pytest.fixture(params=["folder", "redis", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "store") if request.param == "folder" else request.getfixturevalue("redis_url")
+    return str(tmp_path / "store") if request.param == "folder" else request.getfixturevalue(f"{request.param}_url")
 
 
 @pytest.fixture
@@ -127,7 +145,7 @@ def test_of_many_that_claim_at_once_each_has_an_epoch_of_its_own(store: Store, u
 def test_what_nobody_saves_again_is_forgotten(url: str) -> None:
     store, session, kept = open_store(url, 0.5), new_id(), new_id()
     store.save(session, 1, b"head", None, 0)
-    time.sleep(0.7)
+    time.sleep(1.7)  # a bucket counts whole seconds
     store.save(kept, 1, b"head", None, 0)
     store.sweep()
     assert store.claim(session) is None
@@ -156,7 +174,7 @@ def test_what_cannot_be_a_store_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for url, says in (
         (str(tmp_path / "file" / "store"), "does not work: Not a directory"),
-        ("ftp://host/x", "expected a store such as a folder"),
+        ("ftp://host/x", "expected a store such as a folder, redis"),
     ):
         with pytest.raises(StoreError, match=says):
             open_store(url, 60.0)
@@ -200,3 +218,40 @@ def test_an_error_does_not_tell_the_session_which_is_a_secret(tmp_path: Path) ->
         with pytest.raises(StoreError, match=said) as failed:
             store.save(secret, 1, b"head", None, 0)
         assert secret not in str(failed.value)
+
+
+def test_a_bucket_that_is_not_there_is_told(s3_url: str) -> None:
+    for wrong, says in (
+        (s3_url.replace("turnstream", "nobodys"), "the store s3://nobodys does not answer: .*does not exist"),
+        ("s3://turnstream?endpoint=http://127.0.0.1:9&region=x", "the store s3://turnstream does not answer"),
+    ):
+        with pytest.raises(StoreError, match=says):
+            open_store(wrong, 60.0)
+
+
+def test_a_bucket_whose_writes_are_not_conditional_is_refused(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two owners of a session would overwrite each other there."""
+    client: Any = pytest.importorskip("botocore.client").BaseClient
+    ask = client._make_api_call
+
+    def unconditionally(self: Any, operation: str, values: dict[str, Any]) -> Any:
+        return ask(self, operation, {name: value for name, value in values.items() if not name.startswith("If")})
+
+    monkeypatch.setattr(client, "_make_api_call", unconditionally)
+    with pytest.raises(StoreError, match="ignores If-Match"):
+        open_store(s3_url, 60.0)
+
+
+def test_two_owners_in_one_bucket_write_pieces_of_their_own(s3_url: str) -> None:
+    """The former owner's last piece arrives after its successor's, under the same number."""
+    former, last, session = open_store(s3_url, 60.0), open_store(s3_url, 60.0), new_id()
+    former.save(session, 1, b"a", b"past 0", 1)
+    assert last.claim(session) == Kept(2, b"a", [b"past 0"])
+    last.save(session, 2, b"b", b"past 1", 2)
+    with pytest.raises(StaleError):
+        former.save(session, 1, b"c", b"past 1 of the former owner", 2)
+    assert last.claim(session) == Kept(3, b"b", [b"past 0", b"past 1"])
+    last.forget(session, 3)
+    assert not [key for key, _ in last._list(f"sessions/{session}/")]  # type: ignore[attr-defined]
+    former.close()
+    last.close()

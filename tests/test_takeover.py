@@ -19,6 +19,7 @@ from server_kit import Listener, closed_with, file_run, follow, hear_out, pcm, s
 from silent_diarizer import SilentDiarizer
 from tcp_proxy import Proxy, proxy_to
 from test_snapshot import hums
+from test_stores import redis_url, s3_url  # noqa: F401  (fixtures)
 from websockets.asyncio.client import connect
 
 from turnstream.clients.remote.client import Client
@@ -51,7 +52,9 @@ def run(client: Coroutine[Any, Any, Any]) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def two_servers(diarizer: Any, store: Path, **changes: Any) -> AsyncIterator[tuple[list[Server], list[str]]]:
+async def two_servers(
+    diarizer: Any, store: Path | str, **changes: Any
+) -> AsyncIterator[tuple[list[Server], list[str]]]:
     options = {**QUICKLY, "store": str(store), **changes}
     async with serving(diarizer, **options) as (a, a_url), serving(diarizer, **options) as (b, b_url):
         yield [a, b], [a_url, b_url]
@@ -164,13 +167,17 @@ def test_a_server_that_stops_hands_its_sessions_over(diarizer: Any, audio: bytes
     assert final.turns == file_run(diarizer, audio, START)[0]
 
 
-def test_of_two_owners_only_the_last_one_gives_a_result(diarizer: Any, audio: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["folder", "redis", "s3"])
+def test_of_two_owners_only_the_last_one_gives_a_result(
+    diarizer: Any, audio: bytes, tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
     """Both have a client of the session; the former owner does not know that it is one."""
+    store = str(tmp_path) if kind == "folder" else request.getfixturevalue(f"{kind}_url")
 
     async def session() -> tuple[int | None, int | None, Listener, Listener]:
         former, last = Listener(), Listener()
         async with (
-            two_servers(diarizer, tmp_path, snapshot_s=60.0) as (_, urls),
+            two_servers(diarizer, store, snapshot_s=60.0) as (_, urls),
             connect(urls[0] + "/v1", max_size=None) as one,
             connect(urls[1] + "/v1", max_size=None) as other,
         ):

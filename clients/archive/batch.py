@@ -69,7 +69,7 @@ def _mark(options: BatchOptions) -> dict[str, Any]:
 
 def _reports(plan: Plan, options: BatchOptions) -> Iterator[Report]:
     if options.ray is not None:
-        from ..cluster import in_tasks
+        from ..cluster.recordings import in_tasks
 
         return in_tasks(plan.waiting, options.engine, options.ray, options.retries)
     workers = options.jobs or (cpu_threads() if on_cpu() else 1)

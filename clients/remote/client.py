@@ -48,6 +48,7 @@ PIECE_BYTES = 2**15
 ROUNDED_S = 0.1  # a status says what was received in seconds: believed up to here
 SILENT_S = 30.0  # a status comes every few seconds
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
+MOST_OPENINGS = 3  # connections that are lost before the session has begun
 RESUMABLE = ("too_slow", "timeout", "over_capacity")  # errors after which the session waits for us, if there is one
 
 
@@ -165,14 +166,19 @@ class Client:
 
     async def _stay_connected(self) -> None:
         deadline_s = retry_s = 0.0
-        clock = asyncio.get_running_loop().time
+        clock, openings = asyncio.get_running_loop().time, 0
         while self.final is None:
+            opened = False
             try:
                 async with await open_socket(self.url, self._token) as socket:
+                    opened = True
                     await self._converse(socket)
             except LostError as lost:
                 if self.started is None:
-                    raise
+                    openings += 1
+                    if not opened or openings == MOST_OPENINGS:
+                        raise
+                    continue  # the server died in this moment: another one may be behind the address
                 if self.trouble is None:
                     deadline_s, retry_s = clock() + self.started.limits.resume_s, FIRST_RETRY_S
                 elif clock() > deadline_s:

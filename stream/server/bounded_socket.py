@@ -7,6 +7,8 @@ for seconds. So little is read at a time, and tiny frames, which no audio needs,
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Any, cast
 
 from websockets.asyncio.server import ServerConnection
@@ -16,7 +18,9 @@ from websockets.protocol import Event
 from .allowance import Allowance
 from .handshakes import Handshakes
 from .lobby import Lobby
+from .proxy_header import ProxyHeaderError, read_header
 
+LOG = logging.getLogger(__name__)
 UNPROVEN_BYTES = 1 << 15  # of one that has not given the token; a `start` with 100 long names fits
 READ_BYTES = 1 << 12  # of a socket at a time ...
 READ_MORE_BYTES = 1 << 14  # ... and of one that sends long frames
@@ -28,10 +32,21 @@ class Socket(ServerConnection):
     """Waits in the lobby until it is a websocket; what asks for anything else stays there until it is closed.
 
     `flooded` is set once it sends too many tiny frames, `overfull` once it has sent much and nobody trusts it.
+    `is_proxy` says of an address whether a PROXY header has to come first from there; `client` is whom that names.
     """
 
-    def __init__(self, lobby: Lobby, handshakes: Handshakes | None, *arguments: Any, **options: Any):
+    def __init__(
+        self,
+        lobby: Lobby,
+        handshakes: Handshakes | None,
+        is_proxy: Callable[[str], bool],
+        *arguments: Any,
+        **options: Any,
+    ):
         super().__init__(*arguments, **options)
+        self.client: str | None = None
+        self._is_proxy, self._header = is_proxy, bytearray()
+        self._awaits_header = False
         self.flooded, self.overfull = asyncio.Event(), asyncio.Event()
         self._trusted, self._unproven_bytes = False, 0
         self._lobby, self._handshakes = lobby, handshakes
@@ -44,8 +59,10 @@ class Socket(ServerConnection):
             return
         super().connection_made(transport)
         self._read_at_most(READ_BYTES)
-        peer = transport.get_extra_info("peername")
-        self._lobby.enter(self, str(peer[0]) if peer else "unknown", self.transport.abort)
+        address = transport.get_extra_info("peername")
+        self._peer = str(address[0]) if address else "unknown"
+        self._awaits_header = self._is_proxy(self._peer)
+        self._lobby.enter(self, self._peer, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """As asyncio.Protocol's."""
@@ -63,6 +80,10 @@ class Socket(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """As asyncio.Protocol's."""
+        if self._awaits_header:
+            data = self._after_header(data)
+            if not data:
+                return
         super().data_received(data)
         self._unproven_bytes += 0 if self._trusted else len(data)
         if self._unproven_bytes > UNPROVEN_BYTES and not self._trusted:
@@ -79,6 +100,24 @@ class Socket(ServerConnection):
         """Takes nothing any more but its end."""
         self.flooded.set()
         self.trust()
+
+    def _after_header(self, data: bytes) -> bytes:
+        """What follows the PROXY header; nothing while that has not come, and of one that is none."""
+        self._header += data
+        try:
+            header = read_header(bytes(self._header))
+        except ProxyHeaderError as error:
+            LOG.warning("connection of the proxy %s refused: %s", self._peer, error)
+            self.transport.abort()
+            return b""
+        if header is None:
+            return b""
+        self._awaits_header = False
+        if header.client:
+            self.client = header.client
+            self._lobby.leave(self)
+            self._lobby.enter(self, header.client, self.transport.abort)
+        return bytes(self._header[header.size :])
 
     def _read_at_most(self, size: int) -> None:
         if hasattr(self.transport, "max_size"):  # asyncio's own; there is no public name for it

@@ -35,6 +35,7 @@ class ServerConfig:
     open_to_all: bool = False  # listen beyond this machine without a token
     origins: tuple[str, ...] = ()  # of pages from elsewhere that may connect; `*` is any
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks; what they say of their clients is believed
+    proxy_protocol: bool = False  # they begin every connection with a PROXY header
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     people: Path | None = None  # the folder of known people; None: the user's own
@@ -66,6 +67,10 @@ class ServerConfig:
             raise ServerError("expected one token or tenants with theirs, got both")
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ServerError("expected a TLS certificate and its key, got only one of them")
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise ServerError("expected trusted proxies for the PROXY protocol, got none")
+        if self.proxy_protocol and self.tls_certificate is not None:
+            raise ServerError("expected TLS to end at the proxy where it speaks the PROXY protocol, got a certificate")
         if self.root not in ROOTS:
             raise ServerError(f"expected one of {', '.join(ROOTS)} on /, got {self.root}")
         if not 0 <= self.port <= 65_535:

@@ -24,7 +24,9 @@ class Sender:
 
 
 def peer_of(connection: ServerConnection) -> str:
-    """The address at the other end of the socket."""
+    """The address at the other end of the socket, or that for which a PROXY header says it speaks."""
+    if client := getattr(connection, "client", None):
+        return str(client)
     address = connection.remote_address
     return str(address[0]) if address else "unknown"
 
@@ -41,6 +43,11 @@ def sender_of(peer: str, headers: Headers, trusted: Iterable[Network]) -> Sender
         return Sender(peer, headers.get("Host"))
     names = listed(headers, FORWARDED_HOST)
     return Sender(_client(hops, trusted) or peer, names[-1] if names else headers.get("Host"), is_proxied=True)
+
+
+def is_trusted(peer: str, trusted: Iterable[Network]) -> bool:
+    """Whether the address is that of a trusted proxy."""
+    return _is_in(_address(peer), trusted)
 
 
 def _client(hops: Sequence[str], trusted: Sequence[Network]) -> str | None:

@@ -54,7 +54,7 @@ from .http import (
 from .listener import ACCEPTED_AT_ONCE, listening_socket, within_descriptors
 from .lobby import Lobby, survive_exhaustion
 from .metrics import CONTENT_TYPE, Metrics
-from .sender import Sender, peer_of, sender_of
+from .sender import Sender, is_trusted, peer_of, sender_of
 from .sessions import SessionTable
 from .upkeep import forget, judge, sweep, trim, watch
 
@@ -97,7 +97,9 @@ class Server:
             self._handle,
             sock=listener,
             backlog=ACCEPTED_AT_ONCE,
-            create_connection=cast(type[ServerConnection], functools.partial(Socket, self._silent, handshakes)),
+            create_connection=cast(
+                type[ServerConnection], functools.partial(Socket, self._silent, handshakes, self._sends_header)
+            ),
             process_request=self._process_request,
             select_subprotocol=_select_subprotocol,
             compression=None,
@@ -154,6 +156,9 @@ class Server:
         elif beyond > 0:
             client.give_way()
         await client.run()
+
+    def _sends_header(self, peer: str) -> bool:
+        return self.config.proxy_protocol and is_trusted(peer, self.config.networks)
 
     def _process_request(self, connection: ServerConnection, request: Request) -> Response | None:
         if wrong := malformed(request):

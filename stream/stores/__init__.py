@@ -1,1 +1,1 @@
-"""Where snapshots of sessions are kept, so that a session outlives its server: a folder, Redis or Valkey."""
+"""Where snapshots of sessions are kept, so that a session outlives its server: a folder, Redis, Valkey or S3."""

@@ -60,8 +60,9 @@ class Store(Protocol):
 
 
 def open_store(url: str, keep_s: float) -> Store:
-    """The store at a path, file://, redis://, rediss://, unix:// or valkey:// address; it keeps what is not saved again
-    for `keep_s` seconds. Raises StoreError.
+    """The store at a path, file://, redis://, rediss://, unix://, valkey:// or s3:// address. Raises StoreError.
+
+    It keeps what is not saved again for `keep_s` seconds.
     """
     scheme, colon, rest = url.partition("://")
     if not colon or scheme == "file":
@@ -72,7 +73,11 @@ def open_store(url: str, keep_s: float) -> Store:
         from .redis import RedisStore
 
         return RedisStore(f"{scheme.replace('valkeys', 'rediss').replace('valkey', 'redis')}://{rest}", keep_s)
-    raise StoreError(f"expected a store such as a folder or redis://HOST:6379/0, got {scheme}://")
+    if scheme == "s3":
+        from .s3 import S3Store
+
+        return S3Store(url, keep_s)
+    raise StoreError(f"expected a store such as a folder, redis://HOST:6379/0 or s3://BUCKET, got {scheme}://")
 
 
 def checked_id(session: str) -> str:

@@ -1,4 +1,4 @@
-"""A batch on a Ray cluster: one task a recording, which Ray places and starts again. The only module that imports Ray.
+"""A batch on a Ray cluster: one task a recording, which Ray places and starts again.
 
 All nodes need turnstream and see the same folders. A task that Ray runs twice, as after a node was lost, writes the
 same results again.
@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from turnstream.errors import TurnstreamError
 
-from .archive.plan import Job
-from .archive.processes import Ended, Report
-from .options import EngineOptions, WeightOptions
+from ..archive.plan import Job
+from ..archive.processes import Ended, Report
+from ..options import EngineOptions, WeightOptions
+from .joined import joined, sentence
 
 if TYPE_CHECKING:
     from turnstream.diarizer import Diarizer
@@ -32,12 +33,7 @@ def in_tasks(jobs: Iterable[Job], options: EngineOptions, address: str, retries:
 
     Raises TurnstreamError where there is no Ray, or no cluster at the address.
     """
-    ray = _ray()
-    try:  # without an address, Ray would join any cluster that it finds on this machine
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", configure_logging=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise TurnstreamError(f"cannot join a Ray cluster at {address}: {_sentence(error)}") from None
-    try:
+    with joined(address) as ray:
         task = ray.remote(num_cpus=1, max_retries=retries)(_hear)
         most = max(1, int(AHEAD * ray.cluster_resources().get("CPU", 1)))
         waiting = list(jobs)[::-1]
@@ -48,23 +44,13 @@ def in_tasks(jobs: Iterable[Job], options: EngineOptions, address: str, retries:
                 running[task.remote(_absolute(job), _reachable(options))] = job
             for ready in ray.wait(list(running))[0]:
                 yield _report(ray, ready, running.pop(ready))
-    finally:
-        ray.shutdown()
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise TurnstreamError("expected Ray for --ray: install it with pip install 'turnstream[cluster]'") from None
-    return ray
 
 
 def _report(ray: Any, ready: Any, job: Job) -> Report:
     try:
         reason = ray.get(ready)
     except (ray.exceptions.RayError, ray.exceptions.RayTaskError) as error:
-        reason = f"{job.recording}: {_sentence(error)}"
+        reason = f"{job.recording}: {sentence(error)}"
     return Ended(job, reason)
 
 
@@ -80,7 +66,7 @@ def _reachable(options: EngineOptions) -> EngineOptions:
 
 def _hear(job: Job, options: EngineOptions) -> str | None:
     """In a worker: why the recording has no results; None where it has."""
-    from .archive.work import diarize
+    from ..archive.work import diarize
 
     try:
         diarize(job, _engine(WeightOptions(segmentation=options.segmentation, embedding=options.embedding)), options)
@@ -113,7 +99,3 @@ def _take_a_core() -> None:
             continue
         os.sched_setaffinity(0, {core})
         return
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
