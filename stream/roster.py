@@ -16,7 +16,7 @@ from .timeline.corrections import Assigned, Correction, Merged
 from .timeline.records import FinalRecord, Record, RevisionRecord, SpeakerRecord, TurnRecord
 from .timeline.timeline import Timeline
 
-MOST_CORRECTIONS = 1000  # of one stream, those taken back included: no bound in practice
+MOST_CORRECTIONS = 500  # of one stream, those taken back included: no bound in practice
 
 
 @dataclass(frozen=True, slots=True)

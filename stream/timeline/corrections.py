@@ -61,6 +61,10 @@ class Assigned:
         if not self.lost:
             self.link.start_frame, self.link.end_frame = turn.start_frame, turn.end_frame
 
+    def meets(self, turn: TurnRecord) -> bool:
+        """Whether a turn overlaps the frames."""
+        return turn.start_frame < self.link.end_frame and self.link.start_frame < turn.end_frame
+
     def _replaces(self, turn: TurnRecord) -> bool:
         inside = min(turn.end_frame, self.link.end_frame) - max(turn.start_frame, self.link.start_frame)
         return turn.id not in self.others and 2 * inside > turn.end_frame - turn.start_frame
@@ -116,15 +120,16 @@ class Corrections:
     def home(self, labels: Labels, own: Speaker, turns: Sequence[TurnRecord]) -> int | None:
         """The merged speaker whose speech before the merge most of the final speaker `own` was; None for others."""
         column = labels.active[:, labels.speakers.index(own)]
-        for one in self.made:
-            if isinstance(one, Merged):
-                theirs = np.zeros(len(column), bool)
-                for turn in turns:
-                    if self.resolve(self._unmerged(turn)) == self.resolve(one.into):
-                        end = min(turn.end_frame, one.together.before_frame)
-                        theirs[max(0, turn.start_frame - labels.first_frame) : max(0, end - labels.first_frame)] = True
-                if 2 * (column & theirs).sum() > column.sum():
-                    return one.into
+        merges = [one for one in self.made if isinstance(one, Merged)]
+        shown = self.shown(turns) if merges else ()
+        for one in merges:
+            theirs = np.zeros(len(column), bool)
+            speaker = self.resolve(one.into)
+            for turn in [turn for turn in shown if turn.speaker == speaker]:
+                end = min(turn.end_frame, one.together.before_frame)
+                theirs[max(0, turn.start_frame - labels.first_frame) : max(0, end - labels.first_frame)] = True
+            if 2 * (column & theirs).sum() > column.sum():
+                return one.into
         return None
 
     def final(self, labels: Labels, numbers: dict[Speaker, Speaker], turns: Sequence[TurnRecord]) -> Labels:
@@ -138,8 +143,8 @@ class Corrections:
                 for gone in sorted({one.gone, *one.adopted} & columns.keys()):
                     _add(columns, one.into, columns.pop(gone))
             else:
-                told = [(turn, self.speaker_of(turn, count)) for turn in turns if turn.id != one.turn]
-                _assign(columns, one, told, labels.first_frame)
+                near = [turn for turn in turns if turn.id != one.turn and one.meets(turn)]
+                _assign(columns, one, [(turn, self.speaker_of(turn, count)) for turn in near], labels.first_frame)
         speakers = sorted(columns, key=lambda speaker: (speaker is None, speaker or 0))
         active = np.stack([columns[speaker] for speaker in speakers], axis=1) if speakers else labels.active[:, :0]
         return Labels(labels.first_frame, active, tuple(speakers))
