@@ -84,7 +84,7 @@ class Names:
         events: list[Event] = []
         for speaker, name in self._saves:
             try:
-                events += session.name(speaker, name)
+                events += session.name(speaker, name, take=True)
             except TurnstreamError as error:
                 self._error = self._error or error
         return events

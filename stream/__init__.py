@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from turnstream.clients.words.spoken import Line, SpokenLines, Word
 
     from .diarizer import Diarizer
-    from .errors import AudioError, EnrollmentError, PeopleError, TurnstreamError, WeightsError
+    from .errors import AudioError, CorrectionError, EnrollmentError, PeopleError, TurnstreamError, WeightsError
     from .events import Activity, Event, Final, Revision, Speaker, Statistics, Talk, Turn, to_json
     from .people.person import Person
     from .people.store import PeopleStore
@@ -39,7 +39,7 @@ _HOMES = {
     "clients.remote.connection": ("ClientError",),
     "diarizer": ("Diarizer",),
     "clients.words.spoken": ("Line", "SpokenLines", "Word"),
-    "errors": ("AudioError", "EnrollmentError", "PeopleError", "TurnstreamError", "WeightsError"),
+    "errors": ("AudioError", "CorrectionError", "EnrollmentError", "PeopleError", "TurnstreamError", "WeightsError"),
     "events": ("Activity", "Event", "Final", "Revision", "Speaker", "Statistics", "Talk", "Turn", "to_json"),
     "people.person": ("Person",),
     "people.store": ("PeopleStore",),
@@ -54,6 +54,7 @@ __all__ = [
     "AudioError",
     "Client",
     "ClientError",
+    "CorrectionError",
     "Diarizer",
     "EnrollmentError",
     "Event",

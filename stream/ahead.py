@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .audio.fbank import FbankStream
-from .labels import Bools, Labels
+from .labels import Bools
 from .models.segmentation import activity
-from .stitching.profile import Profile
 from .stitching.record import RecordStitcher
-from .stitching.stitcher import CROP_REACH_FRAMES, Ints
+from .stitching.stitcher import CROP_REACH_FRAMES
 from .windows import FRAME_SAMPLES, WINDOW_FRAMES
 
 F32 = NDArray[np.float32]
@@ -67,19 +66,14 @@ class WindowsAhead:
                 self._stitch()
         self._fbank.drop_before(self._oldest_sample // FRAME_SAMPLES + WINDOW_FRAMES - CROP_REACH_FRAMES)
 
-    def finish(self, embed: Callable[[list[Ints]], F32]) -> Labels:
-        """Compute and stitch what is left, then as `RecordStitcher.finish`."""
+    def finish(self) -> None:
+        """Compute and stitch what is left."""
         if self._block.starts:
             self._segment()
         while self._segmented:
             self._stitch()
         while self._embedded:
             self._remember()
-        return self._stitcher.finish(embed)
-
-    def profiles(self) -> dict[int, Profile]:
-        """See `RecordStitcher.profiles`."""
-        return self._stitcher.profiles()
 
     @property
     def _oldest_sample(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from .limits import JOINERS
+from .limits import JOINERS, RefusalCode
 
 
 class TurnstreamError(Exception):
@@ -27,6 +27,17 @@ class WeightsError(TurnstreamError):
 
 class EnrollmentError(TurnstreamError):
     """Speech from which no voice can be learned: too little of it, or more than one person's."""
+
+
+class CorrectionError(TurnstreamError):
+    """A correction that cannot be made; `code` says why, for programs.
+
+    speaker: who has the name, where another speaker has it already.
+    """
+
+    def __init__(self, code: RefusalCode, message: str, speaker: str | None = None):
+        super().__init__(message)
+        self.code, self.speaker = code, speaker
 
 
 class PeopleError(TurnstreamError):

@@ -22,7 +22,11 @@ JOINERS = re.compile("[\u200c\u200d]")  # without them Persian, Sinhala and many
 INVISIBLE = re.compile("[\u200c\u200d\u034f\u115f\u1160\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0]")
 EMBEDDING_SIZE = 192  # numbers in a voice
 
-Reason = Literal["reassigned", "merged", "split", "named"]  # why a turn's speaker was revised
+Reason = Literal["reassigned", "merged", "split", "named", "corrected"]  # why a turn's speaker was revised
+
+RefusalCode = Literal[  # why what the user asked for was not done
+    "name_in_use", "unknown_speaker", "unknown_turn", "same_speaker", "nothing_to_undo", "too_many_corrections"
+]
 
 
 def legible(text: str) -> bool:

@@ -17,8 +17,8 @@ from .ahead import F32, BlockModels, WindowsAhead
 from .audio.fbank import FbankStream
 from .audio.input import AudioInput, Chunk
 from .audio.ring import RingBuffer
-from .errors import EnrollmentError, TurnstreamError
-from .events import EndReason, Event, Final, speaker_number
+from .errors import TurnstreamError
+from .events import EndReason, Event, Final
 from .exclusive import Exclusive
 from .in_thread import finish_in_thread
 from .labels import Labels
@@ -26,12 +26,13 @@ from .models.activity import ActivityModels, ActivityPath, ActivityRecord, Gate,
 from .models.segmentation import activity
 from .people.naming import Naming
 from .publisher import Publisher
+from .result import Result
+from .roster import Roster
 from .stitching.config import StitcherConfig
 from .stitching.profile import Profile
-from .stitching.record import RecordStitcher
 from .stitching.stitcher import CROP_REACH_FRAMES, Ints
 from .stitching.stitchers import Stitchers, is_kept
-from .timeline.records import FinalRecord, Record, SpeakerRecord
+from .timeline.records import FinalRecord, Record
 from .timeline.timeline import Timeline
 from .windows import (
     FRAME_OFFSET_SAMPLES,
@@ -92,19 +93,18 @@ class Session:
         self.timeline = timeline
         self._models = models
         self._activity = activity
-        self._naming = naming or Naming()
         self._schedule = WindowSchedule(hop_frames if live else RECORD_FRAMES)
         self._ring = RingBuffer(WINDOW_SAMPLES + RECORD_FRAMES * FRAME_SAMPLES)
         self._fbank = FbankStream()
         self._live = live
+        self._stitchers = Stitchers(config)
+        self._roster = Roster(timeline, self._stitchers, naming or Naming())
         seen = activity.record_gate.seen if activity else None
-        self._stitchers: Stitchers | WindowsAhead = (
-            Stitchers(config) if live else WindowsAhead(models, RecordStitcher(config), self._fbank, seen)
-        )
+        self._ahead = None if live else WindowsAhead(models, self._stitchers.record, self._fbank, seen)
         self._state = models.initial_state()
         self._end_sample: int | None = None  # length of the stream, once it has ended
         self._named_frame = 0  # newest frame decided
-        self._final: FinalRecord | None = None
+        self._result: Result | None = None
         self._publisher = Publisher()
         self._alone = Exclusive("a session")
 
@@ -133,8 +133,10 @@ class Session:
     def close(self, reason: EndReason = "stop") -> Final:
         """The final result, over every sample received. Calling it again gives the same, with the names of now."""
         with self._alone:
-            final = self._final = self._final or self._finish()
-            return self._publisher.final(final, self._naming.names, self.position_s, reason)
+            if self._result is None:
+                self._finish_audio()
+                self._result = Result(self._roster, self._publisher, self._decide, self.position_s)
+            return self._result.final(reason)
 
     def __enter__(self) -> Session:
         return self
@@ -160,22 +162,55 @@ class Session:
             yield event
         yield await finish_in_thread(self.close)
 
-    def name(self, speaker: str, name: str | None) -> list[Event]:
+    def name(self, speaker: str, name: str | None, *, take: bool = False) -> list[Event]:
         """The user says who `speaker` (such as "S1") is, None for nobody known; returns the events of that.
 
-        No later evidence overrules it. Another speaker who had the name loses it. After `close()` the final result has
-        the name too. Raises TurnstreamError for a speaker this stream does not have and for a name that cannot be used.
+        No later evidence overrules it. After `close()` the final result has the name too. Raises TurnstreamError for a
+        speaker this stream does not have and for a name that cannot be used; CorrectionError, which says who that is,
+        where another speaker has the name: `merge` the two, or `take` it from the other one.
         """
-        return self._publisher.publish(self._naming.choose(self._number(speaker), name, self._named_frame))
+        return self._publisher.publish(self._roster.name(speaker, name, self._named_frame, take=take))
+
+    def merge(self, speaker: str, into: str) -> list[Event]:
+        """The user says that two speakers are one person: all of `speaker` is `into`'s, now and later.
+
+        Returns what listeners have to know. Nothing that is heard later separates them again; `into` takes over the
+        name that the user gave the other one, unless they have one. After `close()` the final result changes as well.
+        Raises CorrectionError for a speaker this stream does not have, and for the same one twice.
+        """
+        with self._alone:
+            if self._result:
+                return self._result.merge(speaker, into, self._named_frame)
+            return self._publisher.publish(self._roster.merge(speaker, into, self._named_frame))
+
+    def assign(self, turn: str, speaker: str) -> list[Event]:
+        """The user says whose a turn (such as "T5") is: a speaker's, or "new" for somebody not known so far.
+
+        Returns what listeners have to know. The turn is theirs for good, and still is when it grows; until `close()`
+        the engine also learns from it, so that other speech of the voice may follow. Raises CorrectionError for a turn
+        or a speaker that this stream does not have.
+        """
+        with self._alone:
+            if self._result:
+                return self._result.assign(turn, speaker)
+            return self._publisher.publish(self._roster.assign(turn, speaker, self._named_frame))
+
+    def undo(self) -> list[Event]:
+        """Takes back the last `merge` or `assign` that stands; returns what listeners have to know.
+
+        Raises CorrectionError where there is none.
+        """
+        with self._alone:
+            if self._result:
+                return self._result.undo(self._named_frame)
+            return self._publisher.publish(self._roster.undo(self._named_frame))
 
     def profile(self, speaker: str) -> Profile:
         """The voice of a speaker of this stream as it is known now.
 
         Raises TurnstreamError for a speaker this stream does not have, and for one who has said too little.
         """
-        if (voice := self._numbered_voices().get(self._number(speaker))) is None:
-            raise EnrollmentError(f"expected clean speech of {speaker}, got none that is long enough for a voice")
-        return voice
+        return self._roster.profile(speaker)
 
     @property
     def hop_s(self) -> float:
@@ -194,12 +229,12 @@ class Session:
     @property
     def names(self) -> dict[str, str]:
         """The names of the speakers who have one now: {"S1": "Anna"}."""
-        return {f"S{speaker}": name for speaker, (name, _) in self._naming.names.items()}
+        return {f"S{speaker}": name for speaker, (name, _) in self._roster.naming.names.items()}
 
     @property
     def voices(self) -> dict[str, Profile]:
         """The voices of all speakers who have said enough to have one: {"S1": ...}."""
-        return {f"S{speaker}": voice for speaker, voice in self._numbered_voices().items()}
+        return {f"S{speaker}": voice for speaker, voice in self._roster.voices().items()}
 
     def live_rttm(self, recording: str) -> str:
         """RTTM of everything committed so far, as it was first committed: what a listener learned in time."""
@@ -221,18 +256,6 @@ class Session:
         window_end = self._schedule.next_end
         return min(window_end, self._activity.next_end) if self._activity else window_end
 
-    def _numbered_voices(self) -> dict[int, Profile]:
-        numbers = self.timeline.numbers
-        return {numbers[own]: voice for own, voice in self._stitchers.profiles().items() if own in numbers}
-
-    def _number(self, speaker: str) -> int:
-        numbers = sorted({*self.timeline.speakers, *self.timeline.numbers.values()})
-        number = speaker_number(speaker)
-        if number is None or number not in numbers:
-            found = f"one of {', '.join(f'S{n}' for n in numbers)}" if numbers else "a stream that has speakers"
-            raise TurnstreamError(f"expected {found}, got {speaker}")
-        return number
-
     def _horizon(self, end_frame: int) -> int:
         """`end_frame`, but not before the stream, nor so late that a turn could outlast the audio."""
         if self._end_sample is not None:
@@ -243,15 +266,12 @@ class Session:
         if self._end_sample is not None:
             raise TurnstreamError(f"the stream ended at {self.position_s:.3f} s: open a new session for more audio")
 
-    def _finish(self) -> FinalRecord:
-        self._finish_audio()
+    def _decide(self) -> FinalRecord:
+        """The final result of all that was heard."""
+        if self._ahead:
+            self._ahead.finish()
         labels = self._stitchers.finish(self._embed)
-        end_frame = self._horizon(labels.end_frame)
-        final = self.timeline.finish(labels, end_frame)
-        for old, into in self.timeline.successors.items():
-            self._naming.merge(old, into, end_frame)
-        self._naming.finish(self._numbered_voices(), end_frame)
-        return final
+        return self._roster.finish(labels, self._horizon(labels.end_frame))
 
     def _finish_audio(self) -> Records:
         if self._end_sample is not None:
@@ -306,8 +326,8 @@ class Session:
 
     def _window(self, start_sample: int) -> Records:
         window = self._ring.read(start_sample, start_sample + WINDOW_SAMPLES)
-        if isinstance(self._stitchers, WindowsAhead):
-            self._stitchers.add(window, start_sample)
+        if self._ahead:
+            self._ahead.add(window, start_sample)
             return []
         logp, self._state = self._models.segment(window, start_sample, self._state)
         first_frame, active = start_sample // FRAME_SAMPLES, activity(logp)
@@ -328,13 +348,7 @@ class Session:
     def _update(self, labels: Labels, end_frame: int) -> Records:
         """The records of the newest window's labels."""
         self._named_frame = self._horizon(end_frame)
-        records: Records = [*self.timeline.update(labels, self._named_frame)]
-        for record in [record for record in records if isinstance(record, SpeakerRecord)]:
-            if record.into is not None:
-                records += self._naming.merge(record.id, record.into, self._named_frame)
-        if self._naming.listens:
-            records += self._naming.update(self._numbered_voices(), self._named_frame)
-        return records
+        return [*self._roster.update(labels, self._named_frame)]
 
     def _drop(self, end_frame: int) -> None:
         """Forget what lies before anything that a window or an embedding can still ask for."""

@@ -266,9 +266,9 @@ def test_the_event_loop_goes_on_while_the_engine_computes(
 
     finish = RecordStitcher.finish
 
-    def waiting_finish(record: RecordStitcher, embed: Any) -> Labels:
+    def waiting_finish(record: RecordStitcher, *given: Any) -> Labels:
         gate.wait()
-        return finish(record, embed)
+        return finish(record, *given)
 
     monkeypatch.setattr(RecordStitcher, "finish", waiting_finish)
 

@@ -201,8 +201,10 @@ def test_a_name_given_without_a_connection_arrives_when_it_is_back(diarizer: Dia
             proxy.cut()
             while client.trouble is None:
                 await asyncio.sleep(0.01)
-            await client.name("S1", "Anna Ångström")
+            naming = asyncio.create_task(client.name("S1", "Anna Ångström"))
+            await asyncio.sleep(0.1)
             proxy.down = False
+            await naming
             return await client.finish(), await _collect(client)
 
     final, events = asyncio.run(session())

@@ -21,7 +21,6 @@ from turnstream.events import Event, Final, Revision, Speaker, Turn, speaker_nam
 from turnstream.offline import diarize
 from turnstream.session import Models, Session
 from turnstream.stitching.config import StitcherConfig
-from turnstream.stitching.live import LiveStitcher
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
 from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, HOPS_FRAMES, WINDOW_FRAMES, WINDOW_SAMPLES
@@ -189,21 +188,6 @@ def test_the_hop_may_change_at_any_time(models: Remembering, speech: np.ndarray)
     assert spans(session.close()) == spans(diarize(models, AudioInput(), [speech]))
     with pytest.raises(TurnstreamError, match=r"hop must be 0\.34 to 2 s, got 0\.3"):
         session.hop_s = 0.3
-
-
-def test_nothing_live_is_made_where_nothing_is_told(
-    diarizer: Diarizer, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = spans(diarize(diarizer.models, AudioInput(), [speech]))
-    made: list[str] = []
-    start = LiveStitcher.__init__
-    monkeypatch.setattr(LiveStitcher, "__init__", lambda *given: (made.append("live"), start(*given))[1])
-    session = diarizer.session(live=False)
-    assert session.feed(speech) == []
-    assert spans(session.close()) == expected
-    assert made == []
-    diarizer.session()
-    assert made == ["live"]
 
 
 def test_final_is_offline_on_real_meetings(models: Remembering, speech_data: Path) -> None:

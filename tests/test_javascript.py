@@ -27,6 +27,7 @@ import * as client from "%s";
 globalThis.WebSocket = class { close() {} };
 const made = {
     Connection: new client.Connection("ws://x", {}, { message() {}, state() {} }),
+    Edits: new client.Edits(new client.Transcript()),
     SendBuffer: new client.SendBuffer(2),
     Transcript: new client.Transcript(),
 };
@@ -53,7 +54,7 @@ def test_the_package_has_the_version_of_the_program() -> None:
 
 
 def test_what_has_no_socket() -> None:
-    tests = [TESTS / f"{name}.test.mjs" for name in ("formats", "send-buffer", "transcript")]
+    tests = [TESTS / f"{name}.test.mjs" for name in ("edits", "formats", "send-buffer", "transcript")]
     done = run(*node_with_websocket(), "--test", *tests)
     assert done.returncode == 0, done.stdout
     assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE)
@@ -61,7 +62,7 @@ def test_what_has_no_socket() -> None:
 
 @pytest.mark.slow
 def test_sessions_on_a_real_server(server: Served, tmp_path: Path) -> None:
-    samples, _ = soundfile.read(demo_recording()[0], dtype="int16", start=100_000, stop=244_000)
+    samples, _ = soundfile.read(demo_recording()[0], dtype="int16", start=100_000, stop=292_000)
     (tmp_path / "talk.pcm").write_bytes(samples.tobytes())
     env = {"TURNSTREAM_URL": f"ws://{server.address}/v1", "TURNSTREAM_PCM": str(tmp_path / "talk.pcm")}
     done = run(*node_with_websocket(), "--test", TESTS / "connection.test.mjs", **env)
@@ -72,7 +73,7 @@ def test_the_declared_types_are_those_of_the_code(tmp_path: Path) -> None:
     declared = (PACKAGE / "index.d.ts").read_text()
     classes = re.findall(r"^export class (\w+) \{\n(.*?)^\}", declared, re.MULTILINE | re.DOTALL)
     members = {name: re.findall(r"^  (?:static |readonly )*(\w+)[(:]", body, re.MULTILINE) for name, body in classes}
-    assert set(members) == {"Connection", "SendBuffer", "Transcript"}
+    assert set(members) == {"Connection", "Edits", "SendBuffer", "Transcript"}
     check = tmp_path / "check.mjs"
     check.write_text(MISSING_MEMBERS % (PACKAGE / "index.js", members))
     assert run(*node_with_websocket(), check).stdout == ""

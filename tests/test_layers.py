@@ -39,8 +39,12 @@ PARTS: dict[str, set[str]] = {
     "people": BASE | {"events", "stitching", "timeline"},
     "publisher": BASE | {"events", "models", "timeline"},
     "ahead": BASE | {"audio", "models", "stitching"},
+    "edits": {"errors", "events"},
+    "roster": BASE | {"edits", "events", "people", "stitching", "timeline"},
+    "result": {"edits", "events", "publisher", "roster", "timeline"},
     "session": BASE
-    | {"ahead", "audio", "events", "exclusive", "in_thread", "models", "people", "publisher", "stitching", "timeline"},
+    | {"ahead", "audio", "events", "exclusive", "in_thread", "models", "people", "publisher", "result", "roster"}
+    | {"stitching", "timeline"},
     "diarizer": BASE | {"audio", "models", "people", "session", "stitching", "timeline", "weights"},
     "offline": BASE | {"audio", "events", "models", "session", "stitching", "timeline"},
     "snapshot": BASE

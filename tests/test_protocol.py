@@ -21,6 +21,7 @@ from turnstream.protocol.messages import (
     CloseCode,
     Error,
     Start,
+    Started,
     Status,
     Stop,
     Unknown,
@@ -36,7 +37,12 @@ WORDS: dict[str, list[str]] = {
     "encoding": ["pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"],
     "Turn.state": ["provisional", "committed", "final", "retracted"],
     "Speaker.state": ["appeared", "named", "merged"],
-    "Revision.reason": ["reassigned", "merged", "split", "named"],
+    "Revision.reason": ["reassigned", "merged", "split", "named", "corrected"],
+    "Answer.request": ["name", "merge", "assign", "undo"],
+    "Answer.code": [
+        *("name_in_use", "unknown_speaker", "unknown_turn", "same_speaker", "nothing_to_undo"),
+        "too_many_corrections",
+    ],
     "Final.reason": ["stop", "idle", "session_too_long", "shutdown"],
 }
 NAMES = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=64)
@@ -48,19 +54,21 @@ RANGES = {
     "message_bytes": (1, 2**53),
     "values_per_s": (1, 2**53),
     "close": (1000, 4999),
+    "id": (1, 2**53),
 }
 TEXTS = {
     "session": st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
     "code": st.from_regex(r"[a-z_]{1,40}", fullmatch=True),
     "name": NAMES,
     "id": st.integers(1, 10**9).map("T{}".format),
+    "turn": st.integers(1, 10**9).map("T{}".format),
 } | dict.fromkeys(("speaker", "from", "to", "into"), st.integers(1, 10**9).map("S{}".format))
 
 
 def values_of(kind: type, key: str, hint: Any) -> st.SearchStrategy[Any]:
     """Values of one field that the protocol allows, by its type and name."""
     args = typing.get_args(hint)
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return st.none() | values_of(kind, key, args[0])
     if typing.get_origin(hint) is tuple:
         item = TEXTS["id"] if key == "turns" and args[0] is str else NAMES if args[0] is str else messages(args[0])
@@ -190,7 +198,7 @@ def test_a_message_that_was_cut_or_changed_is_refused_or_another_message(message
 @given(message=SERVER, data=st.data())
 def test_a_field_that_is_missing_is_named(message: Any, data: st.DataObject) -> None:
     values = json.loads(encode(message))
-    spare = {Final: {"rttm", "statistics"}, Status: {"hop"}}.get(type(message), set())
+    spare = {Final: {"rttm", "statistics"}, Status: {"hop"}, Started: {"corrections"}}.get(type(message), set())
     gone = data.draw(st.sampled_from(sorted(set(values) - spare - {"type"})))
     del values[gone]
     with pytest.raises(ProtocolError, match=f"expected a field {gone}, got none"):

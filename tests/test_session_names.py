@@ -138,7 +138,7 @@ def test_a_name_by_the_user_is_one_event_and_reaches_the_final(models: Rememberi
     final, unnamed = session.close(), plain.close()
     assert (final.turns, names_of(final)) == (named(unnamed.turns, {"S1": "Anna"}), [("S1", "Anna", None)])
     assert (unnamed.turns, names_of(unnamed)) == (named(unnamed.turns, {}), [])
-    assert [e.name for e in session.name("s2", "anna") if isinstance(e, Speaker)] == [None, "anna"]
+    assert [e.name for e in session.name("s2", "anna", take=True) if isinstance(e, Speaker)] == [None, "anna"]
     again = session.close()
     assert (again.turns, names_of(again)) == (named(unnamed.turns, {"S2": "anna"}), [("S2", "anna", None)])
     assert session.close() == again

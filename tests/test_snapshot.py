@@ -22,7 +22,7 @@ from tone_speakers import TONES_HZ, conversation
 
 from turnstream.audio.input import AudioInput
 from turnstream.diarizer import Diarizer
-from turnstream.errors import TurnstreamError
+from turnstream.errors import CorrectionError, TurnstreamError
 from turnstream.events import Event, Speaker, to_json
 from turnstream.people.naming import Known, Naming
 from turnstream.session import Models, Session
@@ -98,7 +98,7 @@ def humming(format: Format) -> Moving:
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 99), format=FORMATS, data=st.data())
 def test_a_session_moved_anywhere_is_the_one_that_stayed(seed: int, format: Format, data: st.DataObject) -> None:
-    """Cut in the middle of samples, with known people and with names that the user gives."""
+    """Cut in the middle of samples, with known people, and with names and corrections that the user gives."""
     audio = pcm(hums(seed), format.encoding, format.rate_hz, format.channels)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(audio)), min_size=1, max_size=6)))
     stayed, moved = humming(format), humming(format)
@@ -107,10 +107,24 @@ def test_a_session_moved_anywhere_is_the_one_that_stayed(seed: int, format: Form
             one.hear(audio[start:end])
             if named := [event.id for event in one.events if isinstance(event, Speaker)]:
                 one.events += one.session.name(named[-1], f"Guest {start}")
+        correct(data.draw(st.sampled_from(["nothing", "assign", "merge", "undo"])), stayed, moved)
         if data.draw(st.booleans()):
             moved.move()
     moved.move()
     assert moved.end() == stayed.end()
+
+
+def correct(what: str, *sessions: Moving) -> None:
+    """The same in each of them, where there is anything to correct."""
+    for one in sessions:
+        session = one.session
+        with contextlib.suppress(CorrectionError):
+            if what == "assign" and session.timeline.turns:
+                one.events += session.assign(f"T{session.timeline.turns[-1].id}", "new")
+            elif what == "merge":
+                one.events += session.merge("S2", "S1")
+            elif what == "undo":
+                one.events += session.undo()
 
 
 @pytest.fixture(scope="module")

@@ -25,13 +25,18 @@ from websockets.exceptions import ConnectionClosed
 from turnstream.events import Final, Speaker
 from turnstream.limits import SAMPLE_BYTES
 from turnstream.protocol.messages import (
+    Answer,
+    Assign,
     Error,
+    Merge,
     Name,
+    Request,
     ServerMessage,
     Start,
     Started,
     Status,
     Stop,
+    Undo,
     Unknown,
     decode_server,
     encode,
@@ -40,6 +45,7 @@ from turnstream.wire import ProtocolError
 
 from .connection import ClientError, LostError, open_socket, websocket_url
 from .inbox import Event, Inbox
+from .requests import Requests
 from .send_buffer import SendBuffer
 
 BUFFER_BYTES = 32 * 2**20  # 17 minutes of 16 kHz pcm_s16le; longer than a server waits for us
@@ -73,8 +79,7 @@ class Client:
         self._buffer_bytes = max(buffer_bytes, PIECE_BYTES)
         self._inbox = Inbox()
         self._speakers: set[str] = set()
-        self._names: dict[str, str | None] = {}  # sent, not confirmed yet
-        self._unsent_names: list[str] = []  # those of them that this connection has not carried yet
+        self._requests = Requests()
         self._greeted = self._stopping = self._stop_due = False
         self._seq = 0
         self._error: ClientError | None = None
@@ -104,15 +109,29 @@ class Client:
             self._buffer.append(data[first : first + PIECE_BYTES])
             await self._notify()
 
-    async def name(self, speaker: str, name: str | None) -> None:
-        """Say who a speaker is (None takes the name away); a Speaker event answers. Raises TurnstreamError."""
-        encode(Name(speaker, name))
-        if speaker not in self._speakers:
-            known = ", ".join(sorted(self._speakers)) or "none, for nobody has appeared"
-            raise ClientError(f"expected a speaker of this session ({known}), got {speaker}")
-        self._names[speaker] = name
-        self._unsent_names.append(speaker)
-        await self._notify()
+    async def name(self, speaker: str, name: str | None, *, take: bool = False) -> None:
+        """Say who a speaker is (None takes the name away); a Speaker event tells it. Raises TurnstreamError.
+
+        Where another speaker has the name it is a CorrectionError, which says who: `merge` the two, or `take` the name.
+        This and the three below wait until the server has done it.
+        """
+        self._check(speaker)
+        await self._ask(Name(speaker, name, take))
+
+    async def merge(self, speaker: str, into: str) -> None:
+        """Say that two speakers are one person, `into`; events tell it. Raises CorrectionError where that cannot be."""
+        await self._correct(Merge(speaker, into))
+
+    async def assign(self, turn: str, speaker: str) -> str | None:
+        """Say whose a turn is: a speaker's, or "new" for somebody not known so far; whose it is now.
+
+        Raises CorrectionError where that cannot be.
+        """
+        return await self._correct(Assign(turn, speaker))
+
+    async def undo(self) -> None:
+        """Take back the last `merge` or `assign` that stands. Raises CorrectionError where there is none."""
+        await self._correct(Undo())
 
     async def finish(self) -> Final:
         """The audio has ended: the final result, once everything was received and computed."""
@@ -135,6 +154,25 @@ class Client:
     def waiting(self) -> list[Event]:
         """The events that have come and were not read yet; does not wait for any."""
         return [event for _ in range(len(self._inbox)) if (event := self._inbox.take())]
+
+    def _check(self, speaker: str) -> None:
+        if speaker not in self._speakers:
+            known = ", ".join(sorted(self._speakers)) or "none, for nobody has appeared"
+            raise ClientError(f"expected a speaker of this session ({known}), got {speaker}")
+
+    async def _correct(self, request: Request) -> str | None:
+        if not self._requests.is_answered:
+            raise ClientError(f"{self.url} is a server that does not take corrections: update it")
+        return await self._ask(request)
+
+    async def _ask(self, request: Request) -> str | None:
+        encode(request)
+        number = self._requests.add(request)
+        await self._notify()
+        if not self._requests.is_answered:
+            return None
+        await self._until(lambda: self._requests.has_answer(number))
+        return self._requests.result(number)
 
     def _has_room(self) -> bool:
         if self._buffer.end - self._buffer.start + PIECE_BYTES > self._buffer_bytes:
@@ -232,14 +270,14 @@ class Client:
         return replace(self.start, session=self.started.session, seq=self._seq, position=None)
 
     async def _send_all(self, socket: ClientConnection) -> NoReturn:
-        self._stop_due, self._unsent_names = self._stopping, list(self._names)
+        self._stop_due = self._stopping
         assert self.started is not None
         most = min(PIECE_BYTES, self.started.limits.message_bytes)
         while True:
-            await self._until(lambda: self._unsent_names or self._buffer.unsent or self._stop_due)
-            if self._unsent_names:
-                speaker = self._unsent_names.pop(0)
-                await socket.send(encode(Name(speaker, self._names.get(speaker))))
+            await self._until(lambda: len(self._requests) or self._buffer.unsent or self._stop_due)
+            if self._requests:
+                if request := self._requests.take():
+                    await socket.send(encode(request))
             elif piece := self._buffer.take(most):
                 await socket.send(piece)
                 await self._notify()
@@ -261,8 +299,10 @@ class Client:
                 self._buffer.acknowledge(int(received_s * self.start.sample_rate_hz))
             case Speaker():
                 self._speakers.add(message.id)
-                if message.name == self._names.get(message.id):
-                    self._names.pop(message.id, None)
+                self._requests.named(message)
+            case Answer():
+                self._requests.answered(message)
+                return
             case Final():
                 self.final = message
         self._inbox.put(message)
@@ -272,6 +312,7 @@ class Client:
         if not self._buffer.rewind(started.position):
             raise ClientError(f"{self.url} goes on from sample {started.position}, which is not kept any longer")
         self.started, self._greeted, self.trouble = started, True, None
+        self._requests.begin(started.corrections)
 
     def _say_lost(self, closed: ConnectionClosed) -> NoReturn:
         reason = closed.rcvd.reason if closed.rcvd else ""

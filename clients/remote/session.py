@@ -122,6 +122,26 @@ class RemoteSession:
         self.audio.counts = replace(counts, gap_samples=counts.gap_samples + samples)
         return self._send(bytes(4 * self._sent_channels * samples))
 
+    def name(self, speaker: str, name: str | None, *, take: bool = False) -> list[Event]:
+        """See `Client.name`; what became known so far."""
+        self._ask(self._client.name(speaker, name, take=take))
+        return self._take()
+
+    def merge(self, speaker: str, into: str) -> list[Event]:
+        """See `Client.merge`; what became known so far."""
+        self._ask(self._client.merge(speaker, into))
+        return self._take()
+
+    def assign(self, turn: str, speaker: str) -> list[Event]:
+        """See `Client.assign`; what became known so far."""
+        self._ask(self._client.assign(turn, speaker))
+        return self._take()
+
+    def undo(self) -> list[Event]:
+        """See `Client.undo`; what became known so far."""
+        self._ask(self._client.undo())
+        return self._take()
+
     def rest(self) -> Iterator[list[Event]]:
         """The audio has ended: what becomes known, as it comes, until the final result is there. Raises ClientError."""
         finished = asyncio.run_coroutine_threadsafe(self._client.finish(), self._loop)

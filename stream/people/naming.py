@@ -186,14 +186,31 @@ class Naming:
             records.append(_record(into, self._given[into], frame))
         return records
 
+    def holder(self, name: str) -> int | None:
+        """Who has this name now."""
+        key = name_key(name)
+        return next((s for s, given in self._given.items() if given.name and name_key(given.name) == key), None)
+
+    def of(self, speaker: int) -> Given | None:
+        """What this speaker is called, if that was ever decided."""
+        return self._given.get(speaker)
+
+    def restore(self, speaker: int, given: Given | None, frame: int) -> list[SpeakerRecord]:
+        """A speaker is called again what they were called before, unless another one has that name now."""
+        before = self._given.pop(speaker, None)
+        if given and (given.name is None or self.holder(given.name) is None):
+            self._given[speaker] = given
+        now = self._given.get(speaker)
+        changed = (before and before.name, before and before.sureness) != (now and now.name, now and now.sureness)
+        return [_record(speaker, now, frame)] if changed else []
+
     def choose(self, speaker: int, name: str | None, frame: int) -> list[SpeakerRecord]:
         """The user names a speaker (None: not a known person); another speaker with that name loses it."""
         name = None if name is None else check_name(name)
         records = []
-        for other, given in list(self._given.items()):
-            if name and given.name and other != speaker and name_key(given.name) == name_key(name):
-                del self._given[other]
-                records.append(_record(other, None, frame))
+        if name and (other := self.holder(name)) not in (None, speaker):
+            del self._given[other]
+            records.append(_record(other, None, frame))
         self._given[speaker] = given = Given(name, 1.0, frame, by_user=True)
         return [*records, _record(speaker, given, frame)]
 

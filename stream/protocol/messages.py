@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl
 
-from ..events import SECONDS, SPEAKER_ID, Activity, Final, Revision, Speaker, Turn, message_fields
+from ..events import SECONDS, SPEAKER_ID, TURN_ID, Activity, Final, Revision, Speaker, Turn, message_fields
 from ..limits import (
     MAX_CHANNELS,
     MAX_HOP_S,
@@ -26,6 +26,7 @@ from ..limits import (
     NAME_LETTERS,
     SAMPLE_BYTES,
     Encoding,
+    RefusalCode,
 )
 from ..wire import (
     ProtocolError,
@@ -56,6 +57,8 @@ MAX_CLIENT_LETTERS = 1 << 16  # of JSON; a `start` with so many long names fits
 SESSION_ID = text(64, r"[A-Za-z0-9_-]+", "a session id")
 PLAIN = text(1000)
 PEOPLE = whole(1, MAX_SPEAKERS)
+SPEAKER_OR_NEW = text(20, r"S[1-9]\d*|new", "a speaker such as S1, or new,")
+RequestType = Literal["name", "merge", "assign", "undo"]
 
 
 class CloseCode(IntEnum):
@@ -116,10 +119,43 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """The user says who a speaker is; null takes the name away."""
+    """The user says who a speaker is; null takes the name away. `take`: even from another speaker.
+
+    id: of the request, as in each of them: rising numbers; one that is not higher than the last is a repetition
+    """
 
     speaker: str = wire(SPEAKER_ID)
     name: str | None = wire(optional(name_text(NAME_LETTERS)))
+    take: bool = wire(flag, default=False)
+    id: int | None = wire(optional(whole(1)), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The user says that two speakers are one person: all of `speaker` is `into`'s."""
+
+    speaker: str = wire(SPEAKER_ID)
+    into: str = wire(SPEAKER_ID)
+    id: int | None = wire(optional(whole(1)), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """The user says whose a turn is: a speaker's, or `new` for somebody not known so far."""
+
+    turn: str = wire(TURN_ID)
+    speaker: str = wire(SPEAKER_OR_NEW)
+    id: int | None = wire(optional(whole(1)), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The user takes back the last `merge` or `assign` that stands."""
+
+    id: int | None = wire(optional(whole(1)), default=None)
+
+
+Request = Name | Merge | Assign | Undo
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +205,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The session is open; audio goes on from sample `position` (per channel, at the client's rate)."""
+    """The session is open; audio goes on from sample `position` (per channel, at the client's rate).
+
+    corrections: the server takes `merge`, `assign` and `undo`, and answers requests
+    """
 
     version: int = wire(whole(0))
     session: str = wire(SESSION_ID)
@@ -178,6 +217,22 @@ class Started:
     config: Config = wire(nested(Config))
     model: Model = wire(nested(Model))
     limits: Limits = wire(nested(Limits))
+    corrections: bool = wire(flag, default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a request; nobody else is told. `code` says why it was refused (null: done), `message` for people.
+
+    id: the request's
+    speaker: whose the turn of `assign` is now, who is left of a `merge`, or who has the name that is in use
+    """
+
+    id: int | None = wire(optional(whole(1)))
+    request: RequestType = wire(one_of(*get_args(RequestType)))
+    code: RefusalCode | None = wire(optional(text(40, r"[a-z_]+", "a code")))
+    message: str | None = wire(optional(PLAIN))
+    speaker: str | None = wire(optional(SPEAKER_ID))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +262,12 @@ class Error:
     close: int = wire(whole(1000, 4999))
 
 
-ClientMessage = Start | Stop | Name | Unknown
-ServerMessage = Started | Turn | Revision | Speaker | Activity | Status | Final | Error | Unknown
+ClientMessage = Start | Stop | Request | Unknown
+ServerMessage = Started | Turn | Revision | Speaker | Activity | Status | Answer | Final | Error | Unknown
 
-CLIENT_TYPES: dict[str, type[Any]] = {"start": Start, "stop": Stop, "name": Name}
+CLIENT_TYPES: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in (Start, Stop, Name, Merge, Assign, Undo)}
 SERVER_TYPES: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Started, Turn, Revision, Speaker, Activity, Status, Final, Error)
+    kind.__name__.lower(): kind for kind in (Started, Turn, Revision, Speaker, Activity, Status, Answer, Final, Error)
 }
 _NAMES = {kind: name for name, kind in {**CLIENT_TYPES, **SERVER_TYPES}.items()}
 _QUERY = {wire_name(entry): entry for entry in fields(Start) if entry.name != "token"}
@@ -290,6 +345,8 @@ def _query_value(key: str, value: str) -> Any:
 def _values(message: ClientMessage | ServerMessage) -> dict[str, Any]:
     if isinstance(message, Unknown):
         return {}
+    if isinstance(message, Request):  # without what has its default: older servers refuse fields they do not know
+        return {key: value for key, value in fields_of(message).items() if value or key == "name"}
     return message_fields(message) if isinstance(message, Final) else fields_of(message)
 
 

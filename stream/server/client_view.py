@@ -18,6 +18,15 @@ class ClientView:
         self._speakers: dict[str, None] = {}
         self._committed_s: dict[str, float] = {}  # turn id -> up to where its committed part was sent
         self.revisions = 0
+        self._last_request = 0
+
+    def is_new(self, request: int | None) -> bool:
+        """Whether a request of this number was not taken before, which it is now."""
+        if request is None:
+            return True
+        is_new = request > self._last_request
+        self._last_request = max(self._last_request, request)
+        return is_new
 
     def select(self, events: Iterable[Event]) -> list[Event]:
         """The events for this client, in order."""

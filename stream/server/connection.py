@@ -13,11 +13,14 @@ from websockets.exceptions import ConnectionClosed
 
 from ..protocol.messages import (
     VERSION,
+    Assign,
     CloseCode,
     Error,
+    Merge,
     Name,
     Start,
     Stop,
+    Undo,
     start_of_query,
 )
 from ..wire import ProtocolError
@@ -184,7 +187,7 @@ class Connection:
             session.attach(self, start.seq, start.position, resumed=True)
             self._session = session
 
-    async def _receive(self, session: ServerSession, heard: bytes | Stop | Start | Name | None) -> None:
+    async def _receive(self, session: ServerSession, heard: Heard) -> None:
         messages = 0
         while True:
             match heard:
@@ -192,8 +195,8 @@ class Connection:
                     await session.put(self, heard)
                 case Stop():
                     session.end("stop")
-                case Name():
-                    session.name(heard)
+                case Name() | Merge() | Assign() | Undo():
+                    session.request(heard)
                 case Start():
                     raise ProtocolError("start once", "start")
             if (messages := messages + 1) % MESSAGES_A_TURN == 0:

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..events import Final, Revision, Turn
-from ..protocol.messages import Error, Name, ServerMessage, Start, Stop, client_object, decode_client, encode
+from ..protocol.messages import Error, Request, ServerMessage, Start, Stop, client_object, decode_client, encode
 from ..rttm import RttmSegment, format_rttm
 from ..wire import ProtocolError
 
-Heard = bytes | Start | Stop | Name | None
+Heard = bytes | Start | Stop | Request | None
 FLOAT_16KHZ = Start(encoding="pcm_f32le")
 
 
@@ -43,7 +43,7 @@ class Native:
         if isinstance(frame, bytes):
             return frame or Stop()
         message = decode_client(frame)
-        return message if isinstance(message, Start | Stop | Name) else None
+        return message if isinstance(message, Start | Stop | Request) else None
 
     def say(self, message: ServerMessage, seq: int | None) -> list[str]:
         """See `Dialect`."""

@@ -10,9 +10,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from ..events import Activity, Final, Revision, Speaker, Turn
-from ..protocol.messages import ServerMessage, Started, Status
+from ..protocol.messages import Answer, ServerMessage, Started, Status
 
 MAX_RETRACTED = 1024  # retractions kept for a resume; far more than can be on the way to a client
+MAX_ANSWERS = 64  # the same for answers
 MAX_ACTIVITY = 50  # those that wait to be sent: 5 s
 
 
@@ -118,6 +119,8 @@ def _subject(message: ServerMessage, seq: int) -> Hashable:
             return "speaker", message.id, message.state
         case Revision() | Activity():
             return "number", seq
+        case Answer():
+            return "answer", (message.id or 0) % MAX_ANSWERS
         case Started() | Status() | Final():
             return type(message).__name__
         case _:

@@ -16,12 +16,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Literal
 
-from ..errors import TurnstreamError
-from ..events import EndReason, Event, Final
+from ..events import EndReason, Final
 from ..limits import MAX_GAP_S, SAMPLE_BYTES
 from ..models.batcher import ModelClient
-from ..people.naming import check_name
-from ..protocol.messages import VERSION, Config, Limits, Model, Name, Started, Status
+from ..protocol.messages import VERSION, Config, Limits, Model, Request, Started, Status
 from ..session import Session
 from ..snapshot.session import Written
 from ..wire import ProtocolError
@@ -32,8 +30,9 @@ from .lag import Arrivals
 from .lane import SlowLane
 from .load import Progress
 from .metrics import Metrics
+from .requests import check_request
 from .saved import Saved, write_session
-from .worker import End, Hop, Item, Lost, Worker, cut, joined, samples_of
+from .worker import End, Hop, Item, Lost, News, Worker, cut, joined, samples_of
 
 LOG = logging.getLogger(__name__)
 QUEUE_S = 2.0  # audio that waits here; more waits in the sender
@@ -43,13 +42,6 @@ GATHER_S = 0.1  # less audio than this is kept until there is more, unless a win
 BURST_S = 3.0  # a stream may be this far ahead of its pace and still count as live
 LATELY_S = 2.0  # without audio for longer, nobody waits for what a session says
 PACE = 1.25  # times real time; above 1, so that a live stream that sent what it had kept counts as live again
-
-
-def _check_name(name: str) -> None:
-    try:
-        check_name(name)
-    except TurnstreamError:
-        raise ProtocolError("a name that is not what turnstream calls speakers itself", name, "name") from None
 
 
 class Replaced(Exception):
@@ -125,7 +117,7 @@ class ServerSession:
                 self._push(Lost(position - self.position), position - self.position)
             if self.length_s > self._limits.session_s:  # at once: a gap costs its sender nothing
                 self.end("session_too_long")
-        started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits)
+        started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits, True)
         if self._taken_over:
             self.journal.taken_over(seq)
             self._taken_over = False
@@ -157,12 +149,10 @@ class ServerSession:
         if whole:
             self._push(data[:whole], whole // self._frame_bytes)
 
-    def name(self, message: Name) -> None:
-        """The user names a speaker. Raises ProtocolError for one who has not appeared and for an impossible name."""
+    def request(self, message: Request) -> None:
+        """The user names or corrects; see `check_request`."""
         if not self.ended and self._worker:
-            self._worker.view.check_speaker(message.speaker)
-            if message.name is not None:
-                _check_name(message.name)
+            check_request(message, self._worker.view)
             self._push(message, 0)
 
     @property
@@ -324,7 +314,7 @@ class ServerSession:
                 return
             self._publish(events)
             if self.custody and not self.finished:
-                await self._keep_if_due(self.custody, any(isinstance(item, Name) for item in items))
+                await self._keep_if_due(self.custody, any(isinstance(item, Request) for item in items))
 
     async def _keep_if_due(self, custody: Custody, named: bool) -> None:
         if custody.is_due(self.processed_samples, self.config.sample_rate_hz, named):
@@ -378,7 +368,7 @@ class ServerSession:
             most -= samples
         return joined(taken)
 
-    def _publish(self, events: list[Event]) -> None:
+    def _publish(self, events: list[News]) -> None:
         now_s = time.monotonic()
         for event in events:
             self.journal.add(event, now_s)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from ..events import EndReason, Event
 from ..limits import SAMPLE_BYTES
-from ..protocol.messages import Config, Name
+from ..protocol.messages import Answer, Assign, Config, Merge, Name, Request, Undo
 from ..session import Session
 from .client_view import ClientView, statistics
 from .journal import Journal
+from .requests import answer_request
 from .saved import Saved
 
 
@@ -38,7 +39,8 @@ class Hop:
     seconds: float
 
 
-Item = bytes | Lost | Name | Hop | End
+Item = bytes | Lost | Request | Hop | End
+News = Event | Answer
 
 
 class Worker:
@@ -64,14 +66,14 @@ class Worker:
         times = self.processing_s, self.silent_s, self.resumes
         return Saved(tenant, self._config, self.engine, self.view, journal, position, *times)
 
-    def take(self, items: list[Item]) -> list[Event]:
+    def take(self, items: list[Item]) -> list[News]:
         """What becomes known by these items."""
         begun_s = time.perf_counter()
         events = [event for item in items for event in self._take(item)]
         self.processing_s += time.perf_counter() - begun_s
         return events
 
-    def _take(self, item: Item) -> list[Event]:
+    def _take(self, item: Item) -> Sequence[News]:
         match item:
             case bytes():
                 if not item.strip(b"\0"):
@@ -80,8 +82,8 @@ class Worker:
                 return self.view.select(self.engine.feed(item))
             case Lost():
                 return self.view.select(self.engine.gap(item.samples))
-            case Name():
-                return self.view.select(self.engine.name(item.speaker, item.name))
+            case Name() | Merge() | Assign() | Undo():
+                return answer_request(item, self.engine, self.view)
             case Hop():
                 self.engine.hop_s = item.seconds
                 return []

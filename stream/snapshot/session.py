@@ -25,7 +25,7 @@ from .kinds import alike, kinds_of
 
 PARTS = (
     *("audio", "diarizer", "events", "exclusive", "labels", "models.activity", "models.carried_state"),
-    *("people.naming", "publisher", "session", "stitching", "timeline", "windows"),
+    *("people.naming", "publisher", "roster", "session", "stitching", "timeline", "windows"),
 )
 KINDS = kinds_of(PARTS)
 PAST_KINDS: dict[str, type] = {"past": Past}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from .clustering import (
     product,
 )
 from .config import FRAME_S, StitcherConfig, frames
+from .links import Links
 from .pair_votes import PairVotes
 from .segments import Segment
 from .splitting import Splitter
@@ -25,6 +26,7 @@ from .splitting import Splitter
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+NOBODY: tuple[Sequence[int], Floats] = ((), np.zeros((0, 0), np.float32))
 
 
 @dataclass(slots=True)
@@ -42,7 +44,8 @@ class Tentative:
 class FoundSpeakers:
     """Speakers found among segments: `clusters` (n,) of the `members`, and the K clusters `kept` as speakers.
 
-    `centroids` (K, D) and `seconds` (K,) of speech are those of the kept clusters.
+    `centroids` (K, D) and `seconds` (K,) of speech are those of the kept clusters. `linked`: the clusters of speakers
+    of whom the user said what is theirs, by id.
     """
 
     members: list[Segment]
@@ -51,6 +54,7 @@ class FoundSpeakers:
     kept: list[int]
     centroids: Floats
     seconds: Floats
+    linked: dict[int, int] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[int]:
@@ -72,12 +76,16 @@ def find_speakers(
     pair_votes: PairVotes,
     waiting: Collection[int] = (),
     new_from_frame: float = np.inf,
+    links: Links | None = None,
+    known: tuple[Sequence[int], Floats] = NOBODY,
 ) -> FoundSpeakers:
     """Cluster the segments that are long enough: average linkage, then joins by cluster means, then splits.
 
     `find_people` says which clusters are speakers; those with a segment in `waiting` are. A cluster is new if one of
-    its segments ends after `new_from_frame`, infinite at the end of the stream.
+    its segments ends after `new_from_frame`, infinite at the end of the stream. What `links` say is then applied;
+    `known` are the ids they mean, with the centroids that these speakers had.
     """
+    segments = links.joined(segments) if links else segments
     members = [s for s in segments if s.shapes_clusters(config)]
     parts = [s.vector for s in members if s.vector is not None]
     weights = np.array([s.clean_frames * FRAME_S for s in members], np.float32)
@@ -89,14 +97,16 @@ def find_speakers(
     clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
     together, apart = pair_votes.among(members)
     clusters = splitter.split(cosines, weights, clusters, together, apart)
+    clusters, linked = links.bind(members, vectors, weights, clusters, known) if links else (clusters, {})
     mass = np.bincount(clusters, weights).astype(np.float32)
     means = centroids(vectors, weights, clusters)
     held, new = np.zeros(len(mass), bool), np.zeros(len(mass), bool)
     for segment, cluster in zip(members, clusters.tolist(), strict=True):
         held[cluster] |= id(segment) in waiting
         new[cluster] |= segment.end > new_from_frame
+    held[list(linked.values())] = True
     kept = _heaviest(find_people(means, mass, held, new, config), mass, config, at_end=new_from_frame == np.inf)
-    return FoundSpeakers(members, weights, clusters, kept.tolist(), means[kept], mass[kept])
+    return FoundSpeakers(members, weights, clusters, kept.tolist(), means[kept], mass[kept], linked)
 
 
 def find_people(means: Floats, mass: Floats, held: Bools, new: Bools, config: StitcherConfig) -> Bools:
@@ -127,6 +137,14 @@ def _heaviest(people: Bools, mass: Floats, config: StitcherConfig, at_end: bool)
     return np.sort(order[: max(count, config.min_speakers) if at_end else count])
 
 
+def _names(found: FoundSpeakers) -> dict[int, int]:
+    """The ids of the clusters that votes or links give one."""
+    linked = {cluster: id_ for id_, cluster in found.linked.items() if cluster in found.kept}
+    free = [cluster for cluster in found.kept if cluster not in linked]
+    votes = [{id_: times for id_, times in s.votes.items() if id_ not in found.linked} for s in found.members]
+    return {**name_clusters(votes, found.weights, found.clusters, free), **linked}
+
+
 class Speakers:
     """Ids and centroids of the current speakers; ids count up and are never reused.
 
@@ -134,8 +152,9 @@ class Speakers:
         ids: K of them; vectors: (K, D) float32, unit norm
     """
 
-    def __init__(self, config: StitcherConfig):
-        self._config = config
+    def __init__(self, config: StitcherConfig, links: Links | None = None):
+        self._given_config = config
+        self._links = Links() if links is None else links
         self._next_id = 1
         self._confirmed: list[int] = []
         self._tentative: list[Tentative] = []
@@ -153,13 +172,19 @@ class Speakers:
         """
         config, waiting = self._config, self._waiting(horizon_frame)
         new_from_frame = horizon_frame - frames(config.new_patience_s)
-        found = find_speakers(segments, config, self._table, self._splitter, pair_votes, waiting, new_from_frame)
+        links, known = self._links, (self.ids, self.vectors)
+        found = find_speakers(
+            segments, config, self._table, self._splitter, pair_votes, waiting, new_from_frame, links, known
+        )
         if not found.members:
             return
-        names = name_clusters([s.votes for s in found.members], found.weights, found.clusters, found.kept)
+        names = _names(found)
         for cluster in found.kept:
             if cluster not in names:
                 names[cluster] = self._new_id(names.values())
+                inside = np.flatnonzero(found.clusters == cluster)
+                links.descendant(names[cluster], [found.members[n] for n in inside], found.weights[inside])
+        links.changed = False
         self._confirmed = [names[cluster] for cluster in found.kept]
         self._centroids, self._seconds = found.centroids, found.seconds
         settled = set()
@@ -196,6 +221,15 @@ class Speakers:
         seconds = np.array([*self._seconds, *(t.seconds for t in self._tentative)], np.float32)
         gains = noise_gain(seconds, self._config.join_noise_s) * noise_gain(clean_s, self._config.join_noise_s)
         return float((product(self.vectors, vector) * gains).max()) < self._config.join_cosine
+
+    def reserve(self) -> int:
+        """An id for somebody whom only the user knows so far."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    @property
+    def _config(self) -> StitcherConfig:
+        return self._links.relaxed(self._given_config)
 
     def _new_id(self, taken: Collection[int]) -> int:
         """The next id; where the user knows how many people there are, one of those few that is free."""

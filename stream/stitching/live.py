@@ -23,7 +23,7 @@ class LiveStitcher(Stitcher):
 
     def __init__(self, config: StitcherConfig | None = None):
         super().__init__(config)
-        self.speakers = Speakers(self.config)
+        self.speakers = Speakers(self.config, self.links)
         self._windows: list[Window] = []  # the newest, which are decided again
         self._settled = Aggregator(self.config, 0)  # votes of older ones
         self._heard: set[int] = set()  # speakers whom labels may name
@@ -46,9 +46,11 @@ class LiveStitcher(Stitcher):
         Shapes: vectors (crops, D) float32 of unit norm. Raises ValueError if there are more or fewer than crops.
         """
         asked, window = self._answered(vectors), self._windows[-1]
+        self.links.gather(self.store.segments)
         self.store.condense(self._reach())
         # Without a new embedding there is nobody that the last clustering did not know
-        fresh = self._adopted or any(segment.shapes_clusters(self.config) for segment in asked.segments)
+        told = self._adopted or self.links.changed
+        fresh = told or any(segment.shapes_clusters(self.config) for segment in asked.segments)
         self._adopted = False
         changes = self._cluster(window.end_frame) if fresh else ()
         self._open_speakers(window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..labels import Labels, joined
 from .aggregation import Aggregator
@@ -10,7 +10,7 @@ from .assignment import Window
 from .clustering import CosineTable
 from .config import StitcherConfig
 from .history import WindowHistory
-from .identity import FoundSpeakers, find_speakers
+from .identity import NOBODY, FoundSpeakers, find_speakers
 from .profile import Profile, profiles
 from .segments import Segment
 from .splitting import Splitter
@@ -37,22 +37,30 @@ class RecordStitcher(Stitcher):
         Raises ValueError if there are more or fewer of them than crops.
         """
         asked = self._answered(vectors)
+        self.links.gather(self.store.segments)
         self.store.condense(asked.first_frame)
         if not self._asked:
             self.windows.pack(self.store.near)
         return asked.segments
 
-    def finish(self, embed: Callable[[list[Ints]], Floats]) -> Labels:
+    def finish(self, embed: Callable[[list[Ints]], Floats], known: tuple[Sequence[int], Floats] = NOBODY) -> Labels:
         """The stream has ended, and with it every segment: labels of the whole stream from frame 0 on.
 
-        `embed` gives unit-norm embeddings (crops, D) float32 of crops (see `observe`).
+        `embed` gives unit-norm embeddings (crops, D) float32 of crops (see `observe`); `known` are the live
+        speakers, whom links mean, and their centroids (K, D).
         """
         rest = [segment for segment in self.store.near if self.store.due_at_end(segment)]
         if crops := self._ask(self.windows.newest_frame, rest):
             self.remember(embed(crops))
-        config = self.config
+        config = self.links.relaxed(self.config)
         self._found = found = find_speakers(
-            self.store.segments, config, CosineTable(), Splitter(config), self.store.pair_votes
+            self.store.segments,
+            config,
+            CosineTable(),
+            Splitter(config),
+            self.store.pair_votes,
+            links=self.links,
+            known=known,
         )
         votes, blocks = Aggregator(config, 0), []
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):

@@ -23,6 +23,7 @@ from ..windows import WINDOW_FRAMES
 from .aggregation import Aggregator, edge_trust
 from .assignment import Window, decide
 from .config import StitcherConfig, frames
+from .links import Links
 from .segments import Segment, SegmentStore, find_runs
 
 Ints = NDArray[np.int64]
@@ -44,6 +45,7 @@ class Stitcher:
     def __init__(self, config: StitcherConfig | None = None):
         self.config = config or StitcherConfig()
         self.store = SegmentStore(self.config)
+        self.links = Links()
         self._trust = edge_trust(WINDOW_FRAMES, self.config)
         self._asked: deque[Asked] = deque()
         self._newest_frame: int | None = None

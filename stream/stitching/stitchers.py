@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..labels import Bools, Labels
 from ..windows import RECORD_FRAMES
 from .config import StitcherConfig
+from .links import Link, Together
 from .live import LiveStitcher
 from .profile import Profile
 from .record import RecordStitcher
@@ -40,7 +41,29 @@ class Stitchers:
 
     def finish(self, embed: Callable[[list[Ints]], Floats]) -> Labels:
         """See `RecordStitcher.finish`."""
-        return self.record.finish(embed)
+        return self.record.finish(embed, (self.live.speakers.ids, self.live.speakers.vectors))
+
+    def link(self, link: Link) -> None:
+        """From now on both honor this link."""
+        for one in (self.live, self.record):
+            one.links.add(link, one.store.segments)
+
+    def unlink(self, link: Link) -> None:
+        """The link is taken back."""
+        for one in (self.live, self.record):
+            one.links.remove(link, one.store.segments)
+
+    def merge(self, ids: set[int], before_frame: int) -> Together:
+        """Speakers of the live stitcher are one person; whoever splits off their speech so far is that person too."""
+        together = Together(before_frame, ids)
+        for one in (self.live, self.record):
+            one.links.merges.append(together)
+        return together
+
+    def part(self, together: Together) -> None:
+        """They are not."""
+        for one in (self.live, self.record):
+            one.links.merges.remove(together)
 
     def profiles(self) -> dict[int, Profile]:
         """The voices of the current speakers by their ids in the newest labels."""

@@ -16,7 +16,8 @@ from ..events import TurnState
 from ..labels import Labels, runs_of, smooth_runs
 from ..limits import MAX_LATENCY_S, MIN_LATENCY_S
 from ..windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
-from .matching import Span, final_ids, map_speakers, match_turns
+from .corrections import Corrections
+from .matching import Span, final_ids, map_speakers, match_turns, overlap_frames
 from .records import FinalRecord, Record, RevisionRecord, SpeakerRecord, TurnRecord, rttm_of
 from .revisions import Candidate, Reviser, Verdict
 from .turn_table import TurnTable, successors
@@ -56,11 +57,37 @@ class Timeline:
         self._live: list[Span] = []  # what was committed, as it was then
         self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
         self._reviser = Reviser(_frames(revision_interval_s))
+        self._before_final: tuple[TurnRecord, ...] | None = None  # the turns when the stream ended
+        self.corrections = Corrections()  # by the user
 
     @property
     def turns(self) -> tuple[TurnRecord, ...]:
         """Every turn as it stands, in order of id."""
         return tuple(self._table.by_id.values())
+
+    def turn(self, turn_id: int) -> TurnRecord | None:
+        """The turn of this id, as it stands without corrections."""
+        return self._table.by_id.get(turn_id)
+
+    def around(self, turn: TurnRecord) -> list[TurnRecord]:
+        """The other turns that overlap this one."""
+        near = self._table.overlapping([(turn.start_frame, turn.end_frame)])
+        return [other for other in near if other.id != turn.id and overlap_frames(turn, other)]
+
+    @property
+    def present(self) -> set[int]:
+        """The speakers who appeared and were not merged into others, without corrections."""
+        return set(self.speakers) - self._merged
+
+    def stitcher_id(self, speaker: int | None) -> int | None:
+        """The stitcher's id of a public speaker."""
+        return self._stitcher_ids[speaker]
+
+    def add_speaker(self, stitcher_id: int) -> int:
+        """The public number of somebody whom the user made a speaker."""
+        number = len(self._numbers)
+        self._numbers[stitcher_id], self._stitcher_ids[number] = number, stitcher_id
+        return number
 
     @property
     def horizon_frame(self) -> int:
@@ -103,7 +130,7 @@ class Timeline:
         public = [replace(run, speaker=self._numbers[run.speaker]) for run in runs]
         after = match_turns(before, public, self.committed_frame, self._new_turn_id)
         self.committed_frame = max(self.committed_frame, self._horizon - self.latency_frames)
-        return [*records, *self._settle(before, after), *self._merge(revisions)]
+        return self._told([*records, *self._settle(before, after), *self._merge(revisions)])
 
     def onset(self, start_frame: int, end_frame: int) -> list[Record]:
         """Somebody talks in frames that no labels reach yet, nobody knows who: a provisional turn of speaker None.
@@ -116,30 +143,39 @@ class Timeline:
         turn = TurnRecord(self._new_turn_id(), None, start, end_frame, start, "provisional")
         self._open[turn.id] = turn
         self._table.put(turn)
-        return [turn]
+        return self._told([turn])
 
     def finish(self, labels: Labels, end_frame: int | None = None) -> FinalRecord:
         """Replace everything by `labels` of the whole stream, up to `end_frame`; speakers keep their live numbers.
 
         The speakers of `labels` may be numbered differently from those of `update`: each takes the number of the live
         speaker with whom it shares most time, one to one. Turns keep the id of the live turn that they overlap most.
+        What the user corrected stays so; after one more correction, or one less, this can be called again.
         """
         end = labels.end_frame if end_frame is None else min(end_frame, labels.end_frame)
         self._commit_rest(end)
-        numbers: dict[int | None, int | None] = {None: None, **map_speakers(labels, self.turns)}
+        live = self._before_final = self.turns if self._before_final is None else self._before_final
+        numbers: dict[int | None, int | None] = {None: None, **map_speakers(labels, self.corrections.moved(live))}
         runs = _runs_between(labels, 0, end)
         count = itertools.count(len(self.speakers) + 1)
         for run in runs:
             if run.speaker not in numbers:
-                numbers[run.speaker] = next(count)
-        self._final_numbers = numbers
+                home = self.corrections.home(labels, run.speaker, live)
+                numbers[run.speaker] = next(count) if home is None else home
+        self._final_numbers = {own: self.corrections.resolve(number) for own, number in numbers.items()}
         public = [replace(run, speaker=numbers[run.speaker]) for run in runs]
-        turns = final_ids(public, self.turns, self._new_turn_id)
-        before, self._table = self.turns, TurnTable()
+        if self.corrections:
+            public = _runs_between(self.corrections.final(labels, numbers, live), 0, end)
+        before, self._table = self.corrections.shown(live), TurnTable()
+        turns = final_ids(public, before, itertools.count(self._last_turn_id + 1).__next__)
         for turn in sorted(turns, key=lambda turn: turn.id):
             self._table.put(turn)
         self.successors = successors(before, self._table)
         return FinalRecord(turns, _talk_frames(turns))
+
+    def _told(self, records: list[Record]) -> list[Record]:
+        """The records as the user corrected them."""
+        return self.corrections.told(records, self._table.by_id, self._stitcher_ids) if self.corrections else records
 
     def _new_turn_id(self) -> int:
         self._last_turn_id += 1
@@ -237,7 +273,8 @@ class Timeline:
         if committed > turn.committed_frame:
             if turn.committed_frame == turn.start_frame:
                 self._recent.append(turn.id)
-            self._note_live(turn.id, Span(turn.committed_frame, committed, turn.speaker))
+            told = self.corrections.speaker_of(turn)
+            self._note_live(turn.id, Span(turn.committed_frame, committed, told))
         state: TurnState = "committed" if turn.end_frame < self.committed_frame else "provisional"
         return replace(turn, committed_frame=committed, state=state)
 

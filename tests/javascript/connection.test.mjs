@@ -59,3 +59,36 @@ test("what the server refuses is a sentence", async () => {
   assert.equal(state, "failed");
   assert.match(sentence, /^No such session/);
 });
+
+test("corrections reach the final result, each once, whatever becomes of the connection", async () => {
+  const answered = (session, id) => session.messages.find((told) => told.type === "answer" && told.id === id);
+  const until = async (true_) => {
+    while (!true_()) await new Promise((done) => setTimeout(done, 20));
+  };
+  const before = begin();
+  before.connection.send(audio);
+  await until(() => before.transcript.talkers().includes("S2"));
+  const merged = before.connection.merge("S2", "S1");
+  await until(() => answered(before, merged));
+  assert.ok(!before.transcript.talkers().includes("S2"));
+  before.connection.undo();
+  const after = begin(before.connection.session);
+  await after.connection.opened();
+  const again = after.connection.undo(); // of nothing, whether or not the first one came through
+  await until(() => answered(after, again));
+  assert.ok(["nothing_to_undo", null].includes(answered(after, again).code));
+  await until(() => after.transcript.talkers().includes("S2"));
+  after.connection.name("S1", "Anna");
+  const taken = after.connection.name("S2", "anna");
+  await until(() => answered(after, taken));
+  assert.deepEqual([answered(after, taken).code, answered(after, taken).speaker], ["name_in_use", "S1"]);
+  const turn = after.transcript.inOrder().find(({ speaker }) => speaker === "S2");
+  const moved = after.connection.assign(turn.id, "new");
+  await until(() => answered(after, moved));
+  const newcomer = answered(after, moved).speaker;
+  assert.match(newcomer, /^S[3-9]$/);
+  after.connection.stop();
+  assert.deepEqual(await after.ended, ["ended", ""]);
+  const here = after.transcript.at((turn.start + turn.end) / 2).map(({ speaker }) => speaker);
+  assert.ok(here.includes(newcomer) && !here.includes("S2"));
+});

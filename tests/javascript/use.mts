@@ -1,6 +1,6 @@
 // Type-checked, never run: how a program uses the package, and what the types refuse.
 
-import { Connection, FORMATS, formatted, Transcript } from "../../clients/web/client/index.js";
+import { Connection, Edits, FORMATS, formatted, Transcript } from "../../clients/web/client/index.js";
 import { numberOf, SendBuffer, sentence } from "../../clients/web/client/index.js";
 import type { CloseCode, ServerMessage, Turn } from "../../clients/web/client/index.js";
 
@@ -17,11 +17,17 @@ const connection = new Connection("ws://127.0.0.1:8765/v1", { sample_rate: 48000
 });
 connection.send(new Uint8Array(2));
 connection.name("S1", null);
+connection.name("S1", "Anna", true);
+connection.ask({ type: "merge", speaker: "S2", into: "S1" });
+const asked: number = connection.assign("T5", "new") + connection.merge("S3", "S1") + connection.undo();
+for (const told of new Edits(transcript).ask({ type: "undo" })) transcript.apply(told);
 const turns: Turn[] = transcript.at(connection.position + connection.waiting);
 const code: CloseCode = 4400;
-console.log(turns, code, numberOf("S3"), sentence("text"), FORMATS.srt.ending, new SendBuffer(2).take(3)?.length);
+console.log(turns, code, asked, numberOf("S3"), sentence("text"), FORMATS.srt.ending, new SendBuffer(2).take(3)?.length);
 console.log(formatted("srt", Transcript.from(transcript.toJSON()), { name: "talk" }));
 
+// @ts-expect-error whose the turn is
+connection.ask({ type: "assign", turn: "T5" });
 // @ts-expect-error audio is bytes
 connection.send("audio");
 // @ts-expect-error no such field

@@ -1,6 +1,7 @@
 // One session over a websocket that may disconnect: audio is kept until the server has it, and the session is resumed.
 
 import { refusal } from "./refusal.js";
+import { Requests } from "./requests.js";
 import { SendBuffer } from "./send-buffer.js";
 import { sentence } from "./text.js";
 
@@ -33,7 +34,7 @@ export class Connection {
     this.session = session;
     this.unknown = session !== null; // where its audio goes on is not known yet
     this.seq = 0;
-    this.names = new Map(); // sent by the user, not yet confirmed by the server
+    this.requests = new Requests();
     this.limits = { message_bytes: PIECE_BYTES, resume: session === null ? 0 : RESUME_S };
     this.stopping = false;
     this.over = false;
@@ -78,10 +79,31 @@ export class Connection {
       await new Promise((done) => setTimeout(done, POLL_MS));
   }
 
-  /** Says who a speaker is; null takes the name away. */
-  name(speaker, name) {
-    this.names.set(speaker, name);
-    if (this.greeted) this.#tell({ type: "name", speaker, name });
+  /** Says who a speaker is; null takes the name away. take: even from another speaker who has it. */
+  name(speaker, name, take = false) {
+    return this.ask({ type: "name", speaker, name, ...(take && { take }) });
+  }
+
+  /** Says that two speakers are one person, `into`. */
+  merge(speaker, into) {
+    return this.ask({ type: "merge", speaker, into });
+  }
+
+  /** Says whose a turn is: a speaker's, or "new" for somebody not known so far. */
+  assign(turn, speaker) {
+    return this.ask({ type: "assign", turn, speaker });
+  }
+
+  /** Takes back the last merge or assign that stands. */
+  undo() {
+    return this.ask({ type: "undo" });
+  }
+
+  /** Asks one of these, as the message without its id; the id of the `answer` that follows. */
+  ask(message) {
+    const request = this.requests.add(message);
+    if (this.greeted) this.#tellRequest(request);
+    return request.id;
   }
 
   /** The audio has ended; the final result follows. */
@@ -122,8 +144,7 @@ export class Connection {
     if (message.type === "status") {
       this.buffer.acknowledge(Math.floor(Math.max(message.received - ROUNDED_S, 0) * this.start.sample_rate));
     }
-    if (message.type === "speaker" && this.names.get(message.speaker) === message.name)
-      this.names.delete(message.speaker);
+    this.requests.take(message);
     if (message.type === "error") this.failure = message.message;
     this.on.message(message);
     if (message.type === "final") {
@@ -146,7 +167,8 @@ export class Connection {
     this.retryMs = FIRST_RETRY_MS;
     this.failure = undefined;
     this.stopTold = false;
-    for (const [speaker, name] of this.names) this.#tell({ type: "name", speaker, name });
+    this.requests.answered = message.corrections === true;
+    for (const request of this.requests.open.values()) this.#tellRequest(request);
     this.on.state("open");
     clearTimeout(this.timer);
     this.#watch();
@@ -166,6 +188,11 @@ export class Connection {
       this.#tell({ type: "stop" });
       this.stopTold = true;
     }
+  }
+
+  #tellRequest(request) {
+    const message = this.requests.worded(request);
+    if (message) this.#tell(message);
   }
 
   #tell(message) {

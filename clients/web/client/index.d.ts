@@ -1,4 +1,19 @@
-import type { Config, Model, ServerMessage, StartMessage, Statistics, Talk, TurnMessage } from "./messages.js";
+import type {
+  AnswerMessage,
+  AssignMessage,
+  Config,
+  MergeMessage,
+  Model,
+  NameMessage,
+  RevisionMessage,
+  ServerMessage,
+  SpeakerMessage,
+  StartMessage,
+  Statistics,
+  Talk,
+  TurnMessage,
+  UndoMessage,
+} from "./messages.js";
 
 export * from "./messages.js";
 
@@ -11,6 +26,13 @@ export interface Handlers {
   /** `sentence` says why, for people to read; empty or missing where all is well. */
   state(state: ConnectionState, sentence?: string): void;
 }
+
+/** What a user asks besides having audio heard; the `id` is given by what sends it. */
+export type Request =
+  | Omit<NameMessage, "id">
+  | Omit<MergeMessage, "id">
+  | Omit<AssignMessage, "id">
+  | Omit<UndoMessage, "id">;
 
 /** One session over a websocket that may disconnect: audio is kept until the server has it, and the session resumed. */
 export class Connection {
@@ -29,8 +51,16 @@ export class Connection {
   readonly waiting: number;
   /** Takes audio in the encoding of `start`, cut anywhere. */
   send(bytes: Uint8Array): void;
-  /** Says who a speaker is; null takes the name away. */
-  name(speaker: string, name: string | null): void;
+  /** Says who a speaker is; null takes the name away. take: even from another speaker who has it. */
+  name(speaker: string, name: string | null, take?: boolean): number;
+  /** Says that two speakers are one person, `into`. */
+  merge(speaker: string, into: string): number;
+  /** Says whose a turn is: a speaker's, or "new" for somebody not known so far. */
+  assign(turn: string, speaker: string): number;
+  /** Takes back the last merge or assign that stands. */
+  undo(): number;
+  /** Asks one of these four; like them, gives the id of the `answer` message that says what became of it. */
+  ask(request: Request): number;
   /** The audio has ended; the final result follows. */
   stop(): void;
   /** Resolves once the server has answered, or once the session is over: audio goes on from `position`. */
@@ -75,7 +105,7 @@ export class Transcript {
   /** How often speech went from one speaker to another, the end included. */
   readonly corrections: number;
   /** Applies one message; returns the ids of the turns it changed. */
-  apply(message: ServerMessage): string[];
+  apply(message: ServerMessage | Omit<RevisionMessage | SpeakerMessage | AnswerMessage, "seq">): string[];
   /** How to call a speaker: the name, else the id; null is the unknown speaker. */
   label(speaker: string | null): string;
   /** Speakers who have turns, in order of appearance; the unknown one (null) last. */
@@ -95,6 +125,15 @@ export class Transcript {
     final: Transcript["final"];
     horizon: number;
   };
+}
+
+/** Corrections of a transcript that is over, as a server makes them of a session. */
+export class Edits {
+  constructor(transcript: Transcript);
+  /** How many corrections can be taken back. */
+  readonly count: number;
+  /** What changes by a request: messages to apply, the answer last. */
+  ask(request: Request): Omit<RevisionMessage | SpeakerMessage | AnswerMessage, "seq">[];
 }
 
 /** Audio on its way to the server, kept until the server has it. */

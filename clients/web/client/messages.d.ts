@@ -77,6 +77,27 @@ export interface NameMessage {
   type: "name";
   speaker: string;
   name: string | null;
+  take?: boolean;
+  id?: number | null;
+}
+
+export interface MergeMessage {
+  type: "merge";
+  speaker: string;
+  into: string;
+  id?: number | null;
+}
+
+export interface AssignMessage {
+  type: "assign";
+  turn: string;
+  speaker: string;
+  id?: number | null;
+}
+
+export interface UndoMessage {
+  type: "undo";
+  id?: number | null;
 }
 
 export interface StartedMessage {
@@ -89,6 +110,7 @@ export interface StartedMessage {
   config: Config;
   model: Model;
   limits: Limits;
+  corrections: boolean;
 }
 
 export interface TurnMessage {
@@ -109,7 +131,7 @@ export interface RevisionMessage {
   turns: string[];
   from: string | null;
   to: string | null;
-  reason: "reassigned" | "merged" | "split" | "named";
+  reason: "reassigned" | "merged" | "split" | "named" | "corrected";
   at: number;
 }
 
@@ -146,6 +168,16 @@ export interface StatusMessage {
   hop: number | null;
 }
 
+export interface AnswerMessage {
+  type: "answer";
+  seq: number;
+  id: number | null;
+  request: "name" | "merge" | "assign" | "undo";
+  code: "name_in_use" | "unknown_speaker" | "unknown_turn" | "same_speaker" | "nothing_to_undo" | "too_many_corrections" | null;
+  message: string | null;
+  speaker: string | null;
+}
+
 export interface FinalMessage {
   type: "final";
   seq: number;
@@ -165,8 +197,8 @@ export interface ErrorMessage {
   close: number;
 }
 
-export type ClientMessage = StartMessage | StopMessage | NameMessage;
+export type ClientMessage = StartMessage | StopMessage | NameMessage | MergeMessage | AssignMessage | UndoMessage;
 
-export type ServerMessage = StartedMessage | TurnMessage | RevisionMessage | SpeakerMessage | ActivityMessage | StatusMessage | FinalMessage | ErrorMessage;
+export type ServerMessage = StartedMessage | TurnMessage | RevisionMessage | SpeakerMessage | ActivityMessage | StatusMessage | AnswerMessage | FinalMessage | ErrorMessage;
 
 export type CloseCode = 1000 | 1001 | 1012 | 4400 | 4401 | 4404 | 4406 | 4408 | 4409 | 4410 | 4425 | 4429 | 4500 | 4503;

@@ -75,9 +75,12 @@ export class Transcript {
     return [...this.turns.values()].filter(({ start, end }) => start <= time && time < end);
   }
 
-  /** How often speech went from one speaker to another, the end included; naming the unknown corrects nobody. */
+  /**
+   * How often speech went from one speaker to another, the end included; naming the unknown corrects nobody, and the
+   * user's own corrections are not counted.
+   */
   get corrections() {
-    return this.revisions.filter(({ from }) => from !== null).length + this.corrected;
+    return this.revisions.filter(({ from, reason }) => from !== null && reason !== "corrected").length + this.corrected;
   }
 
   /** Turns in order of time. */
@@ -116,6 +119,7 @@ export class Transcript {
       this.#count(turn, 1, message.to);
     }
     if (message.to !== null) this.#meet(message.to);
+    if (this.final) this.#recount();
     this.#reach(message.at);
     return known;
   }
@@ -123,7 +127,7 @@ export class Transcript {
   #speaker(message) {
     const speaker = this.#meet(message.speaker);
     if (message.state === "named") Object.assign(speaker, { name: message.name, confidence: message.confidence });
-    if (message.state === "appeared") speaker.name = message.name ?? speaker.name;
+    if (message.state === "appeared") Object.assign(speaker, { name: message.name ?? speaker.name, into: null });
     if (message.state === "merged") speaker.into = message.into;
     return [];
   }
@@ -153,6 +157,15 @@ export class Transcript {
     const speaker = this.speakers.get(id);
     if (name) speaker.name = name;
     return speaker;
+  }
+
+  /** The speakers of a final result whose turns were corrected. */
+  #recount() {
+    const speakers = this.talkers().map((speaker) => {
+      const { name = null, confidence = null } = this.speakers.get(speaker) ?? {};
+      return { speaker, name, confidence, talk: Math.round(1000 * this.talkOf(speaker)) / 1000 };
+    });
+    this.final = { ...this.final, speakers };
   }
 
   #count(turn, sign, speaker = turn.speaker) {
