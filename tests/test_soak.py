@@ -72,7 +72,7 @@ def test_faults_leave_nothing_behind(audio: bytes, monkeypatch: pytest.MonkeyPat
         await Client(audio[:96_000], random.Random(f"{fault} {number}")).run(url)
 
     async def client() -> None:
-        async with serving(diarizer, resume_s=0.2) as (server, url):
+        async with serving(diarizer, resume_s=2.0) as (server, url):
             for number in range(3):
                 for fault in sorted(set(FAULTS)):
                     await visit(url, fault, 0.0, number)
