@@ -112,6 +112,8 @@ def add_results(command: Parser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("results")
     add_files(group)
     group.add_argument("--live-rttm", metavar="FILE", help="write the turns as they were committed, unrevised")
+    renumber = "in the files, number the speakers S1, S2, ... without gaps (default: as they were told)"
+    group.add_argument("--renumber", action="store_true", help=renumber)
     group.add_argument("--json", action="store_true", help="every event as one JSON line on stdout, and nothing else")
     return group
 

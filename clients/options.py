@@ -49,7 +49,7 @@ class OutputOptions:
     """Where results go beside the screen. {name} in a path is the recording's name.
 
     out, picture: files in the format of their ending. keep: a folder for results that can be named later. words: a
-    transcript whose words get speakers.
+    transcript whose words get speakers. renumber: in files, speakers have numbers without gaps.
     """
 
     json: bool = False
@@ -58,6 +58,7 @@ class OutputOptions:
     live_rttm: str | None = None
     keep: Path | None = None
     words: str | None = None
+    renumber: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

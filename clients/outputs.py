@@ -109,6 +109,7 @@ class Outputs:
         self._exports = Exports(paths, recordings)
         self._live_rttm = Target(live[0], recordings, appends=True) if live else None
         self._stdout = stdout if options.json else None
+        self._renumber = options.renumber
         if options.keep:
             check_names(recordings)
             make_folder(options.keep)
@@ -130,9 +131,10 @@ class Outputs:
     def final(self, recording: Path, final: Final) -> Document:
         """The final result, with the words of the transcript where there is one."""
         self.events([final])
-        document = Document.of(recording.stem, final, self._transcripts.get(recording))
-        self._exports.write(recording, document)
-        return document
+        words = self._transcripts.get(recording)
+        written = final.renumbered() if self._renumber else final
+        self._exports.write(recording, Document.of(recording.stem, written, words))
+        return Document.of(recording.stem, final, words)
 
     @property
     def unread(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import TurnstreamError
@@ -173,6 +173,18 @@ class Final:
         """The turns as RTTM; names, with underscores for blanks, replace `S1`. Unknown speakers are `unknown`."""
         segments = [RttmSegment(turn.start_s, turn.end_s, _label(turn)) for turn in sorted(self.turns, key=_order)]
         return format_rttm(recording or self.recording, segments)
+
+    def renumbered(self) -> Final:
+        """The same with the speakers as S1, S2 and so on, without gaps, in order of appearance.
+
+        The numbers of a live stream have gaps where speakers were merged. Nobody is who had their new number before.
+        """
+        known = [talk.speaker for talk in self.speakers if talk.speaker is not None]
+        new: dict[str | None, str | None] = {speaker: f"S{number}" for number, speaker in enumerate(known, 1)}
+        new[None] = None
+        turns = tuple(replace(turn, speaker=new[turn.speaker]) for turn in self.turns)
+        speakers = tuple(replace(talk, speaker=new[talk.speaker]) for talk in self.speakers)
+        return replace(self, turns=turns, speakers=speakers)
 
     def to_json(self) -> str:
         """The result as one line of JSON: the `final` message of docs/protocol.md."""

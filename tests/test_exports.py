@@ -6,6 +6,7 @@ import builtins
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -168,6 +169,23 @@ def test_what_is_missing_is_said_before_the_audio_is_heard(
 
 def outputs(recordings: list[str], **options: Any) -> Outputs:
     return Outputs(Stdout(io.StringIO()), OutputOptions(**options), [Path(name) for name in recordings])
+
+
+def test_speakers_are_numbered_without_gaps_on_request(tmp_path: Path) -> None:
+    new = {"S1": "S3", "S2": "S7"}  # S1 and others were merged
+    turns = tuple(replace(turn, speaker=new.get(str(turn.speaker))) for turn in TURNS)
+    told = replace(
+        FINAL, turns=turns, speakers=tuple(replace(t, speaker=new.get(str(t.speaker))) for t in FINAL.speakers)
+    )
+    assert told.renumbered() == FINAL
+    assert FINAL.renumbered() == FINAL
+    files = {name: tmp_path / f"{name}.rttm" for name in ("told", "renumbered")}
+    for name, path in files.items():
+        shown = outputs(["a"], out=(str(path),), renumber=name == "renumbered").final(Path("a"), told)
+        assert shown.final == told, "what is on the screen is what was told"
+    labels = {name: {s.speaker for s in parse_rttm(path.read_text())["a"]} for name, path in files.items()}
+    assert labels["told"] - labels["renumbered"] == {"S7"}
+    assert labels["renumbered"] - labels["told"] == {"S2"}
 
 
 def test_each_recording_has_its_files(tmp_path: Path) -> None:
