@@ -15,6 +15,7 @@ from benchmarks.flooder import FLOODS, flood_for, tiny
 from benchmarks.floods import NOBODY, SPIN, Row, figures
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="floods come from 127.0.0.2")
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_ends_and_others_are_served_meanwhile(name: str, monkeypatch: pytest.MonkeyPatch):
