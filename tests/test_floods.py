@@ -21,6 +21,7 @@ from benchmarks.fronts import balanced, tls_options
 from turnstream.server.session import QUEUE_S
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="floods come from 127.0.0.2")
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_ends_and_others_are_served_meanwhile(name: str, monkeypatch: pytest.MonkeyPatch):

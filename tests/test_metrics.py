@@ -27,6 +27,7 @@ async def figures_of(url: str) -> dict[tuple[str, str], float]:
     return {(sample.name, sample.labels.get("le", "")): sample.value for sample in samples}
 
 
+@pytest.mark.slow
 def test_lag_and_processing_time_are_those_of_live_audio():
     diarizer: Any = SilentDiarizer()
     diarizer.models.then = lambda: time.sleep(SLOW_S)

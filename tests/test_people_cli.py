@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from command import cut, one_sentence, turnstream
 
-from tests.test_cli import cut, one_sentence, turnstream
 from turnstream.clients.cli import main
 from turnstream.people.store import PeopleStore
 from turnstream.rttm import parse_rttm

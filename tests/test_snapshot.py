@@ -95,6 +95,7 @@ def humming(format: Format) -> Moving:
     return Moving(Session(models, audio, StitcherConfig(), timeline, Naming(known)), models)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 99), format=FORMATS, data=st.data())
 def test_a_session_moved_anywhere_is_the_one_that_stayed(seed: int, format: Format, data: st.DataObject) -> None:
@@ -260,6 +261,7 @@ def changed(node: Any, rng: np.random.Generator) -> Any:
     return values[int(rng.integers(len(values)))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_one_that_was_changed_is_refused_or_is_only_its_own_problem(written: Written, seed: int) -> None:
     """A value of the right type may be a wrong one: what that breaks is this session, with an ordinary error."""

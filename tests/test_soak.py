@@ -29,6 +29,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return samples.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", sorted(set(FAULTS)))
 def test_after_any_fault_the_result_is_that_of_all_audio(
     audio: bytes, fault: str, monkeypatch: pytest.MonkeyPatch

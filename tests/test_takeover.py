@@ -71,6 +71,7 @@ async def speak(client: Client, audio: bytes, pace: float, begin: int = 0) -> No
         await asyncio.sleep(0.1 / pace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1))
 def test_a_session_that_moves_ends_as_if_it_had_stayed(diarizer: Any, audio: bytes, tmp_path: Path, seed: int) -> None:
     """The former owner still runs, and knows nothing of it: two owners, one final result."""
@@ -218,6 +219,7 @@ def test_names_survive_at_once(diarizer: Any, audio: bytes, tmp_path: Path) -> N
     assert "Anna" in {talk.name for talk in run(session()).speakers}
 
 
+@pytest.mark.slow
 def test_without_its_store_a_session_goes_on_and_says_that_nothing_is_safe(
     diarizer: Any, audio: bytes, tmp_path: Path
 ) -> None:

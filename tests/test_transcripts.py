@@ -313,6 +313,7 @@ ROOT = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=ROOT | st.lists(SEGMENT) | ANY)
 def test_whatever_json_it_is_the_answer_is_a_transcript_or_one_sentence(tmp_path: Path, value: Any) -> None:
