@@ -7,8 +7,8 @@ here until it is their turn: each address has one after another, whatever the or
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
+import traceback
 from asyncio import sslproto
 from collections import deque
 from collections.abc import Callable
@@ -34,10 +34,12 @@ class Entrant(asyncio.Protocol):
     async def shake_hands(self, context: ssl.SSLContext, timeout_s: float) -> None:
         """The handshake, and whoever is behind it goes on; nothing is said of one that fails."""
         loop, encrypted = asyncio.get_running_loop(), None
-        with contextlib.suppress(OSError):
+        try:
             encrypted = await loop.start_tls(
                 self.transport, self, context, server_side=True, ssl_handshake_timeout=timeout_s
             )
+        except OSError as error:
+            traceback.clear_frames(error.__traceback__)  # they hold the error, and 90 KiB until a collection
         if encrypted is None or encrypted.is_closing():
             self.transport.abort()
             return
