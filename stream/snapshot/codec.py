@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..errors import TurnstreamError
-from .kinds import DTYPES, fields_of, fits, has_own_state
+from .kinds import DTYPES, checks_of, fields_of, has_own_state
 
 T = TypeVar("T")
 
@@ -210,8 +210,8 @@ class Reader:
             made.__setstate__(state)
             return made
         if dataclasses.is_dataclass(kind):
-            for name, hint in fields_of(kind).items():
-                if not fits(state[name], hint):
+            for name, hint, is_good in checks_of(kind):
+                if not is_good(state[name]):
                     raise TypeError(f"expected {kind.__name__}.{name} as {hint}, got {type(state[name]).__name__}")
         for name, value in state.items():
             object.__setattr__(made, name, value)

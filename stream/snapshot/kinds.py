@@ -6,13 +6,14 @@ import dataclasses
 import functools
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 DTYPES = ("bool", "uint8", "int64", "float32", "float64")
 NUMBERS = (int, float, np.integer, np.floating)
+Check = Callable[[Any], bool]
 
 
 def kinds_of(parts: Iterable[str]) -> dict[str, type]:
@@ -42,23 +43,29 @@ def fields_of(kind: type) -> dict[str, Any]:
     return {field.name: hints.get(field.name, Any) for field in dataclasses.fields(kind)}
 
 
-def fits(value: Any, hint: Any) -> bool:
+@functools.cache
+def checks_of(kind: type) -> list[tuple[str, Any, Check]]:
+    """Of each field of a dataclass its name, its annotation, and whether a value is what that says."""
+    return [(name, hint, check_of(hint)) for name, hint in fields_of(kind).items()]
+
+
+def check_of(hint: Any) -> Check:
     """Whether a value is what the annotation says; of containers, their own type and no element's."""
-    origin = get_origin(hint)
-    if hint is Any:
-        return True
+    origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return any(fits(value, one) for one in get_args(hint))
+        checks = [check_of(one) for one in arguments]
+        return lambda value: any(check(value) for check in checks)
     if origin is Literal:
-        return type(value) is str and value in get_args(hint)
+        return lambda value: type(value) is str and value in arguments
     if origin is np.ndarray:
-        return isinstance(value, np.ndarray) and _has_type(value, get_args(hint)[1])
+        return lambda value: isinstance(value, np.ndarray) and _has_type(value, arguments[1])
     kind = origin or hint
-    if not isinstance(kind, type):
-        return True
+    if hint is Any or not isinstance(kind, type):
+        return lambda value: True
     if kind in (int, float):
-        return isinstance(value, NUMBERS if kind is float else (int, np.integer)) and not isinstance(value, bool)
-    return isinstance(value, kind)
+        numbers = NUMBERS if kind is float else (int, np.integer)
+        return lambda value: isinstance(value, numbers) and not isinstance(value, bool)
+    return lambda value: isinstance(value, kind)
 
 
 def _has_type(array: np.ndarray, dtype: Any) -> bool:

@@ -109,7 +109,7 @@ class CosineTable:
             self._cosines = np.pad(self._cosines, (0, more))
         self._slot_of[id(vector)] = slot
         self._held[slot] = self._rows[slot] = vector
-        blocks = np.split(self._rows, len(self._rows) // self.BLOCK_ROWS)
+        blocks = self._rows.reshape(-1, self.BLOCK_ROWS, len(vector))
         self._cosines[slot] = self._cosines[:, slot] = np.concatenate([product(block, vector) for block in blocks])
 
 
