@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 
+from turnstream.edits import NEW, Assign, Edit, Merge
 from turnstream.errors import TurnstreamError
 from turnstream.events import speaker_name, speaker_number
 from turnstream.limits import MAX_HOP_S, MAX_LATENCY_S, MIN_HOP_S, MIN_LATENCY_S
@@ -68,6 +70,18 @@ def naming(text: str) -> tuple[str, str | None]:
         return speaker, check_name(name) if name else None
     except TurnstreamError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def correction(text: str) -> tuple[str, str | None] | Edit:
+    """A name as in `naming`; or S3=S1, who are one person; or T5=S2 and T5=new, whose a turn is."""
+    tag, _, whose = text.partition("=")
+    speaker = speaker_name(speaker_number(whose))
+    if re.fullmatch(r"[tT][1-9]\d{0,18}", tag):
+        if speaker is None and whose != NEW:
+            raise argparse.ArgumentTypeError(f"expected a turn and whose it is, like T5=S2 or T5=new, got {text}")
+        return Assign(tag.upper(), speaker or NEW)
+    gone = speaker_name(speaker_number(tag))
+    return Merge(gone, speaker) if gone and speaker else naming(text)
 
 
 def share(text: str) -> float:

@@ -33,7 +33,9 @@ def parser() -> Parser:
     _add_enroll(commands.add_parser("enroll", help="learn the voice of a person from recordings"))
     _add_people(commands.add_parser("people", help="the people whose voices are known: list, rename, delete, export"))
     _add_models(commands.add_parser("models", help="list, fetch, find or remove the weights"))
-    _add_name(commands.add_parser("name", help="name the speakers of a result, without another run"))
+    _add_name(
+        commands.add_parser("name", help="name the speakers of a result, and correct who talks, without another run")
+    )
     _add_words(commands.add_parser("words", help="give the words of a transcript to the speakers of a result"))
     _add_score(commands.add_parser("score", help="how far a result is from a reference: DER, its parts, JER"))
     _add_tune(commands.add_parser("tune", help="fit the stitcher to your own annotated recordings"))
@@ -57,7 +59,8 @@ def _add_file(command: Parser) -> None:
 
 def _add_name(command: Parser) -> None:
     command.add_argument("result", type=Path, metavar="RESULT", help="JSON, as --keep or --out FILE.json wrote it")
-    command.add_argument("names", nargs="+", type=values.naming, metavar="S2=NAME", help="S2= takes the name away")
+    who = "S2= takes the name away; S3=S2 makes them one; T5=S2 or T5=new says whose a turn is"
+    command.add_argument("corrections", nargs="+", type=values.correction, metavar="S2=NAME", help=who)
     save = "keep the voices of those who are named, to be recognized by --known (needs a result of --keep)"
     command.add_argument("--save", action="store_true", help=save)
     groups.add_store(command)

@@ -11,6 +11,7 @@ from turnstream.events import Final
 from turnstream.people.naming import name_key
 from turnstream.people.store import PeopleStore
 
+from .correct import corrected
 from .exports.document import Document
 from .options import ResultOptions
 from .outputs import Outputs
@@ -22,10 +23,11 @@ Names = Mapping[str, str | None]
 
 
 def name(options: ResultOptions) -> int:
-    """Name speakers of a result in JSON, in its own file; then write and show it as `turnstream file` does."""
+    """Correct and name speakers of a result in JSON, in its own file; then write and show it like `turnstream file`."""
     result = read_result(options.result)
     if not result.is_whole_file:
         raise TurnstreamError(f"{options.result}: expected a result in JSON, as --keep and --out FILE.json write it")
+    result = corrected(result, options.edits)
     named = replace(result, final=with_names(result.final, dict(options.names)))
     if options.save:
         _check_voices(named, options)
@@ -56,7 +58,7 @@ def with_names(final: Final, names: Names) -> Final:
     now = {talk.speaker: names.get(talk.speaker or "", talk.name) for talk in final.speakers}
     taken = [name_key(each) for each in now.values() if each]
     if double := next((each for each in now.values() if each and taken.count(name_key(each)) > 1), None):
-        raise TurnstreamError(f"two speakers would be called {double}: expected a name of their own for each")
+        raise TurnstreamError(f"two speakers would be called {double}: expected a name of their own for each, or S3=S1")
     turns = tuple(replace(turn, name=now.get(turn.speaker)) for turn in final.turns)
     talks = tuple(
         replace(talk, name=now[talk.speaker], confidence=None if talk.speaker in names else talk.confidence)

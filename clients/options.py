@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from turnstream.edits import Edit
 from turnstream.server.config import ServerConfig
 
 
@@ -171,17 +172,27 @@ class PeopleOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultOptions:
-    """`turnstream name` and `words`: a kept or written result, names for its speakers, a transcript, outputs.
+    """`turnstream name` and `words`: a kept or written result, names and corrections, a transcript, outputs.
 
     save: keep the voices too, in the store `people`, in place of known ones where `replace` says so.
     """
 
     result: Path
     outputs: OutputOptions
-    names: tuple[tuple[str, str | None], ...] = ()
+    corrections: tuple[tuple[str, str | None] | Edit, ...] = ()
     save: bool = False
     replace: bool = False
     people: str | None = None
+
+    @property
+    def names(self) -> tuple[tuple[str, str | None], ...]:
+        """The names by speaker."""
+        return tuple(one for one in self.corrections if isinstance(one, tuple))
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The corrections that are no names."""
+        return tuple(one for one in self.corrections if not isinstance(one, tuple))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from silent_diarizer import SilentModels
 from tone_speakers import SIZE, TONES_HZ, conversation
 
 from turnstream.audio.input import AudioInput
+from turnstream.diarizer import Diarizer
 from turnstream.errors import CorrectionError, TurnstreamError
 from turnstream.events import Event, Final, Revision, Speaker, Turn
 from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig
 from turnstream.timeline.timeline import Timeline
+from turnstream.weights.store import demo_recording
 from turnstream.windows import SAMPLE_RATE_HZ
 
 EXAMPLES = settings(max_examples=6, deadline=None)
@@ -27,9 +30,9 @@ Spans = list[tuple[float, float, int]]
 class Heard:
     """A session and a listener who keeps the rules of docs/protocol.md."""
 
-    def __init__(self, audio: np.ndarray, models: SilentModels | None = None, live: bool = True):
+    def __init__(self, audio: np.ndarray, models: SilentModels | None = None, config: StitcherConfig | None = None):
         self.audio = audio
-        self.session = Session(models or SilentModels(), AudioInput(), StitcherConfig(), Timeline(1.0), live=live)
+        self.session = Session(models or SilentModels(), AudioInput(), config or StitcherConfig(), Timeline(1.0))
         self.table: dict[str, Turn] = {}
         self.speakers: set[str] = set()  # who appeared and was not merged
         self.gone: set[str] = set()  # whom the user merged
@@ -238,6 +241,44 @@ def test_the_final_result_can_be_corrected_as_well(untouched: Final) -> None:
     heard.session.undo()  # of what was corrected before the end
     heard.session.name("S3", None)
     assert plain(heard.session.close()) == plain(untouched)
+
+
+def test_who_is_counted_twice_leaves_room_for_another() -> None:
+    """Where at most two people talk, and the engine takes one of them for both."""
+    audio = hummed([(0.5 + 4 * n, 3.7 + 4 * n, (0, 1, 0, 1, 0, 2, 2, 1, 0, 2)[n]) for n in range(10)])
+    heard = Heard(audio, config=StitcherConfig(max_speakers=2))
+    heard.hear(0, 19)
+    assert heard.speakers == {"S1", "S2"}
+    heard.take(heard.session.merge("S2", "S1"))
+    heard.gone.add("S2")
+    heard.hear(19, len(audio) / SAMPLE_RATE_HZ)
+    assert heard.speakers == {"S1", "S3"}
+    assert {talk.speaker for talk in heard.end().speakers} == {"S1", "S3"}
+
+
+@pytest.mark.slow
+def test_with_the_real_models_too() -> None:
+    """Of the demo recording's two people one turn is given to somebody new, then both are merged."""
+    samples, _ = soundfile.read(demo_recording()[0], dtype="float32")
+    with Diarizer() as diarizer:
+        heard, plain_session = Heard(samples), diarizer.session()
+        heard.session = diarizer.session()
+        plain_session.feed(samples)
+        untouched = plain_session.close()
+        heard.hear(0, 22)
+        assert {"S1", "S2"} <= heard.speakers
+        turn = heard.longest("S2")
+        told = heard.take(heard.session.assign(turn.id, "new"))
+        (newcomer,) = [event.id for event in told if isinstance(event, Speaker)]
+        heard.take(heard.session.merge("S2", "S1"))
+        heard.gone.add("S2")
+        heard.hear(22, 30)
+        final = heard.end()
+        assert share(final, turn, newcomer) > 0.8
+        assert {talk.speaker for talk in final.speakers} - {None} == {"S1", newcomer}
+        for _ in range(2):
+            heard.session.undo()
+        assert alike(heard.session.close(), untouched)
 
 
 def test_what_cannot_be_corrected_is_one_sentence() -> None:

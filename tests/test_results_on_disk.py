@@ -87,11 +87,44 @@ def test_names_can_be_taken_away_and_exchanged(kept: Path) -> None:
     assert [turn.name for turn in read_result(kept).final.turns] == [None, "Anna", None]
 
 
+def test_who_talks_is_corrected_without_another_run(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fields = json.loads(kept.read_text())
+    lines = [{"speaker": s, "name": None, "start": t, "end": t + 1, "text": "x"} for s, t in (("S1", 1), (None, 7))]
+    kept.write_text(json.dumps({**fields, "lines": lines}))
+    assert main(["name", str(kept), "T3=S1", "T1=new", "S3=Anna"]) == 0
+    result = read_result(kept)
+    assert [(t.id, t.speaker, t.name) for t in result.final.turns] == [
+        ("T1", "S3", "Anna"),
+        ("T2", "S2", "Ben"),
+        ("T3", "S1", None),
+    ]
+    assert [(t.speaker, t.talk_s) for t in result.final.speakers] == [("S1", 1.0), ("S2", 3.0), ("S3", 3.0)]
+    assert [line["speaker"] for line in json.loads(kept.read_text())["lines"]] == ["S3", "S1"]
+    assert main(["name", str(kept), "S1=S2", "s3=s2"]) == 0
+    result = read_result(kept)
+    assert [(t.id, t.speaker, t.name, t.end_s) for t in result.final.turns] == [
+        ("T1", "S2", "Ben", 6.0),
+        ("T3", "S2", "Ben", 8.0),
+    ]
+    assert [(t.speaker, t.talk_s) for t in result.final.speakers] == [("S2", 7.0)]
+    assert {line["name"] for line in json.loads(kept.read_text())["lines"]} == {"Ben"}
+    assert result.voices
+    assert list(result.voices.of) == ["S2"]
+    assert result.voices.of["S2"].clean_s == pytest.approx(40.0)
+    with pytest.raises(SystemExit):
+        main(["name", str(kept), "T1=Anna"])
+    assert "expected a turn and whose it is, like T5=S2 or T5=new, got T1=Anna" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["S7=Anna"], "expected one of S1, S2, got S7"),
         (["S1=ben"], "two speakers would be called ben"),
+        (["S1=S7"], "expected one of S1, S2, got S7"),
+        (["S1=S1"], "expected two speakers, got S1 twice"),
+        (["T9=S1"], "expected a turn of this result, got T9"),
+        (["S2=S1", "S2=Anna"], "expected one of S1, got S2"),
         (["S1=Anna", "--out", "missing/x.srt"], "cannot write missing/x.srt"),
     ],
 )

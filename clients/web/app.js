@@ -173,7 +173,7 @@ function changed(what) {
 
 /** Whether a message changes what is kept; of a session that came back, nothing does before its turns are back too. */
 function isNews({ type }) {
-  return session.transcript.turns.size > 0 && !["started", "activity", "status", "error"].includes(type);
+  return session.transcript.turns.size > 0 && !["started", "activity", "status", "answer", "error"].includes(type);
 }
 
 function rememberSession() {

@@ -1,5 +1,6 @@
 // A session that is over, from the store; to the page it is like any other one that has ended.
 
+import { Asked } from "./asked.js";
 import { Transcript } from "./client/index.js";
 import { QUIETEST_DB } from "./session.js";
 import { Tape } from "./tape.js";
@@ -21,6 +22,7 @@ export class Past {
     this.levelDb = QUIETEST_DB;
     this.sent = this.tape.duration;
     this.waiting = 0;
+    this.asked = new Asked(this, null);
   }
 
   talking() {
@@ -33,9 +35,11 @@ export class Past {
 
   stop() {}
 
-  /** Names a speaker; null removes the name. */
-  name(speaker, name) {
-    const message = { type: "speaker", state: "named", speaker, name, confidence: null };
-    this.on.change({ message, ids: this.transcript.apply(message), moved: new Map() });
+  get corrected() {
+    return this.asked.count;
+  }
+
+  ask(request) {
+    this.asked.ask(request);
   }
 }

@@ -1,5 +1,6 @@
 // One session: sends a source's audio through the connection and keeps the transcript. Does not touch the page.
 
+import { Asked } from "./asked.js";
 import { Connection, Transcript } from "./client/index.js";
 
 const GROWS_MS = 1200; // a turn that grew this recently is still going on
@@ -11,8 +12,8 @@ const NEARLY_S = 2; // so much audio or less is not worth showing
 export class Session {
   /**
    * source: {title, name, live, rate, total, close()}, total in seconds or null if open-ended; tape: its audio;
-   * url: of the websocket; options: fields of `start`; on.change({message, ids, moved}) and on.state(), as for the
-   * connection; id: the server's, of a session to come back to.
+   * url: of the websocket; options: fields of `start`; on.change({message, request, ids, moved}) and on.state(), as for
+   * the connection; id: the server's, of a session to come back to.
    */
   constructor(source, tape, url, options, on, id = null) {
     this.tape = tape;
@@ -42,6 +43,7 @@ export class Session {
       state: (state, sentence) => this.#became(state, sentence),
     };
     this.connection = new Connection(url, start, handlers, id);
+    this.asked = new Asked(this, this.connection);
   }
 
   get ended() {
@@ -86,14 +88,14 @@ export class Session {
     this.connection.stop();
   }
 
-  /** Names a speaker; null removes the name. */
-  name(speaker, name) {
-    if (!this.ended) {
-      this.connection.name(speaker, name);
-      return;
-    }
-    const message = { type: "speaker", state: "named", speaker, name, confidence: null };
-    this.on.change({ message, ids: this.transcript.apply(message), moved: new Map() });
+  /** How many corrections of the user can be taken back. */
+  get corrected() {
+    return this.asked.count;
+  }
+
+  /** Asks for a name or a correction: a request as for the connection. */
+  ask(request) {
+    this.asked.ask(request);
   }
 
   /** The speakers who are talking now. */
@@ -125,7 +127,8 @@ export class Session {
       const [was, is] = [before.get(id), transcript.turns.get(id)?.speaker];
       if (was !== undefined && is !== undefined && was !== is) moved.set(id, was);
     }
-    this.on.change({ message, ids, moved });
+    const request = message.type === "answer" ? this.asked.take(message) : undefined;
+    this.on.change({ message, request, ids, moved });
   }
 
   /** A turn that grew: its speaker is talking now, and its end shows how far labels lag the audio. */

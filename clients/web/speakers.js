@@ -6,10 +6,13 @@ import { duration, look } from "./words.js";
 const LONGEST_NAME = 64;
 
 export class Speakers {
-  /** list: the <ol>; onName(speaker, name or null); onHear(speaker): plays something of them. */
-  constructor(list, onName, onHear) {
-    Object.assign(this, { list, onName, onHear });
-    this.rows = new Map(); // speaker -> {row, lane, name, hear, talk, bar}
+  /**
+   * list: the <ol>; onName(speaker, name or null); onHear(speaker): plays something of them; onMerge(speaker): they are
+   * one person with another one.
+   */
+  constructor(list, { onName, onHear, onMerge }) {
+    Object.assign(this, { list, onName, onHear, onMerge });
+    this.rows = new Map(); // speaker -> {row, lane, name, merge, hear, talk, bar}
   }
 
   clear() {
@@ -35,6 +38,7 @@ export class Speakers {
     for (const speaker of wanted) {
       this.#show(speaker, transcript, talking.has(speaker), most, all);
       this.rows.get(speaker).hear.hidden = !able;
+      this.rows.get(speaker).merge.hidden = speaker === null || wanted.filter((one) => one !== null).length < 2;
     }
     return changed;
   }
@@ -62,21 +66,25 @@ export class Speakers {
     }
     const hear = element("button", { type: "button", className: "play small-play" });
     hear.addEventListener("click", () => this.onHear(speaker));
+    const merge = element("button", { type: "button", className: "play small-play merge" });
+    merge.addEventListener("click", () => this.onMerge(speaker));
     const talk = element("span", { className: "talk" });
     const bar = element("i", { className: "share" });
     paint(bar, look(speaker));
-    const who = element("div", { className: "who" }, name, hear, talk, bar);
+    const who = element("div", { className: "who" }, name, merge, hear, talk, bar);
     const lane = element("span", { className: "lane" });
     const row = element("li", { className: "speaker" }, mark, who, lane);
     row.dataset.speaker = speaker ?? "";
-    return { row, lane, name, hear, talk, bar };
+    return { row, lane, name, merge, hear, talk, bar };
   }
 
   #show(speaker, transcript, talks, most, all) {
-    const { row, name, hear, talk, bar } = this.rows.get(speaker);
+    const { row, name, merge, hear, talk, bar } = this.rows.get(speaker);
     const label = transcript.label(speaker);
     setText(name, label);
     hear.setAttribute("aria-label", `Hear ${label}`);
+    merge.setAttribute("aria-label", `Merge ${label} into another speaker`);
+    merge.title = `Merge ${label} into …`;
     if (speaker !== null) name.setAttribute("aria-label", `${label}: name this speaker`);
     const seconds = transcript.talkOf(speaker);
     setText(talk, `${duration(seconds)} · ${Math.round((100 * seconds) / all)} %`);

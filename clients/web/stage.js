@@ -1,5 +1,6 @@
 // The view of a session: the lanes, who is speaking now, the turns, the numbers, and playing them back.
 
+import { Correcting } from "./correcting.js";
 import { byId, setText } from "./elements.js";
 import { showFacts, showProgress } from "./facts.js";
 import { Lanes } from "./lanes.js";
@@ -17,11 +18,12 @@ export class Stage {
   constructor() {
     this.session = null;
     this.playback = new Playback((time) => this.#wentTo(time), () => this.#animate());
-    this.speakers = new Speakers(
-      byId("speakers"),
-      (speaker, name) => this.session.name(speaker, name),
-      (speaker) => this.#hear(speaker),
-    );
+    this.correcting = new Correcting();
+    this.speakers = new Speakers(byId("speakers"), {
+      onName: (speaker, name) => this.correcting.name(speaker, name),
+      onHear: (speaker) => this.#hear(speaker),
+      onMerge: (speaker) => this.correcting.merge(speaker),
+    });
     this.lanes = new Lanes(byId("canvas"), (speaker) => this.speakers.middle(speaker));
     this.view = new View(byId("spans"), byId("canvas"), {
       onChange: () => this.draw(),
@@ -31,6 +33,7 @@ export class Stage {
     this.turns = new Turns(byId("turns"), byId("turns-scroll"), {
       onGo: (id) => this.playback.go(this.#turn(id).start),
       onPlay: (id) => this.#playOrPause(id),
+      onWho: (id) => this.correcting.assign(id),
     });
     this.announcer = new Announcer(byId("announce"));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
@@ -46,6 +49,7 @@ export class Stage {
     this.over = false;
     for (const part of [this.speakers, this.turns, this.announcer, this.lanes, this.view]) part.clear();
     this.playback.show(session);
+    this.correcting.show(session);
     if (!session) return;
     this.turns.update(session.transcript, session.transcript.inOrder().map(({ id }) => id), new Set());
     this.drawnAt = performance.now();
@@ -53,8 +57,9 @@ export class Stage {
   }
 
   /** A message arrived; see Session. */
-  changed({ message, ids, moved }) {
+  changed({ message, request, ids, moved }) {
     const { transcript } = this.session;
+    if (request && message.type === "answer") this.correcting.answered(message, request);
     for (const [id, speaker] of moved) this.lanes.moved(id, speaker, message.type !== "turn" && speaker !== null);
     const revised = new Set(message.type === "revision" && message.from !== null ? moved.keys() : []);
     this.turns.update(transcript, message.type === "speaker" ? transcript.turns.keys() : ids, revised);
@@ -66,6 +71,7 @@ export class Stage {
   refresh() {
     if (this.session.ended && !this.over) this.#ended();
     showFacts(this.session);
+    this.correcting.refresh();
     this.#animate();
   }
 

@@ -8,13 +8,14 @@ const MOST_ANNOUNCED = 3;
 const NEAR_END_PX = 60;
 
 export class Turns {
-  /** list: the <ol>; scroller: its scroll container; onGo(id): to a turn; onPlay(id): plays it, or pauses. */
-  constructor(list, scroller, { onGo, onPlay }) {
-    Object.assign(this, { list, scroller, onGo, onPlay });
+  /** list: the <ol>; scroller: its scroll container; onGo(id): to a turn; onPlay(id): plays it, or pauses; onWho(id): it is another's. */
+  constructor(list, scroller, { onGo, onPlay, onWho }) {
+    Object.assign(this, { list, scroller, onGo, onPlay, onWho });
     this.rows = new Map(); // id -> {row, start, end, ...parts}
     this.current = new Set();
     list.addEventListener("click", ({ target }) => this.#clicked(target));
     list.addEventListener("keydown", (event) => this.#key(event));
+    list.addEventListener("focusin", ({ target }) => this.#tabStop(target.closest("li")));
   }
 
   clear() {
@@ -88,11 +89,12 @@ export class Turns {
   #clicked(target) {
     const id = target.closest("li")?.dataset.id;
     if (id === undefined) return;
-    if (target.closest("button")) this.onPlay(id);
+    if (target.closest(".turn-name")) this.onWho(id);
+    else if (target.closest("button")) this.onPlay(id);
     else this.onGo(id);
   }
 
-  /** One turn is a tab stop; the arrow keys go on from it. */
+  /** One turn is a tab stop, for playing and for correcting it; the arrow keys go on from it. */
   #key(event) {
     const row = event.target.closest("li");
     const to = {
@@ -116,9 +118,9 @@ export class Turns {
 
   #tabStop(row) {
     for (const button of this.list.querySelectorAll('button[tabindex="0"]')) button.tabIndex = -1;
-    const button = row.querySelector("button");
-    button.tabIndex = 0;
-    return button;
+    const buttons = row.querySelectorAll("button");
+    for (const button of buttons) button.tabIndex = 0;
+    return buttons[0];
   }
 
   /** Scrolls the list alone, never the page. */
@@ -136,6 +138,7 @@ export class Turns {
     paint(parts.mark, look(turn.speaker));
     setText(parts.time, `${clock(turn.start)} – ${clock(turn.end)}`);
     setText(parts.name, transcript.label(turn.speaker));
+    parts.name.setAttribute("aria-label", `${transcript.label(turn.speaker)} at ${clock(turn.start)}: say who this is`);
     setText(parts.length, duration(turn.end - turn.start));
     const others = [...new Set(turn.was)].filter((speaker) => speaker !== null && speaker !== turn.speaker);
     const was = others.length ? `was ${others.map((speaker) => transcript.label(speaker)).join(", ")}` : "";
@@ -150,7 +153,7 @@ export class Turns {
       play: element("button", { type: "button", className: "play small-play", tabIndex: -1 }),
       mark: part("i", "swatch"),
       time: part("span", "time"),
-      name: part("span", "turn-name"),
+      name: element("button", { type: "button", className: "turn-name", title: "This is …", tabIndex: -1 }),
       length: part("span", "length"),
       note: part("span", "note"),
     };

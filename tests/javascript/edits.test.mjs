@@ -8,7 +8,7 @@ function over() {
   const transcript = new Transcript();
   const turn = (id, speaker, start, end) => ({ id, speaker, name: null, start, end, committed: end, state: "final" });
   const turns = [turn("T1", "S1", 0, 2), turn("T2", "S2", 2, 5), turn("T3", "S3", 5, 6), turn("T4", null, 6, 7)];
-  const speakers = turns.map(({ speaker, start, end }) => ({ speaker, name: null, confidence: null, talk: end - start }));
+  const speakers = turns.map(({ speaker, start, end }) => ({ speaker, name: null, confidence: null, talk: end - start + 4e-4 }));
   transcript.apply({ type: "final", reason: "stop", duration: 7, turns, speakers, statistics: null, rttm: "" });
   const edits = new Edits(transcript);
   const ask = (type, fields = {}) => {

@@ -159,8 +159,10 @@ export class Transcript {
     return speaker;
   }
 
-  /** The speakers of a final result whose turns were corrected. */
+  /** The speakers of a final result whose turns were corrected; what it said of them was rounded. */
   #recount() {
+    this.talk.clear();
+    for (const turn of this.turns.values()) this.#count(turn, 1);
     const speakers = this.talkers().map((speaker) => {
       const { name = null, confidence = null } = this.speakers.get(speaker) ?? {};
       return { speaker, name, confidence, talk: Math.round(1000 * this.talkOf(speaker)) / 1000 };
