@@ -15,6 +15,7 @@ from benchmarks.serve import metric
 
 EVERY_MIN = 5  # memory is told in the result
 MOST_MIB, MOST_BLOCKS = 2, 30_000  # more from rest to rest: less are caches that fill, and what waits to be collected
+MOST_DESCRIPTORS = 2  # more: those who ask for the figures have some themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,6 @@ def _between(middle: Footprint, end: Footprint) -> dict[str, Figure]:
 
 def check_flat(found: dict[str, Figure]) -> None:
     """Raises AssertionError where memory that is in use, objects of Python or descriptors grew from rest to rest."""
-    for name, most in (("allocated", MOST_MIB), ("python_blocks", MOST_BLOCKS), ("descriptors", 0)):
+    for name, most in (("allocated", MOST_MIB), ("python_blocks", MOST_BLOCKS), ("descriptors", MOST_DESCRIPTORS)):
         figure = found[f"rest.{name}_growth"]
         assert figure.value <= most, f"expected at most {most} {figure.unit} more, got {figure.value:.3f} of {name}"

@@ -18,7 +18,7 @@ from benchmarks import flooder
 from benchmarks.flooder import FLOODS, FLOODS_OF_TLS, flood_for, tiny
 from benchmarks.floods import NOBODY, SPIN, Row, figures
 from benchmarks.fronts import balanced, tls_options
-from turnstream.server.session import QUEUE_S
+from turnstream.server.audio_queue import QUEUE_S
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from server_kit import serving
 from silent_diarizer import SilentDiarizer, SilentModels
 from websockets.asyncio.client import connect
 
-from turnstream.server import lane, session
+from turnstream.server import arrival_pace, lane
 from turnstream.server.lane import REST, SlowLane
 
 WORK_S = 0.02
@@ -62,7 +62,7 @@ def test_the_server_lets_those_rest_that_are_not_live_beside_one_that_is(
         rests.append(seconds)
 
     monkeypatch.setattr(lane, "asyncio", SimpleNamespace(Semaphore=asyncio.Semaphore, sleep=rest))
-    monkeypatch.setattr(session, "BURST_S", 0.3)
+    monkeypatch.setattr(arrival_pace, "BURST_S", 0.3)
     monkeypatch.setattr(SilentModels, "client", copy.copy)  # each session says for itself whether it is live
     diarizer: Any = SilentDiarizer()
 

@@ -13,8 +13,8 @@ from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import connect
 
 from turnstream.protocol.messages import Config, Limits, Start, Started, decode_server, encode
+from turnstream.server.audio_queue import QUEUE_BYTES, QUEUE_S
 from turnstream.server.server import model_names
-from turnstream.server.session import QUEUE_BYTES, QUEUE_S
 from turnstream.server.worker import End, Lost, joined
 
 CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, False, ())

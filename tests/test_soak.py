@@ -116,7 +116,7 @@ def test_memory_is_flat_where_a_server_at_rest_holds_no_more_than_halfway() -> N
     for grown, said in (
         (at(30, 3.0), "allocated"),
         (at(30, 0.0, 30_001), "python_blocks"),
-        (at(30, descriptors=9), "descriptors"),
+        (at(30, descriptors=11), "descriptors"),
     ):
         with pytest.raises(AssertionError, match=said):
             check_flat(figures(samples, [*rests[:2], grown]))

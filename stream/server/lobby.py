@@ -9,7 +9,6 @@ import errno
 import logging
 import time
 from asyncio import AbstractEventLoop
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -23,23 +22,28 @@ class Lobby:
 
     def __init__(self, most: int):
         self._most = most
-        self._waiting: dict[object, tuple[str, Callable[[], None]]] = {}  # in order of arrival
+        self._addresses: dict[object, str] = {}
+        self._waiting: dict[str, dict[object, Callable[[], None]]] = {}  # by address, in order of arrival
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._addresses)
 
     def enter(self, who: object, address: str, dismiss: Callable[[], None]) -> None:
         """`dismiss` is called if `who` has to give way."""
-        if len(self._waiting) >= self._most:
-            counts = Counter(address for address, _ in self._waiting.values())
-            greediest, _ = counts.most_common(1)[0]
-            victim = next(one for one, (address, _) in self._waiting.items() if address == greediest)
-            self._waiting.pop(victim)[1]()
-        self._waiting[who] = address, dismiss
+        if len(self) >= self._most:
+            victim, dismiss_victim = next(iter(max(self._waiting.values(), key=len).items()))
+            self.leave(victim)
+            dismiss_victim()
+        self._addresses[who] = address
+        self._waiting.setdefault(address, {})[who] = dismiss
 
     def leave(self, who: object) -> None:
         """`who` waits no longer, if it did."""
-        self._waiting.pop(who, None)
+        address = self._addresses.pop(who, None)
+        if address is not None:
+            del self._waiting[address][who]
+            if not self._waiting[address]:
+                del self._waiting[address]
 
 
 def survive_exhaustion(loop: AbstractEventLoop) -> None:

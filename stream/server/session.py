@@ -11,7 +11,6 @@ import logging
 import math
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any, Literal
@@ -23,6 +22,8 @@ from ..protocol.messages import VERSION, Config, Limits, Model, Request, Started
 from ..session import Session
 from ..snapshot.session import Written
 from ..wire import ProtocolError
+from .arrival_pace import ArrivalPace
+from .audio_queue import AudioQueue
 from .custody import Custody
 from .hops import HopRange
 from .journal import Journal
@@ -32,16 +33,9 @@ from .load import Progress
 from .metrics import Metrics
 from .requests import check_request
 from .saved import Saved, write_session
-from .worker import End, Hop, Item, Lost, News, Worker, cut, joined, samples_of
+from .worker import End, Hop, Item, Lost, News, Worker
 
 LOG = logging.getLogger(__name__)
-QUEUE_S = 2.0  # audio that waits here; more waits in the sender
-QUEUE_BYTES = 4 << 20  # of it, where many channels make less than that
-FEED_S = 0.5  # most audio given to the engine at once, so that its events are sent soon
-GATHER_S = 0.1  # less audio than this is kept until there is more, unless a window is due
-BURST_S = 3.0  # a stream may be this far ahead of its pace and still count as live
-LATELY_S = 2.0  # without audio for longer, nobody waits for what a session says
-PACE = 1.25  # times real time; above 1, so that a live stream that sent what it had kept counts as live again
 
 
 class Replaced(Exception):
@@ -90,15 +84,9 @@ class ServerSession:
         self._worker: Worker | None = Worker.of(config, engine, saved)
         self._model_client, self._pool, self._slow_lane = model_client, pool, slow_lane
         self._model, self._limits = model, limits
-        self._frame_bytes = SAMPLE_BYTES[config.encoding] * config.channels
         self.hop_s = engine.hop_s  # now
-        self._partial = b""
-        self._most_queued_samples = min(QUEUE_S * config.sample_rate_hz, QUEUE_BYTES / self._frame_bytes)
-        self._skip_bytes = 0
-        self._items: deque[Item] = deque()
-        self._queued_samples = 0
-        self._arrivals, self._metrics = Arrivals(), metrics
-        self._ahead_s, self._ahead_at_s = 0.0, self.begun_s
+        self._queue = AudioQueue(config.sample_rate_hz, SAMPLE_BYTES[config.encoding] * config.channels)
+        self._arrivals, self._pace, self._metrics = Arrivals(), ArrivalPace(), metrics
         self._fed = asyncio.Event()
         self._space = asyncio.Event()
         self._draining = False
@@ -109,12 +97,11 @@ class ServerSession:
         if position is not None:
             self._check_gap(position)
         self.owner, self.detached_s, self.left = owner, None, False
-        self._partial = b""
-        self._skip_bytes = 0
+        self._queue.start_anew()
         if position is not None and not self.ended:
-            self._skip_bytes = max(0, self.position - position) * self._frame_bytes
+            self._queue.start_anew(max(0, self.position - position))
             if position > self.position:
-                self._push(Lost(position - self.position), position - self.position)
+                self._push(Lost(position - self.position))
             if self.length_s > self._limits.session_s:  # at once: a gap costs its sender nothing
                 self.end("session_too_long")
         started = Started(VERSION, self.id, resumed, self.position, self.config, self._model, self._limits, True)
@@ -134,26 +121,21 @@ class ServerSession:
 
     async def put(self, owner: object, data: bytes) -> None:
         """Takes audio, cut anywhere; waits while enough of it is waiting. Raises Replaced."""
-        while self._queued_samples > self._most_queued_samples and not self.ended and self.owner is owner:
+        while self._queue.is_full and not self.ended and self.owner is owner:
             self._space.clear()
             await self._space.wait()
         if self.owner is not owner:
             raise Replaced
         if self.ended:
             return
-        skipped = data[: self._skip_bytes]
-        self._skip_bytes -= len(skipped)
-        data = self._partial + data[len(skipped) :]
-        whole = len(data) - len(data) % self._frame_bytes
-        self._partial = data[whole:]
-        if whole:
-            self._push(data[:whole], whole // self._frame_bytes)
+        if whole := self._queue.whole(data):
+            self._push(whole)
 
     def request(self, message: Request) -> None:
         """The user names or corrects; see `check_request`."""
         if not self.ended and self._worker:
             check_request(message, self._worker.view)
-            self._push(message, 0)
+            self._push(message)
 
     @property
     def hops(self) -> HopRange:
@@ -164,15 +146,15 @@ class ServerSession:
         """A longer hop than asked for while the server is busy, within what its client allows."""
         if hop_s != self.hop_s and not self.ended:
             self.hop_s = hop_s
-            self._push(Hop(hop_s), 0)
+            self._push(Hop(hop_s))
 
     def end(self, reason: EndReason) -> None:
         """The audio is over; `final` follows. Only the first reason counts."""
         if self.ended is None:
             self.ended = reason
-            if self._partial:
-                self._push(self._partial, 0)  # the engine counts what was cut off
-            self._push(End(reason), 0)
+            if self._queue.partial:
+                self._push(self._queue.partial)  # the engine counts what was cut off
+            self._push(End(reason))
             self._space.set()
 
     def fail(self) -> None:
@@ -246,9 +228,7 @@ class ServerSession:
     @property
     def is_live(self) -> bool:
         """Whether audio comes at its own pace, and has for long enough to tell."""
-        now_s = time.monotonic()
-        lately = now_s - self._ahead_at_s < LATELY_S
-        return self._model_client.live and lately and not self.finished and now_s - self.begun_s > BURST_S
+        return self._model_client.live and self._pace.is_settled and not self.finished
 
     def progress(self) -> Progress | None:
         """How a session at real time goes; None for one that is over, or that catches up."""
@@ -271,19 +251,13 @@ class ServerSession:
         if position > most:
             raise ProtocolError(f"a position of at most {most}, {MAX_GAP_S} s after the audio received", position)
 
-    def _push(self, item: Item, samples: int) -> None:
-        self._items.append(item)
-        self._queued_samples += samples
+    def _push(self, item: Item) -> None:
+        samples = self._queue.add(item)
         self.position += samples
         self._arrivals.add(self.position)
-        self._note_pace(samples / self.config.sample_rate_hz)
+        self._pace.note(samples / self.config.sample_rate_hz)
+        self._model_client.live = self._pace.is_at_real_time
         self._fed.set()
-
-    def _note_pace(self, audio_s: float) -> None:
-        now_s = time.monotonic()
-        self._ahead_s = max(0.0, self._ahead_s - PACE * (now_s - self._ahead_at_s)) + audio_s
-        self._ahead_at_s = now_s
-        self._model_client.live = self._ahead_s <= BURST_S
 
     async def _work(self) -> None:
         try:
@@ -298,14 +272,12 @@ class ServerSession:
             await self._enough()
             if self._draining:
                 return
-            items = self._take()
+            items = self._queue.take()
             assert self._worker is not None
             spent_s, due_s = self._worker.processing_s, self._worker.engine.next_due_s
             async with contextlib.nullcontext() if self._model_client.live else self._slow_lane.turn():
                 events = await self.in_pool(self._worker.take, items)
-            samples = sum(samples_of(item, self._frame_bytes) for item in items)
-            self._queued_samples -= samples
-            self.processed_samples += samples
+            self.processed_samples += self._queue.done(items)
             self._space.set()
             if not isinstance(items[-1], End):  # the final result is another kind of work
                 self._measure(self._worker, spent_s, due_s)
@@ -340,33 +312,15 @@ class ServerSession:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
     async def _enough(self) -> None:
-        """Waits until there is something worth a thread: a window is due, or much audio, or no audio at all."""
-        while not self._draining and (not self._items or not self._is_enough()):
+        """Waits until there is something worth a thread."""
+        while not self._draining and not self._queue.is_worth_a_thread(self._is_window_due):
             self._fed.clear()
             await self._fed.wait()
 
-    def _is_enough(self) -> bool:
+    @property
+    def _is_window_due(self) -> bool:
         assert self._worker is not None
-        if any(not isinstance(item, bytes) for item in self._items):
-            return True
-        rate_hz = self.config.sample_rate_hz
-        due_s = self._worker.engine.next_due_s
-        return self._queued_samples >= GATHER_S * rate_hz or self.position >= due_s * rate_hz
-
-    def _take(self) -> list[Item]:
-        """Items for one call: audio up to about FEED_S, at least one item."""
-        most = FEED_S * self.config.sample_rate_hz
-        taken: list[Item] = []
-        while self._items and (not taken or most > 0):
-            item = self._items.popleft()
-            samples = samples_of(item, self._frame_bytes)
-            if samples > most:
-                item, rest = cut(item, max(1, int(most)), self._frame_bytes)
-                self._items.appendleft(rest)
-                samples = samples_of(item, self._frame_bytes)
-            taken.append(item)
-            most -= samples
-        return joined(taken)
+        return self.position >= self._worker.engine.next_due_s * self.config.sample_rate_hz
 
     def _publish(self, events: list[News]) -> None:
         now_s = time.monotonic()
