@@ -17,7 +17,9 @@ from silent_diarizer import SilentDiarizer
 
 from turnstream.clients.argument_values import replicas
 from turnstream.clients.options import ServeOptions, WeightOptions
+from turnstream.clients.outputs import complain
 from turnstream.clients.serve import serve_until_stopped
+from turnstream.errors import TurnstreamError
 from turnstream.server.config import ServerConfig
 
 LIMITS: dict[str, Any] = {
@@ -34,6 +36,10 @@ def silent_diarizer(_: WeightOptions) -> Any:
     return diarizer
 
 
+def broken(_: WeightOptions) -> Any:
+    raise TurnstreamError("no such weights")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
@@ -41,6 +47,7 @@ def main() -> int:
     parser.add_argument("snapshot_s", type=float)
     parser.add_argument("--ray")
     parser.add_argument("--replicas", type=replicas)
+    parser.add_argument("--broken", action="store_true")
     args = parser.parse_args()
     config = ServerConfig(port=args.port, store=args.store, snapshot_s=args.snapshot_s, **LIMITS)
     options = ServeOptions(config, WeightOptions(), ray=args.ray, replicas=args.replicas)
@@ -48,7 +55,10 @@ def main() -> int:
         return serve_until_stopped(silent_diarizer(options.weights), options)
     from turnstream.clients.cluster.deployment import deploy
 
-    return deploy(options, silent_diarizer)
+    try:
+        return deploy(options, broken if args.broken else silent_diarizer)
+    except TurnstreamError as error:
+        return complain(str(error))
 
 
 if __name__ == "__main__":

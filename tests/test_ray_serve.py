@@ -20,10 +20,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from live_sessions import Place, balanced, busiest, free_port, unharmed
+from live_sessions import START, Place, balanced, busiest, free_port, unharmed
 from ray_cluster import RayCluster
 
+from turnstream.clients.cli import main
 from turnstream.clients.cluster.scaling import replicas_for
+from turnstream.clients.remote.client import Client
 
 NODES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 DEPLOYS_S = 120
@@ -42,11 +44,11 @@ class Deployed:
     places: list[Place]
     url: str = ""
 
-    def deploy(self) -> None:
+    def deploy(self, *options: str) -> str:
         script, port = str(Path(__file__).with_name("silent_server.py")), str(self.places[0][1])
-        command = [sys.executable, script, port, str(self.store), "0.5", "--ray", self.ray.address]
+        command = [sys.executable, script, port, str(self.store), "0.5", "--ray", self.ray.address, *options]
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEPLOYS_S)
-        assert done.stdout == f"listening on port {port} of its node each: 3 servers\n", done.stderr
+        return done.stdout or done.stderr
 
     def heal(self) -> None:
         """Ray has started what is missing, and the balancer knows."""
@@ -78,7 +80,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             for node in NODES[1:]:
                 made.ray.start(node)
             made.ray.wait()
-            made.deploy()
+            assert made.deploy().endswith("of its node each: 3 servers\n")
             yield made
         finally:
             made.ray.end()
@@ -108,7 +110,7 @@ async def hang(deployed: Deployed) -> None:
 async def redeploy(deployed: Deployed) -> None:
     """Ray replaces every replica, one after the other."""
     before = {deployed.process(place).pid for place in deployed.places}
-    await asyncio.to_thread(deployed.deploy)
+    assert "3 servers" in await asyncio.to_thread(deployed.deploy)
     assert not before & {deployed.process(place).pid for place in deployed.places}
 
 
@@ -138,6 +140,32 @@ def test_every_session_ends_as_if_nothing_had_happened(
     assert unharmed(deployed.url, disturb(deployed), disturb.__name__, seconds) <= most_gap_s
 
 
+def with_marks(test: Any) -> Any:
+    for mark in needs_ray:
+        test = mark(test)
+    return test
+
+
+@with_marks
+def test_a_full_server_gets_another_one(deployed: Deployed) -> None:
+    """Nine of its twelve places are taken. After this, what was deployed is what it cannot be."""
+    assert "1 to 2 servers" in deployed.deploy("--replicas", "1-2")
+
+    async def sessions() -> int:
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(9):
+                await stack.enter_async_context(Client(deployed.url, START))
+            for _ in range(DEPLOYS_S):
+                if len([place for place in deployed.places if await asyncio.to_thread(healthy, place)]) == 2:
+                    return 2
+                await asyncio.sleep(1.0)
+        return 1
+
+    assert len([place for place in deployed.places if healthy(place)]) == 1
+    assert asyncio.run(sessions()) == 2
+    assert deployed.deploy("--replicas", "1", "--broken").endswith(": no such weights\n")
+
+
 @pytest.mark.parametrize(
     ("sessions", "capacity", "wanted"),
     [((0, 0), (10, 10), 0), ((6, 1), (10, 10), 1), ((8, 8), (10, 10), 3), ((14, 0), (10, 30), 1)],
@@ -151,3 +179,37 @@ def test_servers_are_wanted_by_how_full_they_are(sessions: Any, capacity: Any, w
 
 def test_as_many_servers_stay_while_none_has_told() -> None:
     assert replicas_for(SimpleNamespace(aggregated_metrics={}, running_replicas=[], target_num_replicas=4)) == (4, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--host", "0.0.0.0", "--store", "/tmp/s"], "expected no --host with --ray"),
+        ([], "expected --store with --ray"),
+        (["--store", "STORE"], "lets others in: expected a token"),
+        (["--replicas", "3-2"], "expected at least as many as 3 after the dash, got 3-2"),
+        (["--replicas", "0"], "expected a whole number from 1, got 0"),
+    ],
+)
+def test_what_makes_no_sense_on_a_cluster_is_one_sentence(
+    options: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TURNSTREAM_TOKEN", raising=False)
+    given = [option.replace("STORE", str(tmp_path / "store")) for option in options]
+    try:
+        code = main(["serve", "--ray", "127.0.0.1:1", *given])
+    except SystemExit as stopped:
+        code = int(str(stopped.code))
+    assert code in (1, 2)
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: pip install 'turnstream[cluster]'")
+def test_where_there_is_no_cluster_one_sentence_says_so(tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("turnstream"), "serve", "--ray", "127.0.0.1:1", "--no-token"]
+    ended = subprocess.run([*command, "--store", tmp_path / "store"], capture_output=True, text=True, timeout=DEPLOYS_S)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr == "turnstream: cannot join a Ray cluster at 127.0.0.1:1: Connection refused\n"

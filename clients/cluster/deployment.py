@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from turnstream.errors import TurnstreamError
@@ -31,7 +32,9 @@ def deploy(options: ServeOptions, load: Load = load_engine) -> int:
             serve.start(proxy_location="Disabled")
             serve.run(application, name=NAME, route_prefix=None)
         except (RuntimeError, ray.exceptions.RayError) as error:
-            raise TurnstreamError(f"cannot deploy on the Ray cluster at {options.ray}: {sentence(error)}") from None
+            raise TurnstreamError(
+                f"cannot deploy on the Ray cluster at {options.ray}: {_reason(serve, error)}"
+            ) from None
     count = f"{least} servers" if least == most else f"{least} to {most} servers"
     print(f"listening on port {options.config.port} of its node each: {count}", flush=True)
     return 0
@@ -44,6 +47,14 @@ def _serve() -> Any:
         raise TurnstreamError("expected Ray Serve for --ray: pip install 'turnstream[cluster]'") from None
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     return serve
+
+
+def _reason(serve: Any, error: Exception) -> str:
+    """What a server said last that did not start; Ray hands on its whole traceback."""
+    deployed = serve.status().applications.get(NAME)
+    told = [one.message for one in deployed.deployments.values()] if deployed else []
+    said = re.findall(r"^[\w.]+Error: (.+)$", "\n".join(told), re.MULTILINE)
+    return str(said[-1]) if said else sentence(error)
 
 
 def _nodes(ray: Any) -> int:
