@@ -51,6 +51,7 @@ class Heard:
                     self.table[event.id] = event
                     assert event.speaker is None or event.speaker in self.speakers
                 case Revision():
+                    assert event.new != event.old
                     assert event.new is None or event.new in self.speakers
                     for id_ in event.turns:
                         assert self.table[id_].speaker == event.old

@@ -207,7 +207,7 @@ def test_names_survive_at_once(diarizer: Any, audio: bytes, tmp_path: Path) -> N
             await client.send(audio[:100_000])
             async for event in client:
                 if isinstance(event, Speaker) and event.name is None:
-                    await client.name(event.id, "Anna")
+                    await client.name(event.id, "Anna", take=True)
                 elif isinstance(event, Speaker):
                     break
             await asyncio.sleep(0.4)

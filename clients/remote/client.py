@@ -115,6 +115,7 @@ class Client:
         Where another speaker has the name it is a CorrectionError, which says who: `merge` the two, or `take` the name.
         This and the three below wait until the server has done it.
         """
+        encode(Name(speaker, name))
         self._check(speaker)
         await self._ask(Name(speaker, name, take))
 
