@@ -115,6 +115,7 @@ def measure(
     cpu, lasted_s = cpu_s(process) - cpu, time.monotonic() - begun_s
     windows, batches = metric(url, "windows_total") - windows, metric(url, "window_batches_total") - batches
     assert measured.finals == sessions, f"expected {sessions} final results, got {measured.finals}"
+    assert measured.lags_s, "expected turns that go on behind the first seconds, got none: make --seconds longer"
     lags_ms = [1e3 * lag_s for lag_s in measured.lags_s]
     return Row(sessions, lags_ms, int(windows), int(batches), 1e3 * cpu / windows, cpu / lasted_s, memory_mib)
 
