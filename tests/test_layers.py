@@ -137,6 +137,21 @@ def test_every_import_keeps_to_its_layer() -> None:
     assert findings(ROOT) == []
 
 
+@pytest.mark.parametrize(
+    ("library", "place"), [("ray", "clients/cluster/"), ("redis", "stream/stores/"), ("boto3", "stream/stores/")]
+)
+def test_what_is_optional_is_imported_in_one_place_and_late(library: str, place: str) -> None:
+    importing = re.compile(rf"^( *)(?:import|from) {library}\b", re.MULTILINE)
+    found = {
+        path.relative_to(ROOT).as_posix(): importing.findall(path.read_text())
+        for layer in LAYERS
+        for path in (ROOT / layer).rglob("*.py")
+    }
+    found = {path: indents for path, indents in found.items() if indents}
+    assert found
+    assert all(path.startswith(place) and all(indents) for path, indents in found.items())
+
+
 def test_every_part_of_stream_is_ordered() -> None:
     parts = {file.stem for file in (ROOT / "stream").glob("*.py")} - {"__init__"}
     parts |= {file.parent.name for file in (ROOT / "stream").glob("*/__init__.py")}

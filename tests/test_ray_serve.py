@@ -80,7 +80,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             for node in NODES[1:]:
                 made.ray.start(node)
             made.ray.wait()
-            assert made.deploy().endswith("of its node each: 3 servers\n")
+            assert made.deploy() == f"3 servers, each listening on port {port} of its node\n"
             yield made
         finally:
             made.ray.end()

@@ -35,8 +35,8 @@ def deploy(options: ServeOptions, load: Load = load_engine) -> int:
             raise TurnstreamError(
                 f"cannot deploy on the Ray cluster at {options.ray}: {_reason(serve, error)}"
             ) from None
-    count = f"{least} servers" if least == most else f"{least} to {most} servers"
-    print(f"listening on port {options.config.port} of its node each: {count}", flush=True)
+    count = f"{least} to {most} servers" if least < most else "1 server" if most == 1 else f"{most} servers"
+    print(f"{count}, each listening on port {options.config.port} of its node", flush=True)
     return 0
 
 
