@@ -113,14 +113,8 @@ async def soak_dying(
     await behind.start_all()
     dying = asyncio.create_task(behind.suffer(random.Random(f"{seed} deaths")))
     tally = await soak(behind.footprint, behind.url, minutes, count, pieces, seed)
-    if dying.done():
-        dying.result()
-    dying.cancel()
-    await asyncio.gather(dying, return_exceptions=True)
-    for port in behind.ports:
-        if behind.processes[port].poll() is not None:
-            behind.start(port)
-        await behind.until_listening(port)
+    behind.over = True
+    await dying
     await asyncio.sleep(FORGOTTEN_S)
     left = [await asyncio.to_thread(metric, f"ws://127.0.0.1:{port}", "sessions") for port in behind.ports]
     return tally, sum(left)
