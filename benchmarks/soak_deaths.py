@@ -27,14 +27,8 @@ async def soak_dying(behind: Servers, args: argparse.Namespace, visitors: list[V
     await behind.start_all()
     dying = asyncio.create_task(behind.suffer(random.Random(f"{args.seed} deaths")))
     await soak(behind.footprint, behind.url, 0.0, args.minutes, visitors, tally)
-    if dying.done():
-        dying.result()
-    dying.cancel()
-    await asyncio.gather(dying, return_exceptions=True)
-    for port in behind.ports:
-        if behind.processes[port].poll() is not None:
-            behind.start(port)
-        await behind.until_listening(port)
+    behind.over = True
+    await dying
     await asyncio.sleep(FORGOTTEN_S)
     left = [await asyncio.to_thread(metric, f"ws://127.0.0.1:{port}", "sessions") for port in behind.ports]
     return sum(left)

@@ -35,6 +35,7 @@ class Servers:
     options: tuple[str, ...]
     ports: list[int]
     url: str = ""
+    over: bool = False
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
 
@@ -63,9 +64,11 @@ class Servers:
         await asyncio.sleep(2.0)
 
     async def suffer(self, chance: random.Random) -> None:
-        """One death after another, until the task is cancelled; all of them run afterwards."""
+        """One death after another, until it is `over`; all of them run afterwards."""
         while True:
             await asyncio.sleep(chance.uniform(*EVERY_S))
+            if self.over:
+                return
             death = chance.choice(DEATHS)
             dying = chance.sample(self.ports, 2 if death == DEATHS[-1] else 1)
             self.deaths[death] += 1
