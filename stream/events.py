@@ -70,7 +70,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """Turns that were (partly) committed to speaker `old` belong to `new`, as later audio shows. None is unknown.
+    """Turns that were told as speaker `old` belong to `new`, as later audio or the user shows. None is unknown.
 
     >>> Revision(("T1", "T4"), "S2", "S1", "merged", 31.5).new
     'S1'
