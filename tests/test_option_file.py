@@ -23,6 +23,7 @@ tls-cert = "cert.pem"
 tls-key = "key.pem"
 root = "diart"
 trusted-proxy = ["127.0.0.1", "10.0.0.0/8"]
+proxy-protocol = true
 log-level = "warning"
 log-format = "json"
 sessions = 3
@@ -37,11 +38,14 @@ people = "people"
 store = "sessions"
 snapshots = 6
 tenants = "tenants.json"
+ray = "127.0.0.1:6379"
+replicas = "2-5"
 segmentation = "a.bin"
 embedding = "b.bin"
 """
 ARGUMENTS = """--host ::1 --port 0 --token-file token --no-token --origin https://one.example --origin https://two.example
 --tls-cert cert.pem --tls-key key.pem --root diart --trusted-proxy 127.0.0.1 --trusted-proxy 10.0.0.0/8
+--proxy-protocol --ray 127.0.0.1:6379 --replicas 2-5
 --log-level warning --log-format json --sessions 3 --sessions-per-address 4 --message-bytes 5 --handshake 1.5 --idle 2
 --session 3 --resume 4 --shutdown 5 --people people --store sessions --snapshots 6 --tenants tenants.json
 --segmentation a.bin --embedding b.bin"""
