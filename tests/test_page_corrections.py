@@ -28,14 +28,14 @@ def test_while_it_listens_the_server_hears_of_corrections(server: Served, chromi
     with chromium.open(f"http://{server.address}") as page:
         undo = page.get_by_role("button", name="Undo correction")
         page.get_by_role("button", name="Use the microphone").click()
-        expect(page.locator("#speakers li")).to_have_count(2)
+        expect(page.locator("#speakers")).to_contain_text("S2")
         expect(undo).to_be_hidden()
         turn = page.locator("#turns li", has=page.locator(".turn-name", has_text="S2")).first
         number = turn.get_attribute("data-id")
         turn.get_by_role("button", name="say who this is").click()
         page.get_by_role("button", name="Someone new").click()
         moved = page.locator(f"#turns li[data-id={number}]")
-        expect(moved.locator(".turn-name")).to_have_text("S3")
+        expect(moved.locator(".turn-name")).to_have_text(re.compile("S[3-9]"))
         expect(moved.locator(".note")).to_contain_text("S2")  # whose it was
         page.keyboard.press("Control+z")
         expect(moved.locator(".turn-name")).to_have_text("S2")
@@ -50,7 +50,7 @@ def test_while_it_listens_the_server_hears_of_corrections(server: Served, chromi
         expect(page.get_by_role("heading", name="Merge S2 into anna?")).to_be_visible()
         assert violations(page) == []
         page.get_by_role("button", name="Yes, both are anna").press("Enter")
-        expect(page.locator("#speakers li")).to_have_count(1)
+        expect(page.locator("#speakers")).not_to_contain_text("S2")
         expect(moved.locator(".turn-name")).to_have_text("Anna")
         page.reload()
         expect(moved.locator(".turn-name")).to_have_text("Anna")
@@ -58,9 +58,9 @@ def test_while_it_listens_the_server_hears_of_corrections(server: Served, chromi
         page.get_by_role("button", name="Stop").click()
         expect(page.locator("#state")).to_have_text("Finished")
         result = json.loads(saved(page, "JSON")[1])
-    assert [(speaker["speaker"], speaker["name"]) for speaker in result["speakers"] if speaker["speaker"]] == [
-        ("S1", "Anna")
-    ]
+    names = {speaker["speaker"]: speaker["name"] for speaker in result["speakers"]}
+    assert names["S1"] == "Anna"
+    assert "S2" not in names
 
 
 def test_a_result_is_corrected_by_keyboard_on_a_phone_and_kept_so(
