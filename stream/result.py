@@ -21,14 +21,10 @@ class Made:
 
 
 class Result:
-    """What a stream of `duration_s` says at its end.
+    """What a stream of `duration_s` says at its end: `record`, with corrections."""
 
-    `decide` makes it from all that was heard, again where a correction of before the end is taken back.
-    """
-
-    def __init__(self, roster: Roster, publisher: Publisher, decide: Callable[[], FinalRecord], duration_s: float):
-        self._roster, self._publisher, self._decide, self._duration_s = roster, publisher, decide, duration_s
-        self._record = decide()
+    def __init__(self, roster: Roster, publisher: Publisher, record: FinalRecord, duration_s: float):
+        self._roster, self._publisher, self._record, self._duration_s = roster, publisher, record, duration_s
         self._made: list[Made] = []
 
     def final(self, reason: EndReason = "stop") -> Final:
@@ -62,12 +58,12 @@ class Result:
         self._made.append(Made(edit))
         return self._told(before, [])
 
-    def undo(self, frame: int) -> list[Event]:
-        """See `Session.undo`."""
+    def undo(self, frame: int, decide: Callable[[], FinalRecord]) -> list[Event]:
+        """See `Session.undo`. `decide` makes the record anew where a correction of before the end is taken back."""
         before = self.final()
         if not self._made:
             records = self._roster.undo(frame)
-            self._record = self._decide()
+            self._record = decide()
             return self._told(before, [r for r in records if isinstance(r, SpeakerRecord) and r.state == "named"])
         renamed = self._made.pop().renamed
         if renamed is None:

@@ -135,7 +135,7 @@ class Session:
         with self._alone:
             if self._result is None:
                 self._finish_audio()
-                self._result = Result(self._roster, self._publisher, self._decide, self.position_s)
+                self._result = Result(self._roster, self._publisher, self._decide(), self.position_s)
             return self._result.final(reason)
 
     def __enter__(self) -> Session:
@@ -202,7 +202,7 @@ class Session:
         """
         with self._alone:
             if self._result:
-                return self._result.undo(self._named_frame)
+                return self._result.undo(self._named_frame, self._decide)
             return self._publisher.publish(self._roster.undo(self._named_frame))
 
     def profile(self, speaker: str) -> Profile:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -362,3 +364,17 @@ def test_the_final_result_honors_every_correction(data: st.DataObject, seed: int
             inside = min(t.end_s, live.end_s) - max(t.start_s, live.start_s)
             if inside > 0.3 and t.speaker != speaker:  # somebody else who was said to talk as well
                 assert any(o.start_s < t.end_s and t.start_s < o.end_s for o in others)
+
+
+def test_a_session_that_is_over_is_freed_at_once() -> None:
+    """Its megabytes are NumPy's, which Python's collector does not count: it would come late."""
+    session = Session(SilentModels(), AudioInput(), StitcherConfig(), Timeline(1.0))
+    session.feed(np.zeros(SAMPLE_RATE_HZ, np.float32))
+    session.close()
+    gone = weakref.ref(session)
+    gc.disable()
+    try:
+        del session
+        assert gone() is None
+    finally:
+        gc.enable()

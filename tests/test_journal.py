@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from server_kit import follow
 
 from turnstream.events import Activity, Revision, Speaker, Turn
-from turnstream.protocol.messages import Config, Error, Limits, Model, ServerMessage, Started, Status
-from turnstream.server.journal import MAX_ACTIVITY, MAX_RETRACTED, Journal
+from turnstream.protocol.messages import Answer, Config, Error, Limits, Model, ServerMessage, Started, Status
+from turnstream.server.journal import MAX_ACTIVITY, MAX_ANSWERS, MAX_RETRACTED, Journal
 
 CONFIG = Config("pcm_s16le", 16_000, 1, 1.0, True, True, (), None, None)
 STARTED = Started(1, "abc", True, 0, CONFIG, Model("", "", "", 0.5), Limits(1, 1.0, 1.0, 1.0))
@@ -162,6 +162,21 @@ def test_old_retractions_are_forgotten() -> None:
             client.read(journal)
     journal.resume(STARTED, 0, 0.0)
     assert len(journal) == MAX_RETRACTED + 1
+
+
+def test_answers_are_told_again_whatever_their_ids_but_not_all_for_ever() -> None:
+    journal, client = Journal(), Client()
+    ids = [1_700_000_000_000 + 64 * n for n in range(2 * MAX_ANSWERS)]  # as of clients that count milliseconds
+    for id_ in ids[:5]:
+        journal.add(Answer(id_, "merge", None, None, "S1"), 0.0)
+    assert len(journal) == 5
+    client.read(journal)
+    journal.resume(STARTED, 0, 0.0)
+    assert len(journal) == 1 + 5
+    for id_ in ids[5:]:
+        journal.add(Answer(id_, "merge", None, None, "S1"), 0.0)
+    assert len(journal) == 1 + MAX_ANSWERS
+    assert len(journal.copy()._answers) == MAX_ANSWERS
 
 
 def test_an_error_is_no_message_of_a_session() -> None:

@@ -29,3 +29,17 @@ export function save(fileName, blob) {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
+
+const questions = new WeakMap(); // dialog -> how often it was shown
+
+/** Shows a dialog; the value of the button that closes it, "" where there is none or it was shown anew meanwhile. */
+export async function answer(dialog) {
+  const own = (questions.get(dialog) ?? 0) + 1;
+  questions.set(dialog, own);
+  dialog.returnValue = "";
+  dialog.showModal();
+  // The event comes later than the dialog closes: it may be that of the question before.
+  do await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
+  while (dialog.open && questions.get(dialog) === own);
+  return questions.get(dialog) === own ? dialog.returnValue : "";
+}

@@ -1,6 +1,6 @@
 // A choice in a dialog of the page.
 
-import { byId, element, paint, setText } from "./elements.js";
+import { answer, byId, element, paint, setText } from "./elements.js";
 import { look } from "./words.js";
 
 /**
@@ -8,13 +8,9 @@ import { look } from "./words.js";
  * of them.
  */
 export async function pick(question, choices) {
-  const dialog = byId("pick");
   setText(byId("pick-question"), question);
   byId("pick-choices").replaceChildren(...choices.map((choice) => element("li", {}, button(choice))));
-  dialog.returnValue = "";
-  dialog.showModal();
-  await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
-  return dialog.returnValue || null;
+  return (await answer(byId("pick"))) || null;
 }
 
 function button({ value, label, speaker = null }) {

@@ -13,7 +13,7 @@ from ..events import Activity, Final, Revision, Speaker, Turn
 from ..protocol.messages import Answer, ServerMessage, Started, Status
 
 MAX_RETRACTED = 1024  # retractions kept for a resume; far more than can be on the way to a client
-MAX_ANSWERS = 64  # the same for answers
+MAX_ANSWERS = 1024  # the same for answers, which a page counts again after it was reloaded
 MAX_ACTIVITY = 50  # those that wait to be sent: 5 s
 
 
@@ -35,6 +35,7 @@ class Journal:
         self._pending: dict[Hashable, Entry] = {}
         self._sent: dict[Hashable, Entry] = {}
         self._retracted: dict[Hashable, None] = {}
+        self._answers: dict[Hashable, None] = {}
         self._activities = 0
         self._retold = False  # the client may know of more than this journal does
 
@@ -43,7 +44,7 @@ class Journal:
         other = Journal()
         other._seq, other._activities, other._retold = self._seq, self._activities, self._retold
         other._pending, other._sent = self._pending.copy(), self._sent.copy()
-        other._retracted = self._retracted.copy()
+        other._retracted, other._answers = self._retracted.copy(), self._answers.copy()
         return other
 
     def taken_over(self, seq: int) -> None:
@@ -58,7 +59,9 @@ class Journal:
         if isinstance(message, Turn) and message.state == "retracted":
             if new and not self._retold:
                 return  # it came and went unseen
-            self._forget_retracted(key)
+            self._forget_oldest(self._retracted, key, MAX_RETRACTED)
+        if isinstance(message, Answer):
+            self._forget_oldest(self._answers, key, MAX_ANSWERS)
         if isinstance(message, Activity):
             self._forget_activity()
         self._seq += 1
@@ -95,12 +98,14 @@ class Journal:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def _forget_retracted(self, key: Hashable) -> None:
-        self._retracted[key] = None
-        if len(self._retracted) > MAX_RETRACTED:
-            oldest = next(iter(self._retracted))
-            del self._retracted[oldest]
+    def _forget_oldest(self, known: dict[Hashable, None], key: Hashable, most: int) -> None:
+        """Adds a key to those of its kind, of which the oldest is forgotten where there are more than `most`."""
+        known[key] = None
+        if len(known) > most:
+            oldest = next(iter(known))
+            del known[oldest]
             self._sent.pop(oldest, None)
+            self._pending.pop(oldest, None)
 
     def _forget_activity(self) -> None:
         self._activities += 1
@@ -120,7 +125,7 @@ def _subject(message: ServerMessage, seq: int) -> Hashable:
         case Revision() | Activity():
             return "number", seq
         case Answer():
-            return "answer", (message.id or 0) % MAX_ANSWERS
+            return "answer", message.id or -seq
         case Started() | Status() | Final():
             return type(message).__name__
         case _:
