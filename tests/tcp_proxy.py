@@ -39,6 +39,8 @@ class Proxy:
             writer.transport.abort()
             return
         self.connections += 1
+        if accepting := asyncio.current_task():
+            self._tasks.add(accepting)
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.server_port)
         self._writers |= {writer, far_writer}
         for source, target in ((reader, far_writer), (far_reader, writer)):
@@ -56,10 +58,13 @@ class Proxy:
         self._writers.discard(target)
 
     async def close(self) -> None:
-        self.cut()
+        """Nothing of it is left open: neither connections nor those that are just being made."""
+        self.down = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.cut()
+        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
