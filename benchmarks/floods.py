@@ -25,7 +25,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from threading import Event, Thread
@@ -76,9 +76,27 @@ UNITS = {"health_lost": "answers", "attacker": "cores", "server": "cores", "memo
 
 
 @contextlib.contextmanager
+def meanwhile(step: Callable[[], None]) -> Iterator[None]:
+    """Takes the step again and again, in a thread of its own."""
+    over = Event()
+
+    def go_on() -> None:
+        while not over.wait(ASK_S):
+            step()
+
+    thread = Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
 def asking(url: str, answers_ms: list[float]) -> Iterator[None]:
     """Asks for /health all the while, in a thread of its own, every other time from the address of the flood."""
-    over, place = Event(), urlsplit(url)
+    place = urlsplit(url)
     kind = http.client.HTTPSConnection if place.scheme == "wss" else http.client.HTTPConnection
 
     def ask(source: str) -> float:
@@ -92,17 +110,8 @@ def asking(url: str, answers_ms: list[float]) -> Iterator[None]:
         finally:
             connection.close()
 
-    def ask_on() -> None:
-        while not over.wait(ASK_S):
-            answers_ms.append(ask((STRANGER, "127.0.0.1")[len(answers_ms) % 2]))
-
-    thread = Thread(target=ask_on)
-    thread.start()
-    try:
+    with meanwhile(lambda: answers_ms.append(ask((STRANGER, "127.0.0.1")[len(answers_ms) % 2]))):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @contextlib.contextmanager
@@ -121,21 +130,14 @@ def flooding(name: str, port: int, seconds: float, share: float, taken_s: list[f
 @contextlib.contextmanager
 def weighing(process: subprocess.Popen[str], grown_mib: list[float]) -> Iterator[None]:
     """How far the process's memory rises above what it is now, in the meantime."""
-    over, server = Event(), psutil.Process(process.pid)
+    server = psutil.Process(process.pid)
     before = server.memory_info().rss
     most = [before]
 
-    def weigh() -> None:
-        while not over.wait(ASK_S):
-            most.append(server.memory_info().rss)
-
-    thread = Thread(target=weigh)
-    thread.start()
     try:
-        yield
+        with meanwhile(lambda: most.append(server.memory_info().rss)):
+            yield
     finally:
-        over.set()
-        thread.join()
         grown_mib.append((max(most) - before) / 2**20)
 
 

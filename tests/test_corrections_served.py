@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from server_kit import STOP, Listener, follow, hear_out, pcm, run, serving
-from silent_diarizer import SilentDiarizer
+from silent_diarizer import steady
 from tcp_proxy import proxy_to
 from test_snapshot import hums
 from websockets.asyncio.client import connect
@@ -27,9 +27,7 @@ START = Start(sample_rate_hz=8000)
 
 @pytest.fixture
 def diarizer() -> Any:
-    made = SilentDiarizer()
-    made.models._noise = 0.0  # or what they answer would depend on how often they were asked
-    return made
+    return steady()
 
 
 @pytest.fixture(scope="module")

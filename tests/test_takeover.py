@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from served import served
 from server_kit import Listener, closed_with, file_run, follow, hear_out, pcm, serving, talk
-from silent_diarizer import SilentDiarizer
+from silent_diarizer import steady
 from tcp_proxy import Proxy, proxy_to
 from test_snapshot import hums
 from test_stores import redis_url, s3_url  # noqa: F401  (fixtures)
@@ -37,9 +37,7 @@ QUICKLY = {"snapshot_s": 0.4, "status_s": 0.1}
 
 @pytest.fixture
 def diarizer() -> Any:
-    made = SilentDiarizer()
-    made.models._noise = 0.0  # or what they answer would depend on how often they were asked
-    return made
+    return steady()
 
 
 @pytest.fixture(scope="module")
