@@ -1,7 +1,7 @@
 """The activity path beside the windows and the reference: accuracy, drift, cost, windows saved.
 
     python -m benchmarks.activity accuracy RECORDING.flac...   speech error and overlap F1 at 0.1, 0.3 and 0.5 s
-    python -m benchmarks.activity drift RECORDING.flac... [--hours 1] [--only TEXT]   restarts and statistics
+    python -m benchmarks.activity drift RECORDING.flac... [--hours 1]   the first quarter beside the last
     python -m benchmarks.activity cost RECORDING.flac          a step beside a window, one stream and eight
     python -m benchmarks.activity gate RECORDING.flac...       windows saved, and what that costs in DER
 
@@ -14,98 +14,30 @@ FOLDER a table is written as a result too (--name; default: activity_TABLE).
 from __future__ import annotations
 
 import argparse
-import itertools
-import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from benchmarks import activity_gate
-from benchmarks.activity_path import Errors, Policy, Row, Talkers, errors_between, hear, truth_of, windows_say
+from benchmarks.activity_path import Errors, Row, Talkers, errors_between, hear, truth_of, windows_say
 from benchmarks.results import Figure, Result, add_json, asked, median, ratio
 from benchmarks.results import recording as data_of
 from turnstream.clients.evaluation.recordings import LazyModels, Recording
 from turnstream.kernels.backend import describe
 from turnstream.models.activity import AHEAD_FRAMES, CHUNK_FRAMES, CHUNK_SAMPLES, FIRST_SAMPLES
-from turnstream.models.carried_state import CELL_MEMORY_S, NORM_MEMORY_S, CarriedState, Sums
+from turnstream.models.carried_state import CarriedState
 from turnstream.models.segmentation import PyanNet
 from turnstream.models.speech_prior import voice_like
 from turnstream.weights.cache import cache_dir
 from turnstream.weights.store import segmentation_weights
 from turnstream.windows import FRAME_SAMPLES, HOP_FRAMES, HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 
-TEN_SECONDS_CHUNKS = 99
-SILENT_CHUNKS = 3
 HEADER = f"{'':40}  speech error (missed  false)  overlap F1"
-
-
-def fading(memory_s: float, chunk_samples: int = CHUNK_SAMPLES) -> Policy:
-    """The cells fade, as in the engine."""
-    return lambda state, said, number: state.faded(chunk_samples, memory_s)
-
-
-def never(state: CarriedState, said: Talkers, number: int) -> CarriedState:
-    """Nothing is done to the state."""
-    return state
-
-
-def restarted(state: CarriedState) -> CarriedState:
-    """The forward directions from zero again."""
-    return replace(state, h=state.h * 0, c=state.c * 0)
-
-
-def every_10_s(state: CarriedState, said: Talkers, number: int) -> CarriedState:
-    """From zero after every 99 chunks."""
-    return restarted(state) if number % TEN_SECONDS_CHUNKS == TEN_SECONDS_CHUNKS - 1 else state
-
-
-class AtSilences:
-    """From zero once 3 chunks in a row were silent."""
-
-    def __init__(self) -> None:
-        self._silent = 0
-
-    def __call__(self, state: CarriedState, said: Talkers, number: int) -> CarriedState:
-        self._silent = 0 if said.any() else self._silent + 1
-        return restarted(state) if self._silent == SILENT_CHUNKS else state
-
-
-@dataclass(frozen=True)
-class LastSums:
-    """The sums of the last 10 s, each value counting fully until it is forgotten; stands in the place of `Sums`."""
-
-    parts: tuple[tuple[int, Any, Any, int], ...] = ()
-
-    def add(self, count: int, total: Any, square: Any, samples: int) -> LastSums:
-        """With the newest chunk, without those that are older than 10 s."""
-        parts = (*self.parts, (count, total, square, samples))
-        while sum(part[3] for part in parts) > WINDOW_SAMPLES and len(parts) > 1:
-            parts = parts[1:]
-        return LastSums(parts)
-
-    def scaled(self, count: int) -> tuple[Any, Any]:
-        """As `Sums.scaled`."""
-        share = count / self.count
-        return self.total * share, self.square * share
-
-    @property
-    def count(self) -> int:
-        return sum(part[0] for part in self.parts)
-
-    @property
-    def total(self) -> Any:
-        return sum(part[1] for part in self.parts)
-
-    @property
-    def square(self) -> Any:
-        return sum(part[2] for part in self.parts)
 
 
 def accuracy(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]:
@@ -130,47 +62,35 @@ def accuracy(network: PyanNet, recordings: list[Recording]) -> dict[str, Figure]
     for key, (name, latency) in windows.items():
         line(key, name, [windows_say(recording, latency) for recording in recordings])
     start = network.expecting(voice_like())
+    rows = [row(recording, start) for recording in recordings]
     for name, chunk, ahead in (("0.1 s", 6, 0), ("0.3 s", CHUNK_FRAMES, AHEAD_FRAMES), ("0.5 s", 6, 22)):
-        rows = [row(recording, start, fading(CELL_MEMORY_S, chunk * FRAME_SAMPLES)) for recording in recordings]
         key = f"path_{name.replace(' ', '')}"
         line(key, f"activity path, {chunk} frames + {ahead}, {name}", hear(network, rows, chunk, ahead))
     return found
 
 
-def row(recording: Recording, start: CarriedState, policy: Policy, hours: float = 0.0) -> Row:
-    """The recording as one stream, looped where it shall be longer."""
+def row(recording: Recording, start: CarriedState) -> Row:
+    """The recording as one stream."""
     wave, _ = soundfile.read(recording.path, dtype="float32")
-    return Row(wave, start, policy, round(hours * 3600 * SAMPLE_RATE_HZ) or len(wave))
+    return Row(wave, start, len(wave))
 
 
-def drift(network: PyanNet, recordings: list[Recording], hours: float, only: str) -> dict[str, Figure]:
-    """All recordings one after the other, in a loop, under every policy and every statistic."""
+def drift(network: PyanNet, recordings: list[Recording], hours: float) -> dict[str, Figure]:
+    """All recordings one after the other, in a loop: the first quarter of the time, the last, and all of it."""
     pieces = [soundfile.read(recording.path, dtype="float32")[0] for recording in recordings]
     pieces = [piece[: len(piece) // FRAME_SAMPLES * FRAME_SAMPLES] for piece in pieces]
     truth = np.concatenate([truth_of(r)[0][: len(p) // FRAME_SAMPLES] for r, p in zip(recordings, pieces, strict=True)])
-    wave = np.concatenate(pieces)
-    statistics = {"running": Sums(math.inf), f"fading {NORM_MEMORY_S:g} s": Sums(), "last 10 s": LastSums()}
-    policies: dict[str, Callable[[], Policy]] = {
-        "never": lambda: never,
-        "every 10 s": lambda: every_10_s,
-        "at silences": AtSilences,
-        f"cells fade {CELL_MEMORY_S:g} s": lambda: fading(CELL_MEMORY_S),  # the engine's
-    }
-    found: dict[str, Figure] = {}
-    names = [pair for pair in itertools.product(statistics, policies) if only in " ".join(pair)]
     samples = round(hours * 3600 * SAMPLE_RATE_HZ)
-    voice = voice_like()
-    rows = [Row(wave, network.expecting(voice, statistics[s]), policies[p](), samples) for s, p in names]
-    print(f"{hours:g} h; speech error (missed  false)  overlap F1:")
-    print(f"{'norms':14}{'restart':26}  first quarter                    last quarter                     all")
-    for (statistic, policy), said in zip(names, hear(network, rows, CHUNK_FRAMES, AHEAD_FRAMES), strict=True):
-        looped = np.resize(truth, len(said))
-        quarter = len(said) // 4
-        spans = {"first_quarter": (0, quarter), "last_quarter": (3 * quarter, len(said)), "all": (0, len(said))}
-        parts = {span: errors_between([said], [looped], *ends) for span, ends in spans.items()}
-        print(f"{statistic:14}{policy:26}  {'  '.join(errors.cells() for errors in parts.values())}", flush=True)
-        for span, errors in parts.items():
-            found |= errors.figures(f"{statistic}.{policy}.{span}".replace(" ", "_"))
+    stream = Row(np.concatenate(pieces), network.expecting(voice_like()), samples)
+    (said,) = hear(network, [stream], CHUNK_FRAMES, AHEAD_FRAMES)
+    truth, quarter = np.resize(truth, len(said)), len(said) // 4
+    spans = {"first_quarter": (0, quarter), "last_quarter": (3 * quarter, len(said)), "all": (0, len(said))}
+    found: dict[str, Figure] = {}
+    print(f"{hours:g} h\n{HEADER}")
+    for span, ends in spans.items():
+        errors = errors_between([said], [truth], *ends)
+        print(f"{span:40}  {errors.cells()}", flush=True)
+        found |= errors.figures(span)
     return found
 
 
@@ -214,7 +134,6 @@ def main() -> None:
     parser.add_argument("table", choices=("accuracy", "drift", "cost", "gate"))
     parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("--hours", type=float, default=1.0)
-    parser.add_argument("--only", default="", help="drift: only the rows whose names contain this")
     parser.add_argument("--name", help="of the result written with --json (default: activity_TABLE)")
     add_json(parser)
     parser.add_argument("--cache", type=Path, default=cache_dir() / "der", help="where model outputs are kept")
@@ -228,7 +147,7 @@ def main() -> None:
         case "gate":
             found = activity_gate.gate(recordings)
         case "drift":
-            found = drift(PyanNet(segmentation_weights()), recordings, arguments.hours, arguments.only)
+            found = drift(PyanNet(segmentation_weights()), recordings, arguments.hours)
         case table:
             found = {"accuracy": accuracy, "cost": cost}[table](PyanNet(segmentation_weights()), recordings)
     if arguments.json:

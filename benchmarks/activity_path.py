@@ -1,8 +1,8 @@
-"""What the activity benchmark shares: many streams stepping together under different policies, and their errors."""
+"""What the activity benchmark shares: many streams stepping together, and their errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.der import Recording
 from benchmarks.results import Better, Figure
 from turnstream.clients.evaluation.recordings import within
-from turnstream.models.carried_state import CarriedState
+from turnstream.models.carried_state import CELL_MEMORY_S, CarriedState
 from turnstream.models.segmentation import PyanNet, activity
 from turnstream.stitching.aggregation import Aggregator, edge_trust
 from turnstream.stitching.config import StitcherConfig
@@ -20,16 +20,14 @@ from turnstream.windows import FRAME_SAMPLES, RECEPTIVE_FIELD_SAMPLES, SAMPLE_RA
 
 BATCH = 8
 Talkers = NDArray[np.int8]  # how many talk in each frame, (T,)
-Policy = Callable[[CarriedState, Talkers, int], CarriedState]  # state after a chunk, what it said, its number
 
 
 @dataclass(frozen=True)
 class Row:
-    """One stream and how its state is treated between chunks; `samples` may be read in a loop."""
+    """One stream; `samples` may be read in a loop."""
 
     wave: NDArray[np.float32]
     state: CarriedState
-    policy: Policy
     samples: int
 
     def read(self, start: int, end: int) -> NDArray[np.float32]:
@@ -38,10 +36,10 @@ class Row:
 
 
 def hear(network: PyanNet, rows: Sequence[Row], chunk_frames: int, ahead_frames: int) -> list[Talkers]:
-    """What the activity path says of every row, up to its last whole chunk."""
+    """What the activity path says of every row, up to its last whole chunk; cells fade as in the engine."""
     said: list[list[Talkers]] = [[] for _ in rows]
     states = [row.state for row in rows]
-    start, number = 0, 0
+    start = 0
     end = (chunk_frames + ahead_frames - 1) * FRAME_SAMPLES + RECEPTIVE_FIELD_SAMPLES
     while alive := [n for n, row in enumerate(rows) if row.samples >= end]:
         for group in (alive[i : i + BATCH] for i in range(0, len(alive), BATCH)):
@@ -49,8 +47,8 @@ def hear(network: PyanNet, rows: Sequence[Row], chunk_frames: int, ahead_frames:
             logp, after = network.step(chunks, [states[n] for n in group], ahead_frames)
             for n, state, talkers in zip(group, after, activity(np.array(logp)).sum(axis=2), strict=True):
                 said[n].append(talkers.astype(np.int8))
-                states[n] = rows[n].policy(state, said[n][-1], number)
-        start, end, number = end, end + chunk_frames * FRAME_SAMPLES, number + 1
+                states[n] = state.faded(chunk_frames * FRAME_SAMPLES, CELL_MEMORY_S)
+        start, end = end, end + chunk_frames * FRAME_SAMPLES
     return [np.concatenate(parts) for parts in said]
 
 

@@ -10,6 +10,7 @@ from string import Formatter
 # In words: {data} and {sim} are folders, {demo} is the demo recording; a word that ends in /*.flac is all such files.
 SIM_DEV, AMI = "{data}/sim_dev", "{data}/ami"
 SESSIONS = ("1", "8", "16", "20", "24")
+STORED = ("--sessions", "20", "--seconds", "35", "--hop", "1", "--repeats", "3", "--snapshots", "20", "--store")
 MEETINGS = ("--half", "2/2", "--only", "lecture", "pair", "four", "guest", "nods", "--oracle")
 ELEVEN = "ls1998 ls2033 ls2609 ls3080 ls367 so0135 so0482 so0594 so0739 so0813 so1012"
 
@@ -54,6 +55,10 @@ def _activity(table: str, name: str, *files: str) -> Step:
     return Step(name, "benchmarks.activity", (table, *files, "--name", name), (name,))
 
 
+def _serve(name: str, *words: str) -> Step:
+    return Step(name, "benchmarks.serve", (*words, "--name", name), (name,))
+
+
 DRIFT = ("drift_numeric", "drift_decisions", "drift_clock", "drift_identity")
 ENGINE = Step("engine", "benchmarks/bench_engine.py", (), ("engine",))
 
@@ -63,7 +68,11 @@ FULL = (
     Step("embedding", "benchmarks/bench_embedding.py", (), ("embedding",)),
     Step("roofline", "benchmarks.roofline", (SIM_DEV, AMI), ("roofline",)),
     Step("latency", "benchmarks.latency", (), ("latency",)),
-    Step("serve", "benchmarks.serve", ("--sessions", *SESSIONS, "--seconds", "20", "--repeats", "3"), ("serve",)),
+    _serve("serve", "--sessions", *SESSIONS, "--seconds", "20", "--repeats", "3"),
+    _serve("serve_store", *STORED),
+    _serve("serve_hop_1s", "--find", "--hop", "1", "--seconds", "30"),
+    _serve("serve_hop_05s", "--find", "--hop", "0.5", "--seconds", "30"),
+    Step("snapshots", "benchmarks.snapshots", (SIM_DEV + "/*.flac",), ("snapshots",)),
     _der("sim_dev", SIM_DEV),
     _der("fresh", "{sim}/test", "{sim}/fresh", "{sim}/b41", "{sim}/b42"),
     _der("unseen", "{sim}/b43", "{sim}/b44"),
@@ -91,7 +100,7 @@ FULL = (
 QUICK = (
     ENGINE,
     Step("latency", "benchmarks.latency", ("--quick",), ("latency",)),
-    Step("serve", "benchmarks.serve", ("--sessions", "1", "4", "--seconds", "10"), ("serve",)),
+    _serve("serve", "--sessions", "1", "4", "--seconds", "10"),
     replace(_der("sim_dev", SIM_DEV + "/d00.flac"), instead=_der("demo", "{demo}")),
     Step("drift", "benchmarks.drift", ("all", "--quick"), DRIFT),
     Step("peers", "benchmarks.peers", ("--quick",), ("peers",)),

@@ -1,6 +1,6 @@
 """How many live sessions one server holds: emission lag through real loopback websockets, clients in this process.
 
-    python -m benchmarks.serve --sessions 1 8 16 20 --seconds 20 [--hop 1] [--single] [--store URL] [RECORDING...]
+    python -m benchmarks.serve --sessions 1 8 16 20 --seconds 20 [--hop 1] [--single] [--store [URL]] [RECORDING...]
     python -m benchmarks.serve --find --hop 1 --seconds 30
 
 A session is fed speech at real time, in messages of 100 ms; what emission lag is: benchmarks/speed/live_clients.py.
@@ -23,6 +23,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Awaitable, Iterator, Sequence
@@ -123,8 +124,9 @@ def measure(
 def start_servers(stack: contextlib.ExitStack, args: argparse.Namespace) -> dict[str, tuple[Process, str]]:
     """By kind, those that are asked for; they end with the stack."""
     asked_for: dict[str, tuple[str, ...]] = {PLAIN: (), **({"single": ()} if args.single else {})}
-    if args.store:
-        asked_for["stored"] = ("--store", args.store, "--snapshots", f"{args.snapshots:g}")
+    if args.store is not None:
+        store = args.store or stack.enter_context(tempfile.TemporaryDirectory())
+        asked_for["stored"] = ("--store", store, "--snapshots", f"{args.snapshots:g}")
     most = MOST if args.find else max(args.sessions)
     return {
         kind: stack.enter_context(running_server(most + 2, *options, single=kind == "single"))
@@ -179,7 +181,9 @@ def options() -> argparse.ArgumentParser:
         "--repeats", type=int, default=1, metavar="N", help="runs of each, the one of median p95 counts"
     )
     parser.add_argument("--single", action="store_true", help="also a server that computes one window a call")
-    parser.add_argument("--store", metavar="URL", help="also a server with this store")
+    parser.add_argument(
+        "--store", nargs="?", const="", metavar="URL", help="also a server with this store (a folder, if none is named)"
+    )
     parser.add_argument("--snapshots", type=float, default=30.0, metavar="SECONDS", help="between two, in that store")
     parser.add_argument("--find", action="store_true", help="the most sessions, in place of --sessions")
     parser.add_argument("--name", default="serve", help="of the result")
@@ -192,7 +196,7 @@ def main() -> None:
     """Prints one line for each number of sessions and server, then what follows from them."""
     parser = options()
     args, load = parser.parse_args(), os.getloadavg()[0]
-    if args.store and args.seconds <= args.snapshots:
+    if args.store is not None and args.seconds <= args.snapshots:
         parser.error(
             f"--seconds: expected more than the {args.snapshots:g} s between two snapshots, got {args.seconds:g}"
         )

@@ -29,7 +29,7 @@ STARTS_S = 120.0
 
 @dataclass
 class Servers:
-    """By port; `deaths` counts what happened to them."""
+    """By port; `deaths` counts what happened to them. The first of them hangs, but does not die."""
 
     store: str
     options: tuple[str, ...]
@@ -38,6 +38,11 @@ class Servers:
     over: bool = False
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     deaths: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def addresses(self) -> list[str]:
+        """Of each server, not through HAProxy."""
+        return [f"ws://127.0.0.1:{port}" for port in self.ports]
 
     def start(self, port: int) -> None:
         """Does not wait until it listens."""
@@ -70,11 +75,11 @@ class Servers:
             if self.over:
                 return
             death = chance.choice(DEATHS)
-            dying = chance.sample(self.ports, 2 if death == DEATHS[-1] else 1)
             self.deaths[death] += 1
             if death == "hung":
-                await self._hang(dying[0], chance.uniform(*HANGS_S))
+                await self._hang(chance.choice(self.ports), chance.uniform(*HANGS_S))
                 continue
+            dying = chance.sample(self.ports[1:], 2 if death == DEATHS[-1] else 1)
             for port in dying:
                 self.processes[port].send_signal(signal.SIGTERM if death == "stopped" else signal.SIGKILL)
             for port in dying:

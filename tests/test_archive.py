@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import threading
 import time
@@ -184,47 +185,53 @@ def written(out: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in done}
 
 
+def some_time(chance: random.Random, most_s: float) -> None:
+    time.sleep(chance.uniform(0, most_s))
+
+
 @pytest.mark.slow
 def test_every_result_is_written_once_and_equals_that_of_file(talk: Path, expected: Path, tmp_path: Path) -> None:
-    """A worker is killed, then another one, then the driver; the second run does the rest."""
-    out = tmp_path / "out"
+    """Three times a worker is killed at a random moment, and then the driver; a fourth run does the rest."""
+    out, chance, before = tmp_path / "out", random.Random(4), {}
     command = [COMMAND, "batch", talk, out, "--speakers", "2", "--jobs", "1"]
-    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    driver = psutil.Process(first.pid)
-    for results in (0, 2):
-        until(lambda least=results: len(written(out)) >= least and list(children(driver)))
+    for _ in range(3):
+        driver = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until(lambda driver=driver: list(children(driver)))
+        some_time(chance, 5.0)
         next(iter(children(driver))).kill()
-    until(lambda: len(written(out)) >= 4)
-    workers = list(children(driver))
-    first.kill()
-    first.wait()
-    until(lambda: not any(worker.is_running() for worker in workers))  # they end by themselves
-    before = written(out)
+        some_time(chance, 5.0)
+        workers = list(children(driver))
+        driver.kill()
+        driver.wait()
+        until(lambda workers=workers: not any(worker.is_running() for worker in workers))  # they end by themselves
+        before = written(out) | before
 
-    second = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
-    assert second.returncode == 1
+    last = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert last.returncode == 1
     count = len(STARTS_S) - len(before)
-    assert second.stdout == f"{count} of {count + 1} recordings diarized, {len(before)} were done before\n"
-    assert second.stderr.endswith("torn.wav is not audio that can be read: it is a text file\n")
+    assert last.stdout == f"{count} of {count + 1} recordings diarized, {len(before)} were done before\n"
+    assert last.stderr.endswith("torn.wav is not audio that can be read: it is a text file\n")
     check_results(out, expected, before)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: pip install 'turnstream[cluster]'")
 def test_on_a_ray_cluster_the_results_are_the_same(talk: Path, expected: Path, tmp_path: Path) -> None:
-    """A worker is killed, one of two nodes is lost, then the driver is killed; the second run does the rest."""
-    out, cluster = tmp_path / "out", RayCluster("127.0.0.6", free_port())
+    """A worker, one of two nodes, and the driver are killed at random moments; the second run does the rest."""
+    out, chance, cluster = tmp_path / "out", random.Random(5), RayCluster("127.0.0.6", free_port())
     command = [COMMAND, "batch", talk, out, "--speakers", "2", "--ray", cluster.address]
     try:
         cluster.start_head()
         cluster.start("127.0.0.7")
         cluster.wait()
         first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(lambda: written(out) and cluster.process("127.0.0.6", "ray::_hear"))
+        until(lambda: cluster.process("127.0.0.6", "ray::_hear"))
+        some_time(chance, 6.0)
         if worker := cluster.process("127.0.0.6", "ray::_hear"):
             worker.kill()
+        some_time(chance, 6.0)
         cluster.lose("127.0.0.7")
-        until(lambda: len(written(out)) >= 4)
+        some_time(chance, 6.0)
         first.kill()
         first.wait()
         until(lambda: not cluster.process("127.0.0.6", "ray::_hear"))

@@ -19,7 +19,7 @@ from turnstream.kernels.backend import mx
 
 from ..windows import LAYERS, SAMPLE_RATE_HZ
 
-# Found on simulated conversations and AMI excerpts (python -m benchmarks.activity drift).
+# Found on simulated conversations and AMI excerpts (docs/experiments.md, How a carried state stays fresh).
 NORM_MEMORY_S = 30.0
 CELL_MEMORY_S = 3.0  # without this decay the cells of the upper layers diverge within minutes, and speech is missed
 
