@@ -112,7 +112,7 @@ def measure(session: Session, models: FromMemory, samples: F32, hours: list[Hour
         session.feed(samples[start : start + HOP_SAMPLES])
         hours[hour].hop_ms.append(1000 * (time.thread_time() - began - models.seconds))
     hours[-1].memory_mib = psutil.Process().memory_info().rss / 2**20
-    hours[-1].segments = len(session._stitchers.live.store.segments)
+    hours[-1].segments = len(session._pipeline._stitchers.live.store.segments)
     hours[-1].speakers = len(session.timeline.speakers)
 
 

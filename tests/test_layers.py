@@ -42,8 +42,9 @@ PARTS: dict[str, set[str]] = {
     "edits": {"errors", "events"},
     "roster": BASE | {"edits", "events", "people", "stitching", "timeline"},
     "result": {"edits", "events", "publisher", "roster", "timeline"},
+    "pipeline": BASE | {"ahead", "audio", "models", "people", "roster", "stitching", "timeline"},
     "session": BASE
-    | {"ahead", "audio", "events", "exclusive", "in_thread", "models", "people", "publisher", "result", "roster"}
+    | {"audio", "events", "exclusive", "in_thread", "models", "people", "pipeline", "publisher", "result"}
     | {"stitching", "timeline"},
     "diarizer": BASE | {"audio", "models", "people", "session", "stitching", "timeline", "weights"},
     "offline": BASE | {"audio", "events", "models", "session", "stitching", "timeline"},

@@ -252,6 +252,15 @@ def test_a_session_of_another_version_is_told(written: Written) -> None:
         reading(packed({**text, "kinds": kinds}, arrays), [written.past])
 
 
+def test_a_session_is_written_as_one_object_whatever_it_is_made_of(written: Written) -> None:
+    """Servers of other versions read it."""
+    text, _ = parts(written.head)
+    (attributes,) = [kind[1:] for kind in text["kinds"] if kind[0] == "session.Session"]
+    heard = ["audio", "timeline", "_models", "_activity", "_schedule", "_ring", "_fbank", "_live", "_stitchers"]
+    decided = ["_roster", "_ahead", "_state", "_end_sample", "_named_frame", "_result", "_publisher", "_alone"]
+    assert attributes == heard + decided
+
+
 def changed(node: Any, rng: np.random.Generator) -> Any:
     """One value somewhere in it is another one."""
     if isinstance(node, list) and len(node) > 1:

@@ -107,8 +107,8 @@ def _watched(models: Batcher) -> tuple[Stopwatch, Session]:
     clock.watch("embedding", model_client, "embed")
     clock.watch("timeline", timeline, "update")
     session = Session(model_client, audio, StitcherConfig(), timeline)
-    clock.watch("stitching", session._stitchers, "observe", "assign")
-    clock.watch("embedding", session._fbank, "append", "rows_of_frames", "drop_before")
+    clock.watch("stitching", session._pipeline._stitchers, "observe", "assign")
+    clock.watch("embedding", session._pipeline._fbank, "append", "rows_of_frames", "drop_before")
     clock.watch("wire", session._publisher, "publish")
     return clock, session
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -89,5 +89,9 @@ def alike(found: Any, model: Any, compared: set[int] | None = None) -> bool:
         return bool(found.dtype == model.dtype and found.ndim == model.ndim)
     if not hasattr(model, "__dict__") or dataclasses.is_dataclass(model) or has_own_state(type(model)):
         return True
-    own, wanted = vars(found), vars(model)
-    return own.keys() == wanted.keys() and all(alike(own[n], wanted[n], compared | {id(model)}) for n in wanted)
+    return attributes_alike(vars(found), vars(model), compared | {id(model)})
+
+
+def attributes_alike(found: Mapping[str, Any], model: Mapping[str, Any], compared: set[int] | None = None) -> bool:
+    """Whether the same names stand in both, for values that are `alike`."""
+    return found.keys() == model.keys() and all(alike(found[name], model[name], compared) for name in model)

@@ -21,7 +21,7 @@ from ..stitching.config import StitcherConfig
 from ..stitching.history import Extent, Past, WindowHistory
 from ..timeline.timeline import Timeline
 from .codec import DAMAGES, Reader, SnapshotError, Writer
-from .kinds import alike, kinds_of
+from .kinds import attributes_alike, kinds_of
 
 PARTS = (
     *("audio", "diarizer", "events", "exclusive", "labels", "models.activity", "models.carried_state"),
@@ -104,7 +104,7 @@ def _check(found: Session, reader: Reader, models: Models) -> None:
         audio = AudioInput(heard.rate_hz, heard.channels, heard.encoding, heard.channel)
         activity = ActivityPath(models) if reader.found(ActivityPath) else None
         usual = Session(models, audio, config, Timeline(), Naming(), activity)
-        good = alike(found, usual) and 0 < found.next_due_s - found.position_s < DUE_S
+        good = attributes_alike(vars(found), vars(usual)) and 0 < found.next_due_s - found.position_s < DUE_S
     except (TurnstreamError, *DAMAGES) as error:
         raise SnapshotError(f"the snapshot is damaged: {error or type(error).__name__}") from None
     if not good:
