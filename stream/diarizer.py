@@ -53,33 +53,26 @@ class Diarizer:
         live: bool = True,
         models: ModelClient | None = None,
     ) -> Session:
-        """A new stream; many can be open at once, in as many threads.
+        """A new stream; many can be open at once, in as many threads. Raises TurnstreamError for a number out of range
+        (see `AudioInput`, `Timeline`, `StitcherConfig`) and for a person enrolled with another embedding model.
 
-        What the numbers mean: `AudioInput`, `Timeline`, `StitcherConfig`. Speakers who sound like somebody in `known`
-        get their name. Raises TurnstreamError for a number out of range and for a person enrolled with another
-        embedding model.
-
+        known: speakers who sound like one of these people get their name.
         speakers, min_speakers, max_speakers: how many people there are, as far as that is known. Nobody beyond the most
         is ever reported; the least is kept in the final result.
-
         hop_s: audio between two windows. A shorter hop tells sooner who is speaking and costs more; it does not change
         the final result. The longest possible hop that is not longer is taken (`Session.hop_s`).
-
         live: False gives no event before the final result, which is the same, in a fraction of the time.
-
         activity: report as well whether anyone speaks and whether speech overlaps, every 0.1 s (`Activity` events) and
         onsets of speech within 0.3 s; and compute no window in which nobody speaks.
-
         models: a client of `self.models`, where the stream's requests are not always live.
         """
         audio = AudioInput(sample_rate_hz, channels, encoding, channel)
         timeline = Timeline(latency_s, revision_interval_s=revision_interval_s, revision_reach_s=revision_reach_s)
         naming = Naming([Known(person.name, person.profile_for(self.voice_model)) for person in known])
-        asked = models or self.models
-        path = ActivityPath(asked) if activity else None
+        path = ActivityPath(models or self.models) if activity else None
         config = (stitcher or StitcherConfig()).for_people(speakers, min_speakers, max_speakers)
         hop_frames = hop_at_most(hop_s) if live else RECORD_FRAMES
-        return Session(asked, audio, config, timeline, naming, path, hop_frames=hop_frames, live=live)
+        return Session(models or self.models, audio, config, timeline, naming, path, hop_frames=hop_frames, live=live)
 
     def enroll(self, samples: Chunk, *, sample_rate_hz: int = SAMPLE_RATE_HZ, channels: int = 1) -> Profile:
         """The voice of the one person who talks in these samples (see `Session.feed`); save it with a PeopleStore.
