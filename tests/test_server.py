@@ -346,8 +346,8 @@ def test_the_server_goes_on_after_a_defect_of_one_session(
                 await socket.recv()
                 session = next(iter(server.table.sessions.values()))
                 secrets.append(session.id)
-                assert session._worker
-                monkeypatch.setattr(session._worker.engine, "feed", lambda data: 1 / 0)
+                assert session.intake.worker
+                monkeypatch.setattr(session.intake.worker.engine, "feed", lambda data: 1 / 0)
                 await socket.send(bytes(3_200))
                 assert await hear_out(socket, Listener()) == 4500
             await asyncio.sleep(0.2)
@@ -371,8 +371,8 @@ def test_nothing_is_kept_of_a_session_that_is_over(diarizer: Diarizer, speech: n
                     await socket.send(pcm(speech[:24_000], "pcm_s16le"))
                     await socket.recv()
                     session = next(iter(server.table.sessions.values()))
-                    assert session._worker
-                    kept.extend([weakref.ref(session), weakref.ref(session._worker.engine)])
+                    assert session.intake.worker
+                    kept.extend([weakref.ref(session), weakref.ref(session.intake.worker.engine)])
                     del session
                     if ends:
                         await socket.send(b"")

@@ -96,7 +96,7 @@ def test_audio_that_waits_is_bounded_in_bytes_and_in_seconds(diarizer: Any, rate
             session, owner, sent = await server.table.open(start, "here", anybody), object(), 0
             session.attach(owner)
             never = asyncio.Event()
-            session.in_pool = lambda *_: never.wait()
+            session.intake.in_pool = lambda *_: never.wait()
             piece = bytes(1 << 20)
             with contextlib.suppress(TimeoutError):
                 while sent < 40:

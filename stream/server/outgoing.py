@@ -34,7 +34,7 @@ class Outgoing:
                     raise self._too_slow()
                 seq, message = entry.seq, entry.message
                 if isinstance(message, Final):  # it may be megabytes
-                    texts = await session.in_pool(self._dialect.say, message, seq)
+                    texts = await session.intake.in_pool(self._dialect.say, message, seq)
                 else:
                     texts = self._dialect.say(message, seq)
                 await self._send_texts(texts)
