@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import functools
 import logging
+import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
 from importlib import metadata
@@ -87,13 +89,25 @@ class Server:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
         """Accepts connections; the port. Afterwards sessions are given time to finish. Raises ServerError."""
-        quiet = logging.getLogger("turnstream.websockets")  # it would log what strangers send, with stack traces
-        quiet.disabled = True
         tls = self.config.tls()
         listener = listening_socket(self.config)
         handshakes = Handshakes(tls, self.config.handshake_s, within_descriptors(MOST_SHAKING)) if tls else None
         survive_exhaustion(asyncio.get_running_loop())
-        server = await serve(
+        server = await self._serve(listener, handshakes)
+        tasks = self._upkeep(tls)
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            for task in tasks:
+                task.cancel()
+            if handshakes is not None:
+                handshakes.close()
+            await self._stop(server)
+
+    async def _serve(self, listener: socket.socket, handshakes: Handshakes | None) -> SocketServer:
+        quiet = logging.getLogger("turnstream.websockets")  # it would log what strangers send, with stack traces
+        quiet.disabled = True
+        return await serve(
             self._handle,
             sock=listener,
             backlog=ACCEPTED_AT_ONCE,
@@ -111,23 +125,17 @@ class Server:
             server_header=None,
             logger=quiet,
         )
-        models = self._diarizer.models
-        tasks = [
+
+    def _upkeep(self, tls: ssl.SSLContext | None) -> list[asyncio.Task[None]]:
+        """What is done from time to time while the server listens."""
+        return [
             asyncio.create_task(forget(self.table, self.config.resume_s)),
-            asyncio.create_task(watch(self.table, models, self.metrics)),
+            asyncio.create_task(watch(self.table, self._diarizer.models, self.metrics)),
             asyncio.create_task(judge(self.table)),
             *([asyncio.create_task(renew(self.config, tls))] if tls else []),
             asyncio.create_task(sweep(self.table)),
             asyncio.create_task(trim()),
         ]
-        try:
-            yield int(listener.getsockname()[1])
-        finally:
-            for task in tasks:
-                task.cancel()
-            if handshakes is not None:
-                handshakes.close()
-            await self._stop(server)
 
     async def _handle(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Socket)
