@@ -14,7 +14,8 @@ from turnstream.stitching.clustering import best_pairs, centroids
 from turnstream.stitching.config import StitcherConfig
 from turnstream.stitching.record import RecordStitcher
 from turnstream.stitching.stitchers import is_kept
-from turnstream.timeline.timeline import DROP_FRAMES, FILL_FRAMES, Timeline
+from turnstream.timeline.runs import DROP_FRAMES, FILL_FRAMES
+from turnstream.timeline.timeline import Timeline
 from turnstream.windows import WINDOW_FRAMES, frame_seconds
 
 Bools = NDArray[np.bool_]

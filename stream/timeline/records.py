@@ -56,6 +56,14 @@ class FinalRecord:
     turns: tuple[TurnRecord, ...]
     talk_frames: tuple[tuple[int | None, int], ...]
 
+    @classmethod
+    def of(cls, turns: tuple[TurnRecord, ...]) -> FinalRecord:
+        """Of these turns."""
+        talk: dict[int | None, int] = {}
+        for turn in turns:
+            talk[turn.speaker] = talk.get(turn.speaker, 0) + turn.end_frame - turn.start_frame
+        return cls(turns, tuple(sorted(talk.items(), key=lambda item: (item[0] is None, item[0] or 0))))
+
     @property
     def spans(self) -> list[tuple[int, int, int | None]]:
         """(start frame, end frame, speaker) of every turn."""

@@ -13,17 +13,14 @@ from dataclasses import replace
 
 from ..errors import TurnstreamError
 from ..events import TurnState
-from ..labels import Labels, runs_of, smooth_runs
+from ..labels import Labels
 from ..limits import MAX_LATENCY_S, MIN_LATENCY_S
-from ..windows import FRAME_SAMPLES, SAMPLE_RATE_HZ
 from .corrections import Corrections
 from .matching import Span, final_ids, map_speakers, match_turns, overlap_frames
 from .records import FinalRecord, Record, RevisionRecord, SpeakerRecord, TurnRecord, rttm_of
 from .revisions import Candidate, Reviser, Verdict
+from .runs import FILL_FRAMES, frames_of, runs_between
 from .turn_table import TurnTable, successors
-
-FILL_FRAMES = 12  # gaps under 0.2 s are closed: shorter than a pause between two words
-DROP_FRAMES = 6  # turns under 0.1 s are left out: shorter than a syllable
 
 
 class Timeline:
@@ -41,8 +38,8 @@ class Timeline:
             raise TurnstreamError(f"revision interval must be 0 s or more, got {revision_interval_s}")
         if not revision_reach_s >= 0:
             raise TurnstreamError(f"revision reach must be 0 s or more, got {revision_reach_s}")
-        self.latency_frames = _frames(latency_s)
-        self._reach_frames = math.inf if revision_reach_s == math.inf else _frames(revision_reach_s)
+        self.latency_frames = frames_of(latency_s)
+        self._reach_frames = math.inf if revision_reach_s == math.inf else frames_of(revision_reach_s)
         self.committed_frame = 0
         self._horizon = 0
         self._table = TurnTable()
@@ -56,7 +53,7 @@ class Timeline:
         self._last_turn_id = 0
         self._live: list[Span] = []  # what was committed, as it was then
         self._live_piece: dict[int, int] = {}  # turn id -> its last piece in _live
-        self._reviser = Reviser(_frames(revision_interval_s))
+        self._reviser = Reviser(frames_of(revision_interval_s))
         self._before_final: tuple[TurnRecord, ...] | None = None  # the turns when the stream ended
         self.corrections = Corrections()  # by the user
 
@@ -156,7 +153,7 @@ class Timeline:
         self._commit_rest(end)
         live = self._before_final = self.turns if self._before_final is None else self._before_final
         numbers: dict[int | None, int | None] = {None: None, **map_speakers(labels, self.corrections.moved(live))}
-        runs = _runs_between(labels, 0, end)
+        runs = runs_between(labels, 0, end)
         count = itertools.count(len(self.speakers) + 1)
         for run in runs:
             if run.speaker not in numbers:
@@ -165,13 +162,13 @@ class Timeline:
         self._final_numbers = {own: self.corrections.resolve(number) for own, number in numbers.items()}
         public = [replace(run, speaker=numbers[run.speaker]) for run in runs]
         if self.corrections:
-            public = _runs_between(self.corrections.final(labels, numbers, live), 0, end)
+            public = runs_between(self.corrections.final(labels, numbers, live), 0, end)
         before, self._table = self.corrections.shown(live), TurnTable()
         turns = final_ids(public, before, itertools.count(self._last_turn_id + 1).__next__)
         for turn in sorted(turns, key=lambda turn: turn.id):
             self._table.put(turn)
         self.successors = successors(before, self._table)
-        return FinalRecord(turns, _talk_frames(turns))
+        return FinalRecord.of(turns)
 
     def _told(self, records: list[Record]) -> list[Record]:
         """The records as the user corrected them."""
@@ -207,7 +204,7 @@ class Timeline:
     def _provisional_runs(self, labels: Labels) -> list[Span]:
         """Runs after the last commit in order of start, named by the stitcher's ids."""
         talking = {self._stitcher_ids[t.speaker] for t in self._open.values() if t.committed_frame > t.start_frame}
-        return _runs_between(labels, self.committed_frame, self._horizon, talking)
+        return runs_between(labels, self.committed_frame, self._horizon, talking)
 
     def _candidate(self, turn: TurnRecord) -> Candidate:
         return Candidate(turn, self._stitcher_ids[turn.speaker])
@@ -294,29 +291,3 @@ class Timeline:
             end = max(turn.committed_frame, min(turn.end_frame, end_frame))
             self._table.put(self._committed(replace(turn, end_frame=end)))
         self._open.clear()
-
-
-def _frames(seconds: float) -> int:
-    return math.ceil(round(seconds * SAMPLE_RATE_HZ) / FRAME_SAMPLES)
-
-
-def _runs_between(labels: Labels, start: int, end: int, talking: Iterable[int | None] = ()) -> list[Span]:
-    """Smoothed runs of all speakers in [start, end), by start; `talking` ones were talking up to `start`."""
-    active = labels.active[max(0, start - labels.first_frame) : max(0, end - labels.first_frame)]
-    offset = max(start, labels.first_frame)
-    runs = []
-    for n, speaker in enumerate(labels.speakers):
-        found = [(s + offset, e + offset) for s, e in runs_of(active[:, n])]
-        if speaker in talking:
-            found.insert(0, (start - DROP_FRAMES, start))
-        for s, e in smooth_runs(found, FILL_FRAMES, DROP_FRAMES):
-            if e > start:
-                runs.append(Span(max(s, start), e, speaker))
-    return sorted(runs, key=lambda run: (run.start_frame, run.end_frame))
-
-
-def _talk_frames(turns: Iterable[TurnRecord]) -> tuple[tuple[int | None, int], ...]:
-    talk: dict[int | None, int] = {}
-    for turn in turns:
-        talk[turn.speaker] = talk.get(turn.speaker, 0) + turn.end_frame - turn.start_frame
-    return tuple(sorted(talk.items(), key=lambda item: (item[0] is None, item[0] or 0)))
