@@ -226,7 +226,7 @@ def test_a_full_buffer_makes_send_wait_and_loses_nothing(diarizer: Diarizer, spe
             sending = asyncio.create_task(client.send(audio))
             await asyncio.sleep(0.5)
             assert not sending.done()
-            kept = client._buffer.end - client._buffer.start
+            kept = client._exchange.buffer.end - client._exchange.buffer.start
             proxy.stall(False)
             await sending
             return await client.finish(), kept

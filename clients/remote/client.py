@@ -15,47 +15,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import NoReturn
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from turnstream.events import Final, Speaker
-from turnstream.limits import SAMPLE_BYTES
-from turnstream.protocol.messages import (
-    Answer,
-    Assign,
-    Error,
-    Merge,
-    Name,
-    Request,
-    ServerMessage,
-    Start,
-    Started,
-    Status,
-    Stop,
-    Undo,
-    Unknown,
-    decode_server,
-    encode,
-)
+from turnstream.events import Final
+from turnstream.protocol.messages import Assign, Merge, Name, Request, Start, Started, Undo, decode_server, encode
 from turnstream.wire import ProtocolError
 
 from .connection import ClientError, LostError, open_socket, websocket_url
-from .inbox import Event, Inbox
-from .requests import Requests
-from .send_buffer import SendBuffer
+from .exchange import PIECE_BYTES, Exchange
+from .inbox import Event as Event
 
 BUFFER_BYTES = 32 * 2**20  # 17 minutes of 16 kHz pcm_s16le; longer than a server waits for us
 AHEAD_BYTES = 2**18  # unsent audio up to which `send` does not wait while connected
-PIECE_BYTES = 2**15
-ROUNDED_S = 0.1  # a status says what was received in seconds: believed up to here
 SILENT_S = 30.0  # a status comes every few seconds
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 5.0
 MOST_OPENINGS = 3  # connections that are lost before the session has begun
-RESUMABLE = ("too_slow", "timeout", "over_capacity")  # errors after which the session waits for us, if there is one
 
 
 class Client:
@@ -71,20 +49,22 @@ class Client:
     ) -> None:
         self.url = websocket_url(url)
         self.start = start or Start()
-        self.started: Started | None = None
-        self.final: Final | None = None
         self.trouble: str | None = None  # why there is no connection just now
         self._token = token
-        self._buffer = SendBuffer(SAMPLE_BYTES[self.start.encoding] * self.start.channels)
-        self._buffer_bytes = max(buffer_bytes, PIECE_BYTES)
-        self._inbox = Inbox()
-        self._speakers: set[str] = set()
-        self._requests = Requests()
-        self._greeted = self._stopping = self._stop_due = False
-        self._seq = 0
+        self._exchange = Exchange(self.url, self.start, buffer_bytes)
         self._error: ClientError | None = None
         self._changed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def started(self) -> Started | None:
+        """What the server said of the session, once it is open."""
+        return self._exchange.started
+
+    @property
+    def final(self) -> Final | None:
+        """The final result, once it is there."""
+        return self._exchange.final
 
     async def __aenter__(self) -> Client:
         self._task = asyncio.create_task(self._run())
@@ -104,9 +84,7 @@ class Client:
         data = memoryview(audio).cast("B")
         for first in range(0, len(data), PIECE_BYTES):
             await self._until(self._has_room)
-            if self._stopping or self.final:
-                raise ClientError("the audio has ended: open another session for more")
-            self._buffer.append(data[first : first + PIECE_BYTES])
+            self._exchange.add(data[first : first + PIECE_BYTES])
             await self._notify()
 
     async def name(self, speaker: str, name: str | None, *, take: bool = False) -> None:
@@ -116,7 +94,7 @@ class Client:
         This and the three below wait until the server has done it.
         """
         encode(Name(speaker, name))
-        self._check(speaker)
+        self._exchange.check_speaker(speaker)
         await self._ask(Name(speaker, name, take))
 
     async def merge(self, speaker: str, into: str) -> None:
@@ -136,8 +114,7 @@ class Client:
 
     async def finish(self) -> Final:
         """The audio has ended: the final result, once everything was received and computed."""
-        self._stop_due |= not self._stopping
-        self._stopping = True
+        self._exchange.stop()
         await self._notify()
         await self._until(lambda: self.final is not None)
         assert self.final is not None
@@ -146,7 +123,7 @@ class Client:
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Everything up to the Final; where very much waits to be read, only the newest of each thing."""
         while True:
-            await self._until(lambda: len(self._inbox) > 0)
+            await self._until(lambda: len(self._exchange.inbox) > 0)
             for event in self.waiting():
                 yield event
                 if isinstance(event, Final):
@@ -154,31 +131,26 @@ class Client:
 
     def waiting(self) -> list[Event]:
         """The events that have come and were not read yet; does not wait for any."""
-        return [event for _ in range(len(self._inbox)) if (event := self._inbox.take())]
-
-    def _check(self, speaker: str) -> None:
-        if speaker not in self._speakers:
-            known = ", ".join(sorted(self._speakers)) or "none, for nobody has appeared"
-            raise ClientError(f"expected a speaker of this session ({known}), got {speaker}")
+        return [event for _ in range(len(self._exchange.inbox)) if (event := self._exchange.inbox.take())]
 
     async def _correct(self, request: Request) -> str | None:
-        if not self._requests.is_answered:
+        if not self._exchange.requests.is_answered:
             raise ClientError(f"{self.url} is a server that does not take corrections: update it")
         return await self._ask(request)
 
     async def _ask(self, request: Request) -> str | None:
         encode(request)
-        number = self._requests.add(request)
+        requests = self._exchange.requests
+        number = requests.add(request)
         await self._notify()
-        if not self._requests.is_answered:
+        if not requests.is_answered:
             return None
-        await self._until(lambda: self._requests.has_answer(number))
-        return self._requests.result(number)
+        await self._until(lambda: requests.has_answer(number))
+        return requests.result(number)
 
     def _has_room(self) -> bool:
-        if self._buffer.end - self._buffer.start + PIECE_BYTES > self._buffer_bytes:
-            return False
-        return self.trouble is not None or self._buffer.unsent <= AHEAD_BYTES
+        is_behind = self.trouble is None and self._exchange.buffer.unsent > AHEAD_BYTES
+        return not is_behind and not self._exchange.is_full
 
     async def _until(self, true: Callable[[], object]) -> None:
         """Wait; raises what ended the session, unless it is true already."""
@@ -230,7 +202,7 @@ class Client:
 
     async def _converse(self, socket: ClientConnection) -> None:
         """Both directions until the final result has come. Raises LostError where the connection ends before."""
-        self._greeted = False
+        self._exchange.greeted = False
         tasks = [asyncio.create_task(self._listen(socket)), asyncio.create_task(self._speak(socket))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -252,68 +224,25 @@ class Client:
                 raise LostError(f"{self.url} does not answer") from None
             except ConnectionClosed as closed:
                 self._say_lost(closed)
-            if seq is None or seq > self._seq:
-                self._seq = seq or self._seq
-                self._take(message)
-                await self._notify()
+            self._exchange.hear(seq, message)
+            if self._exchange.greeted:
+                self.trouble = None
+            await self._notify()
 
     async def _speak(self, socket: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):  # the listener says why
-            await socket.send(encode(self._hello()))
-            await self._until(lambda: self._greeted)
+            await socket.send(encode(self._exchange.hello()))
+            await self._until(lambda: self._exchange.greeted)
             await self._send_all(socket)
         await asyncio.Event().wait()
 
-    def _hello(self) -> Start:
-        """A new session, or the one that goes on."""
-        if self.started is None:
-            return self.start
-        return replace(self.start, session=self.started.session, seq=self._seq, position=None)
-
     async def _send_all(self, socket: ClientConnection) -> NoReturn:
-        self._stop_due = self._stopping
-        assert self.started is not None
-        most = min(PIECE_BYTES, self.started.limits.message_bytes)
+        self._exchange.stop_again()
         while True:
-            await self._until(lambda: len(self._requests) or self._buffer.unsent or self._stop_due)
-            if self._requests:
-                if request := self._requests.take():
-                    await socket.send(encode(request))
-            elif piece := self._buffer.take(most):
-                await socket.send(piece)
+            await self._until(lambda: self._exchange.is_due)
+            if data := self._exchange.next():
+                await socket.send(data)
                 await self._notify()
-            else:
-                await socket.send(encode(Stop()))
-                self._stop_due = False
-
-    def _take(self, message: ServerMessage) -> None:
-        match message:
-            case Unknown():
-                return
-            case Error():
-                kind = LostError if self.started and message.code in RESUMABLE else ClientError
-                raise kind(f"the server ended the session: {message.message}")
-            case Started():
-                self._begin(message)
-            case Status():
-                received_s = max(message.received_s - ROUNDED_S, 0)
-                self._buffer.acknowledge(int(received_s * self.start.sample_rate_hz))
-            case Speaker():
-                self._speakers.add(message.id)
-                self._requests.named(message)
-            case Answer():
-                self._requests.answered(message)
-                return
-            case Final():
-                self.final = message
-        self._inbox.put(message)
-
-    def _begin(self, started: Started) -> None:
-        """The session is open, or goes on with the audio that the server does not have."""
-        if not self._buffer.rewind(started.position):
-            raise ClientError(f"{self.url} goes on from sample {started.position}, which is not kept any longer")
-        self.started, self._greeted, self.trouble = started, True, None
-        self._requests.begin(started.corrections)
 
     def _say_lost(self, closed: ConnectionClosed) -> NoReturn:
         reason = closed.rcvd.reason if closed.rcvd else ""
