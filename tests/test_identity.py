@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conversations import CONFIG, DIMENSION, Conversation, agreement, random_turns, turns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.test_stitcher import CONFIG, DIMENSION, Conversation, agreement, random_turns, turns
 from turnstream.errors import TurnstreamError
 from turnstream.labels import Labels
 from turnstream.stitching.config import frames
