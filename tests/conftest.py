@@ -69,6 +69,22 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For the files of one module of tests."""
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(scope="module")
+def short(folder: Path) -> Path:
+    """A few seconds of the demo recording in which two people talk."""
+    from command import cut
+
+    from turnstream.weights.store import demo_recording
+
+    return cut(demo_recording()[0], folder / "short.flac", 6.5, 11.0)
+
+
+@pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A browser whose microphone plays the demo recording; of one module, for it keeps an event loop running."""
     import numpy as np

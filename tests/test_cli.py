@@ -40,17 +40,6 @@ class Results:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cli")
-
-
-@pytest.fixture(scope="module")
-def short(folder: Path) -> Path:
-    """A few seconds in which two people talk."""
-    return cut(demo_recording()[0], folder / "short.flac", 6.5, 11.0)
-
-
-@pytest.fixture(scope="module")
 def results(folder: Path) -> Results:
     talk = cut(demo_recording()[0], folder / "talk.wav", 4.0, 24.0)
     final, live = folder / "final.rttm", folder / "live.rttm"

@@ -9,24 +9,12 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from command import ENVIRONMENT, cut, one_sentence, turnstream
+from command import ENVIRONMENT, one_sentence, turnstream
 
 from turnstream.clients.cli import main
 from turnstream.clients.exports.targets import Target
-from turnstream.weights.store import demo_recording
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cli")
-
-
-@pytest.fixture(scope="module")
-def short(folder: Path) -> Path:
-    """A few seconds in which two people talk."""
-    return cut(demo_recording()[0], folder / "short.flac", 6.5, 11.0)
 
 
 @pytest.fixture(scope="module")
