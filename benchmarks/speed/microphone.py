@@ -90,7 +90,7 @@ def listen(samples: Samples) -> Heard:
             try:
                 _wait_for_a_line(process, lines)
                 written_s, playout_ms = _play(pulse, samples)
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGTERM)  # where this runs in the background, SIGINT is ignored
                 reader.join(LIMIT_S)
             finally:
                 process.kill()
