@@ -16,9 +16,7 @@ from turnstream.stitching.record import RecordStitcher
 from turnstream.stitching.segments import Segment, find_runs
 from turnstream.stitching.stitcher import CROP_REACH_FRAMES
 from turnstream.stitching.stitchers import Stitchers, is_kept
-from turnstream.windows import HOP_FRAMES, WINDOW_FRAMES, hop_seconds
-
-HOP_S = hop_seconds(HOP_FRAMES)
+from turnstream.windows import WINDOW_FRAMES
 
 
 def test_crops_are_clean_recent_and_short():
@@ -29,7 +27,7 @@ def test_crops_are_clean_recent_and_short():
             assert crop.dtype == np.int64
             assert (np.diff(crop) > 0).all()
             assert crop[0] >= max(0, first + WINDOW_FRAMES - CROP_REACH_FRAMES)
-            assert frames(CONFIG.segment_rest_s) <= len(crop) <= 2 * frames(CONFIG.run_piece_s)
+            assert frames(CONFIG.segment_embed_s) <= len(crop) <= 2 * frames(CONFIG.run_piece_s)
             assert (conversation.truth[crop].sum(axis=1) == 1).all()
             assert (conversation.truth[crop] == conversation.truth[crop[0]]).all()
         stitcher.assign(conversation.embed_all(crops))
@@ -63,7 +61,7 @@ def test_neither_the_live_windows_nor_late_embeddings_have_a_part_in_the_end(lag
     assert segments[0] == segments[1]
 
 
-def test_the_record_embeds_a_segment_once():
+def test_the_record_embeds_a_segment_once_or_twice():
     conversation, record = Conversation(random_turns(4, 2), 4), RecordStitcher()
     crops: list[np.ndarray] = []
 
@@ -77,55 +75,31 @@ def test_the_record_embeds_a_segment_once():
     record.finish(embed)
     assert len(crops) > 20
     frames_asked = np.concatenate(crops)
-    assert len(np.unique(frames_asked)) > 0.9 * len(frames_asked)
-
-
-def test_of_a_segment_that_grows_only_what_is_new_is_embedded():
-    conversation, stitcher = Conversation(turns((0, 1, 40), length_s=42)), LiveStitcher()
-    asked: list[np.ndarray] = []
-    for window in conversation.windows():
-        crops = stitcher.observe(*window)
-        asked += crops
-        stitcher.assign(conversation.embed_all(crops))
-    embedded = np.unique(np.concatenate(asked))
-    assert len(embedded) > 0.95 * conversation.truth[:, 0].sum()
-    assert max(map(len, asked)) < frames(CONFIG.segment_whole_s + CONFIG.segment_more_s + HOP_S)
-    assert sum(map(len, asked)) < 2 * len(embedded)  # embedded whole at every window it would be four times as much
-
-
-def test_the_embedding_of_a_part_is_averaged_with_that_of_the_rest():
-    grown = segment(0, 100, 75)
-    grown.new_share = 0.25
-    grown.take(np.eye(DIMENSION, dtype=np.float32)[1])
-    assert grown.vector is not None
-    assert grown.vector[:2].tolist() == pytest.approx([3 / 10**0.5, 1 / 10**0.5])
-    assert len(grown.fresh) == 25
+    assert len(np.unique(frames_asked)) > 0.5 * len(frames_asked)
 
 
 def segment(start: int, end: int, embedded: int, mixed: bool = False, voice: int | None = 0) -> Segment:
     clean = np.arange(start, end)
     vector = None if voice is None else np.eye(DIMENSION, dtype=np.float32)[voice]
-    return Segment(start, end, clean, len(clean), True, vector, clean[:embedded], mixed=mixed)
+    return Segment(start, end, clean, len(clean), True, vector, embedded, mixed=mixed)
 
 
 @pytest.mark.parametrize(
     ("other", "taken"),
     [
         (segment(3, 103, 100, voice=1), True),
-        (segment(3, 103, 50, voice=1), True),
-        (segment(3, 103, 49, voice=1), False),
+        (segment(3, 103, 50, voice=1), False),
         (segment(40, 140, 100, voice=1), False),
         (segment(120, 220, 100, voice=1), False),
         (segment(0, 100, 100, voice=1, mixed=True), False),
         (segment(0, 100, 100, voice=None), False),
     ],
-    ids=["more of it", "as much", "less", "another half", "elsewhere", "mixed", "not embedded"],
+    ids=["more of it", "no more", "another half", "elsewhere", "mixed", "not embedded"],
 )
-def test_a_segment_adopts_an_embedding_of_the_same_stretch_unless_it_is_of_less(other: Segment, taken: bool):
+def test_a_segment_adopts_the_embedding_of_more_of_the_same_stretch(other: Segment, taken: bool):
     own = segment(0, 100, 50)
     assert own.adopt(other) == taken
-    assert own.vector is other.vector if taken else own.vector[0] == 1
-    assert own.embedded is other.embedded if taken else len(own.embedded) == 50
+    assert (own.vector is other.vector, own.embedded_frames) == ((True, 100) if taken else (False, 50))
     assert not segment(0, 100, 50, voice=None).adopt(other), "the first embedding is its own"
 
 
@@ -139,6 +113,7 @@ def test_what_the_record_has_embedded_serves_the_live_stitcher():
         stitchers.assign(vectors)
     used = {segment.vector.tobytes() for segment in stitchers.live.store.segments if segment.vector is not None}
     assert used & (kept - own)
+    assert used <= kept | own
 
 
 def test_speech_under_others_is_embedded_when_it_has_ended():

@@ -36,11 +36,9 @@ class StitcherConfig:
     segment_match_share: float = 0.5  # of the shorter one's frames: two different segments cannot share more
     segment_embed_s: float = 0.4  # clean speech before the first embedding; with less, speakers cannot be told apart
     segment_mixed_s: float = 0.3  # with less clean speech, a segment this long is embedded whole once it has ended
-    segment_whole_s: float = 1.2  # with less of it embedded, a growing segment is embedded anew as a whole (live) ...
-    segment_more_s: float = 0.6  # ... with more, what is new of it, once that is as much as this ...
-    segment_rest_s: float = 0.2  # ... or as this, once it has ended
-    record_embed_growth: float = 2.0  # clean speech of that which is embedded, if it went on behind its end (record)
-    segment_ended_s: float = 0.5  # silence after which a segment's end is known, and the record embeds it
+    segment_embed_growth: float = 1.4  # factor of new clean speech that makes another embedding worth its cost (live)
+    record_embed_growth: float = 2.0  # the same for windows that are kept: few segments grow from one to the next
+    segment_ended_s: float = 0.5  # silence after which a segment's end is known, and it is embedded once more
     segment_misses_windows: int = 2  # windows that cover a segment without confirming it before it is forgotten
     segments_most: int = 300  # more than these are condensed: the cost of a clustering grows with their square
     condense_distances: tuple[float, ...] = (0.4, 0.6)  # tried in order until half of them are left

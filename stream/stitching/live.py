@@ -36,7 +36,7 @@ class LiveStitcher(Stitcher):
         return super().observe(first_frame, active)
 
     def adopt(self, segments: Sequence[Segment]) -> None:
-        """Take the embeddings of the record's segments for the same stretches, unless they are made of less speech."""
+        """Take the embeddings of the record's segments for the same stretches, where they are made of more speech."""
         for own in self.store.near:
             self._adopted |= any(own.adopt(segment) for segment in segments)
 
@@ -65,11 +65,9 @@ class LiveStitcher(Stitcher):
         self._windows.append(window)
 
     def _due(self, segment: Segment, window: Window) -> bool:
-        ended = self.store.ended(segment, window.end_frame)
-        return self.store.due(segment, ended) or self.store.due_more(segment, ended)
-
-    def _crop(self, segment: Segment) -> Ints:
-        return self.store.ask_more(segment)
+        grown = self.store.due(segment, window.end_frame, self.config.segment_embed_growth)
+        more = segment.clean_frames > segment.embedded_frames  # not where an adopted embedding has as much
+        return grown or (more and self.store.due_whole(segment, window.end_frame))
 
     def _reach(self) -> int:
         """First frame of the oldest window that is decided again at every hop."""

@@ -49,7 +49,7 @@ class RecordStitcher(Stitcher):
         `embed` gives unit-norm embeddings (crops, D) float32 of crops (see `observe`); `known` are the live
         speakers, whom links mean, and their centroids (K, D).
         """
-        rest = [segment for segment in self.store.near if self.store.due(segment, ended=True)]
+        rest = [segment for segment in self.store.near if self.store.due_at_end(segment)]
         if crops := self._ask(self.windows.newest_frame, rest):
             self.remember(embed(crops))
         config = self.links.relaxed(self.config)
@@ -79,8 +79,5 @@ class RecordStitcher(Stitcher):
         self.windows.append(window)
 
     def _due(self, segment: Segment, window: Window) -> bool:
-        grown = segment.clean_frames >= self.config.record_embed_growth * len(segment.embedded) > 0
-        return self.store.ended(segment, window.end_frame) and (grown or self.store.due(segment, ended=True))
-
-    def _crop(self, segment: Segment) -> Ints:
-        return self.store.ask(segment)
+        grown = self.store.due(segment, window.end_frame, self.config.record_embed_growth)
+        return grown or self.store.due_whole(segment, window.end_frame)

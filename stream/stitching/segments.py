@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..labels import Bools, runs_of
-from .clustering import average_linkage, product, unit
+from .clustering import average_linkage, product
 from .config import StitcherConfig, frames
 from .pair_votes import PairVotes
 
@@ -35,8 +35,8 @@ class Segment:
     clean_frames: int = 0
     asked: bool = False  # for an embedding, which may be on its way
     vector: Floats | None = None
-    embedded: Ints = field(default_factory=lambda: NOTHING)  # clean frames that the embedding is made of, or will be
-    new_share: float = 1.0  # of these frames that the embedding on its way is made of
+    embedded_frames: int = 0
+    whole: bool = False  # embedded after its end was known
     misses: int = 0
     mixed: bool = False  # embedded with all of its frames: others talk in nearly all of it
     votes: dict[int, float] = field(default_factory=dict)
@@ -54,23 +54,12 @@ class Segment:
         self.clean_frames = len(self.clean)
         self.misses = -1
 
-    @property
-    def fresh(self) -> Ints:
-        """The clean frames that no embedding is made of."""
-        return np.setdiff1d(self.clean, self.embedded, assume_unique=True)
-
-    def take(self, vector: Floats) -> None:
-        """The embedding that was asked for, (D,) of unit norm; that of a part of it is averaged with what it has."""
-        if self.vector is not None and self.new_share < 1:
-            vector = unit(self.new_share * vector + (1 - self.new_share) * self.vector)
-        self.vector = vector
-
     def adopt(self, other: Segment) -> bool:
-        """Take the embedding of another stitcher's segment if it is of the same stretch, and of as much or more."""
-        better = other.vector is not None and not other.mixed and len(other.embedded) >= len(self.embedded)
+        """Take the embedding of another stitcher's segment if it is of the same stretch and of more; whether it was."""
+        better = other.vector is not None and not other.mixed and other.embedded_frames > self.embedded_frames
         if self.vector is None or not better or self._overlap(other) < ADOPT_OVERLAP:
             return False
-        self.vector, self.embedded, self.mixed = other.vector, other.embedded, False
+        self.vector, self.embedded_frames, self.mixed = other.vector, other.embedded_frames, False
         return True
 
     def _overlap(self, other: Segment) -> float:
@@ -162,43 +151,43 @@ class SegmentStore:
         self._forget(first_frame)
         return made
 
-    def ask(self, segment: Segment) -> Ints:
-        """The frames to embed as a whole: clean speech, or all of it. The segment notes what it will be made of."""
-        segment.asked, segment.new_share = True, 1.0
-        segment.mixed = not self._is_clean(segment)
-        segment.embedded = NOTHING if segment.mixed else segment.clean
-        return np.arange(max(0, segment.start), segment.end) if segment.mixed else segment.clean
+    def due(self, segment: Segment, window_end: int, growth: float) -> bool:
+        """Whether the segment needs its first embedding, or a new one as its clean speech has grown by this factor."""
+        if segment.clean_frames < frames(self._config.segment_embed_s) or not segment.asked:
+            return self._is_enough(segment, self.ended(segment, window_end)) and not segment.asked
+        return segment.clean_frames >= growth * segment.embedded_frames
 
-    def ask_more(self, segment: Segment) -> Ints:
-        """The same, but of a segment of which enough is embedded only the fresh frames.
+    def due_whole(self, segment: Segment, window_end: int) -> bool:
+        """Whether the segment has ended and its embedding is of a part of it, or of more than it turned out to be."""
+        partly = segment.asked and not segment.whole and segment.clean_frames != segment.embedded_frames
+        enough = segment.clean_frames >= frames(self._config.segment_embed_s)
+        return partly and enough and self.ended(segment, window_end)
 
-        An embedding's noise falls with its speech, so the mean of two is about as good as one of all of it.
+    def due_at_end(self, segment: Segment) -> bool:
+        """Whether the segment, which ends with the stream, is to be embedded as it is now."""
+        new = not segment.asked or segment.clean_frames != segment.embedded_frames
+        return new and not segment.whole and self._is_enough(segment, ended=True)
+
+    def ask(self, segment: Segment, window_end: int) -> Ints:
+        """The frames to embed now, seen from a window that ends at `window_end`: clean speech, or all of it.
+
+        The segment notes what its next embedding is made of.
         """
-        if segment.mixed or len(segment.embedded) < frames(self._config.segment_whole_s):
-            return self.ask(segment)
-        fresh = segment.fresh
-        segment.embedded = np.union1d(segment.embedded, fresh)
-        segment.new_share = len(fresh) / len(segment.embedded)
-        return fresh
-
-    def due(self, segment: Segment, ended: bool) -> bool:
-        """Whether it has enough clean speech for its first embedding, or, once it has ended, speech of any kind."""
-        if self._is_clean(segment):
-            return not segment.asked or segment.mixed
-        return ended and not segment.asked and segment.end - segment.start >= frames(self._config.segment_mixed_s)
-
-    def due_more(self, segment: Segment, ended: bool) -> bool:
-        """Whether an embedded segment has so much fresh speech that it needs another embedding."""
-        least_s = self._config.segment_rest_s if ended else self._config.segment_more_s
-        return segment.asked and self._is_clean(segment) and len(segment.fresh) >= frames(least_s)
+        segment.asked = True
+        segment.mixed = segment.clean_frames < frames(self._config.segment_embed_s)
+        segment.embedded_frames = segment.clean_frames
+        segment.whole = self.ended(segment, window_end)
+        return np.arange(max(0, segment.start), segment.end) if segment.mixed else segment.clean
 
     def ended(self, segment: Segment, window_end: int) -> bool:
         """Whether a window that ends at `window_end` has seen the segment's end."""
         return segment.end < window_end - frames(self._config.segment_ended_s)
 
-    def _is_clean(self, segment: Segment) -> bool:
-        """Whether it has enough clean speech for an embedding of that alone."""
-        return segment.clean_frames >= frames(self._config.segment_embed_s)
+    def _is_enough(self, segment: Segment, ended: bool) -> bool:
+        """Whether there is enough of it for an embedding: clean speech, or, once it has ended, any speech."""
+        if segment.clean_frames >= frames(self._config.segment_embed_s):
+            return True
+        return ended and segment.end - segment.start >= frames(self._config.segment_mixed_s)
 
     def _new(self, start: int, end: int, clean: Ints) -> Segment:
         segment = Segment(start, end, clean, len(clean), misses=-1)
@@ -236,7 +225,7 @@ class SegmentStore:
             if id(segment) not in denied and segment.end > first_frame:
                 still.append(segment)
             else:
-                segment.clean = segment.embedded = NOTHING
+                segment.clean = NOTHING
         self.near = still
 
     def condense(self, reach_frame: int) -> None:

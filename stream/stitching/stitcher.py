@@ -82,15 +82,11 @@ class Stitcher:
         """Whether the segment is to be embedded now."""
         raise NotImplementedError
 
-    def _crop(self, segment: Segment) -> Ints:
-        """The frames to embed of a segment that is due, increasing."""
-        raise NotImplementedError
-
     def _ask(self, first_frame: int, due: list[Segment]) -> list[Ints]:
         """The crops of these segments of the window at `first_frame`; `_answered` takes their embeddings."""
         self._asked.append(Asked(first_frame, due))
         end_frame = first_frame + WINDOW_FRAMES
-        crops = [self._crop(segment) for segment in due]
+        crops = [self.store.ask(segment, end_frame) for segment in due]
         return [crop[crop >= end_frame - CROP_REACH_FRAMES] for crop in crops]
 
     def _answered(self, vectors: Floats) -> Asked:
@@ -103,7 +99,7 @@ class Stitcher:
             raise ValueError(f"expected {len(waiting)} embeddings, got {len(vectors)}")
         asked = self._asked.popleft()
         for segment, vector in zip(asked.segments, vectors, strict=True):
-            segment.take(vector)
+            segment.vector = vector
         return asked
 
     def _add(
