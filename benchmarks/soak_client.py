@@ -107,6 +107,7 @@ class Client:
                 async with connect(url + "/v1") as other:
                     await other.send(encode(Start(session=self.started.session, seq=self.seq)))
                     await other.recv()
+                    other.transport.abort()  # a close would say that all was read, `final` too
         await asyncio.sleep(self.chance.choice([0, 0.2]))
         socket.transport.abort()
 

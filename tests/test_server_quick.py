@@ -258,6 +258,27 @@ def test_a_closed_page_gives_its_place_up_at_once_and_a_reloaded_one_comes_back(
     run(client())
 
 
+def test_a_page_reloaded_as_its_result_comes_gets_it_afterwards(diarizer: Any):
+    async def client() -> None:
+        async with serving(diarizer, resume_s=60.0) as (server, url):
+            socket = await connect(url)
+            await socket.send(encode(Start()))
+            started = json.loads(await socket.recv())["session"]
+            session = server.table.sessions[started]
+            socket.transport.pause_reading()  # what the server sends stays unread
+            await socket.send(STOP)
+            while not session.finished or session.journal:
+                await asyncio.sleep(0.001)
+            socket.transport.write(b"\x88\x82\0\0\0\0" + (1001).to_bytes(2, "big"))
+            while session.detached_s is None:
+                await asyncio.sleep(0.001)
+            socket.transport.abort()
+            code, last = await closed_with(url, encode(Start(session=started, seq=1)))
+            assert (code, last["type"]) == (1000, "final")
+
+    run(client())
+
+
 def test_those_who_are_turned_away_and_stay_are_bounded_too(diarizer: Any, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(server_module, "MOST_UNDECIDED", 4)
     monkeypatch.setattr(server_module, "SPARE_CONNECTIONS", 0)

@@ -252,8 +252,9 @@ class Connection:
             return
         mine = self._session.owner is self
         close = self._socket.protocol.close_rcvd
-        self._session.detach(self, left=close is not None and close.code == GOING_AWAY)
-        seen = self._session.finished and not self._session.journal and close is not None
+        left = close is not None and close.code == GOING_AWAY  # a page that is reloaded may not have read what was sent
+        self._session.detach(self, left=left)
+        seen = self._session.finished and not self._session.journal and close is not None and not left
         resumable = self._dialect.start is None and not self._session.failed
         if mine and (seen or not resumable):
             await self._sessions.close(self._session)
