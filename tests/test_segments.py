@@ -117,7 +117,7 @@ def test_what_the_record_has_embedded_serves_the_live_stitcher():
 
 
 def test_speech_under_others_is_embedded_when_it_has_ended():
-    """Voice 1 is never alone; he is told apart from voice 2, who is free in the same windows."""
+    """Voice 1 is never alone; it is told apart from voice 2, which is free in the same windows."""
     truth = turns((0, 1, 12), (1, 4, 5.5), (2, 14, 17), length_s=26)
     conversation, stitcher = Conversation(truth), LiveStitcher()
     asked = []
