@@ -104,26 +104,31 @@ class Client:
             case "replaced":
                 assert self.started
                 self._deaf = True  # another server may go on under the numbers of this one
-                async with connect(url + "/v1") as other:
-                    await other.send(encode(Start(session=self.started.session, seq=self.seq)))
-                    await other.recv()
-                    other.transport.abort()  # a close would say that all was read, `final` too
+                with contextlib.suppress(ConnectionClosed, InvalidHandshake, OSError, EOFError):  # nobody takes it over
+                    await self._replace(url, self.started.session)
         await asyncio.sleep(self.chance.choice([0, 0.2]))
         socket.transport.abort()
+
+    async def _replace(self, url: str, session: str) -> None:
+        async with connect(url + "/v1") as other:
+            await other.send(encode(Start(session=session, seq=self.seq)))
+            await other.recv()
+            other.transport.abort()  # a close would say that all was read, `final` too
 
     async def _listen(self, socket: ClientConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for text in socket:
-                if not self._deaf:
-                    self._hear(text)
+                self._hear(text)
 
     def _hear(self, text: str | bytes) -> ServerMessage:
         seq, message = decode_server(text)
+        if isinstance(message, Final):
+            self.final = message
+        if self._deaf:
+            return message
         if seq is not None:
             assert seq > self.seq, f"expected a number above {self.seq}, got {seq}"
             self.seq = seq
         if isinstance(message, Started):
             self.started = message
-        if isinstance(message, Final):
-            self.final = message
         return message
