@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from turnstream.errors import TurnstreamError
 from turnstream.labels import Labels
-from turnstream.stitching.config import frames
+from turnstream.stitching.config import FRAME_S, frames
 from turnstream.stitching.identity import find_people
 from turnstream.stitching.stitchers import Stitchers
 from turnstream.timeline.timeline import Timeline
@@ -86,6 +86,39 @@ def test_nobody_is_told_of_before_enough_was_heard():
             if speaker == 2 and heard.any():
                 assert labels.end_frame >= frames(9 + CONFIG.public_s)
     assert 2 in told(live)
+
+
+def first_told_s(live: list[Labels], speaker: int) -> float:
+    """Seconds of the stream when labels named the speaker for the first time."""
+    return next(one.end_frame for one in live if speaker in one.speakers) * FRAME_S
+
+
+def test_in_a_long_stream_more_is_heard_before_somebody_new_is_told_of():
+    """After 30 s of one voice a new one needs a second of speech, or 1 + 2 ln(30 / 10) = 3.2 s with other constants."""
+    truth = turns((0, 1, 31), (1, 32, 40), length_s=45)
+    slow = replace(CONFIG, public_growth_s=2.0, public_from_s=10.0)
+    at_once, later = (Conversation(truth).run(Stitchers(config))[0] for config in (CONFIG, slow))
+    assert 33 <= first_told_s(at_once, 2) < 34.5
+    assert 35.2 <= first_told_s(later, 2) < 36.7
+
+
+@pytest.mark.parametrize(("speech_s", "wanted_s"), [(0, 1), (300, 1), (1800, 3.69), (3600, 4.73), (28_800, 7.85)])
+def test_speech_before_somebody_new_is_told_of_grows_with_the_stream(speech_s: float, wanted_s: float):
+    assert CONFIG.public_after_s(speech_s) == pytest.approx(wanted_s, abs=0.005)
+
+
+def test_what_was_said_before_somebody_was_told_of_is_named_then():
+    """A word that labels no longer reach, by somebody who speaks again much later."""
+    truth = turns((0, 1, 31), (1, 32, 33.5), (0, 34, 60), (1, 61, 66), (0, 67, 75), length_s=78)
+    slow = replace(CONFIG, public_growth_s=2.0, public_from_s=10.0)
+    timeline = Timeline(1.0)
+    for labels in Conversation(truth).run(Stitchers(slow))[0]:
+        timeline.update(labels, max(0, labels.end_frame))
+    words = [turn.speaker for turn in timeline.turns if frames(31.8) < turn.start_frame < frames(33)]
+    assert words == [2]
+    live = [run for run in timeline.live_rttm("x").splitlines() if 31.8 < float(run.split()[3]) < 33]
+    assert live
+    assert all("S2" not in run for run in live)
 
 
 def test_numbers_of_voices_nobody_was_told_of_are_not_used_up():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,6 +72,9 @@ class StitcherConfig:
     new_speaker_s: float = 0.5  # embedded speech of one local speaker in the newest window
     # Clean speech that a clustering has given a new speaker before they are told of: most with less are soon absorbed.
     public_s: float = 1.0
+    # The longer a stream, the more chances for a few words to sound like nobody, and the fewer people are really new.
+    public_growth_s: float = 1.5  # added to it for each factor e by which the stream has more speech than ...
+    public_from_s: float = 300.0  # ... this, in which most people have talked
     new_patience_s: float = 10.0  # silence after which an unconfirmed speaker is given up: one window
     # Noise-corrected like join_cosine; lower, because what is left over are the most unlike of many short stretches.
     stranger_cosine: float = 0.45  # a light or new cluster whose cosine to all heavier ones is lower is a speaker
@@ -106,6 +110,10 @@ class StitcherConfig:
                 f"expected a number of speakers of 1 or more, got at least {least} and at most {most}"
             )
         return replace(self, min_speakers=least, max_speakers=most)
+
+    def public_after_s(self, speech_s: float) -> float:
+        """Clean speech of a new speaker before they are told of, in a stream with `speech_s` of it; both in seconds."""
+        return self.public_s + self.public_growth_s * math.log(max(1.0, speech_s / self.public_from_s))
 
     @classmethod
     def from_json(cls, path: Path | str) -> StitcherConfig:

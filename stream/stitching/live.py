@@ -84,16 +84,14 @@ class LiveStitcher(Stitcher):
         reach = self._reach()
         now = set(self.speakers.ids)
         for segment in self.store.segments:
-            new = segment.speaker
-            if segment.end > reach or new is None:
+            if segment.end > reach or segment.speaker is None:
                 continue
-            reported = segment.reported or {None: [(segment.start, segment.end)]}
-            for old in [speaker for speaker in reported if speaker != new]:
-                if old is not None:
-                    reason: Reason = "merged" if old not in now else "reassigned" if new in before else "split"
-                    yield from (Change(start, end, old, new, reason) for start, end in reported[old])
+            new = segment.speaker if segment.speaker in self._heard else None
+            reported = segment.reported = segment.reported or {new: [(segment.start, segment.end)]}
+            for old in [speaker for speaker in reported if new not in (speaker, None)]:
+                reason: Reason = "merged" if old not in now else "reassigned" if new in before else "split"
+                yield from (Change(start, end, old, new, reason) for start, end in reported[old])
                 reported.setdefault(new, []).extend(reported.pop(old))
-            segment.reported = reported
 
     def _open_speakers(self, window: Window) -> None:
         """Open a tentative speaker for every local speaker of the newest window that fits no known speaker."""
@@ -117,7 +115,8 @@ class LiveStitcher(Stitcher):
 
     def _public(self, labels: Labels) -> Labels:
         """The labels with speakers of whom too little was heard as somebody unknown, until there is more."""
-        self._heard |= self._heard_enough({speaker for speaker in labels.speakers if speaker is not None} - self._heard)
+        if not self._heard.issuperset(self.speakers.ids):
+            self._hear()
         known = np.array([speaker in self._heard for speaker in labels.speakers], bool)
         if known.all():
             return labels
@@ -125,10 +124,12 @@ class LiveStitcher(Stitcher):
         speakers = [speaker for speaker in labels.speakers if speaker in self._heard]
         return replace(labels, active=np.column_stack([labels.active[:, known], unknown]), speakers=(*speakers, None))
 
-    def _heard_enough(self, speakers: set[int]) -> set[int]:
-        """Those of the speakers to whom a clustering gave at least `public_s` of clean speech."""
-        clean = dict.fromkeys(speakers, 0)
-        for segment in self.store.segments if speakers else ():
-            if segment.speaker in clean:
-                clean[segment.speaker] += segment.clean_frames
-        return {speaker for speaker, count in clean.items() if count * FRAME_S >= self.config.public_s}
+    def _hear(self) -> None:
+        """From now on labels may name those to whom a clustering gave enough clean speech, or whom the user named."""
+        clean_s = dict.fromkeys(self.speakers.ids, 0.0)
+        for segment in self.store.segments:
+            if segment.speaker in clean_s:
+                clean_s[segment.speaker] += segment.clean_frames * FRAME_S
+        least_s = self.config.public_after_s(sum(clean_s.values()))
+        named = {link.speaker for link in self.links.links}
+        self._heard |= {speaker for speaker, heard_s in clean_s.items() if heard_s >= least_s or speaker in named}

@@ -47,14 +47,15 @@ class Reviser:
             self._note(candidate, _majority(candidate, labels, column), recent)
 
     def consider_changes(self, turns: list[Candidate], changes: Iterable[Change]) -> None:
-        """Take verdicts on turns of any age from re-decisions older than the labels."""
+        """Take verdicts on turns of any age that re-decisions older than the labels name, or name differently."""
         by_pair: dict[tuple[int | None, int | None], list[Change]] = {}
         for change in changes:
             by_pair.setdefault((change.old, change.new), []).append(change)
         for (old, new), group in by_pair.items():
             for candidate in turns:
-                if candidate.speaker == old and _covered(candidate.turn, group) >= NEW_SHARE:
-                    self._note(candidate, Verdict(candidate.turn.id, new, _reason(old, group[0].reason)), turns)
+                if candidate.speaker in (old, None) and _covered(candidate.turn, group) >= NEW_SHARE:
+                    reason = _reason(candidate.speaker, group[0].reason)
+                    self._note(candidate, Verdict(candidate.turn.id, new, reason), turns)
 
     def take(self, frame: int) -> list[Verdict]:
         """All pending verdicts in order of turn id, or none while the last batch is too near."""
