@@ -62,6 +62,7 @@ def test_after_any_fault_the_result_is_that_of_all_audio(
     assert not one.has("talk", expected.replace("S1", "S2"))
 
 
+@pytest.mark.slow
 def test_faults_leave_nothing_behind(audio: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of sessions that ended and of some whose client never came back, round after round."""
     diarizer: Any = SilentDiarizer()
