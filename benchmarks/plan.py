@@ -91,7 +91,7 @@ FULL = (
     Step("timeline", "benchmarks.timeline_picture", (SIM_DEV + "/d00.flac",), ("timeline",)),
     Step("long_stream", "benchmarks.long_stream", (SIM_DEV + "/*.flac", "--hours", "8"), ("long_stream",)),
     Step("soak", "benchmarks.soak", ("--minutes", "30"), ("soak",)),
-    Step("soak_deaths", "benchmarks.soak_deaths", ("--minutes", "30"), ("soak_deaths",)),
+    Step("soak_deaths", "benchmarks.soak_deaths", ("--minutes", "30", "--clients", "6"), ("soak_deaths",)),
     Step("floods", "benchmarks.floods", (), ("floods",)),
     Step("fuzz", "benchmarks.fuzz", (), ("fuzz",)),
     Step("conformance", "benchmarks.conformance", (), ("conformance",)),
