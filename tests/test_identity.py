@@ -14,8 +14,10 @@ from turnstream.errors import TurnstreamError
 from turnstream.labels import Labels
 from turnstream.stitching.config import FRAME_S, frames
 from turnstream.stitching.identity import find_people
+from turnstream.stitching.links import Link
 from turnstream.stitching.stitchers import Stitchers
 from turnstream.timeline.timeline import Timeline
+from turnstream.windows import HOP_FRAMES
 
 
 class TwoChannels(Conversation):
@@ -162,3 +164,24 @@ def test_no_number_of_people_changes_nothing_and_none_is_refused():
     assert CONFIG.for_people(max_speakers=3) == replace(CONFIG, max_speakers=3)
     with pytest.raises(TurnstreamError, match="got at least 1 and at most 0"):
         CONFIG.for_people(max_speakers=0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_change_names_somebody_whom_labels_may_not_name_yet(seed: int):
+    live, _ = Conversation(random_turns(seed, 3, length_s=60), seed).run(Stitchers(replace(CONFIG, public_s=12.0)))
+    named: set[int | None] = set()
+    for labels in live:
+        named |= set(labels.speakers)
+        assert {change.new for change in labels.changes} <= named
+
+
+def test_whom_the_user_named_is_told_of_at_once():
+    conversation = Conversation(turns((0, 1, 31), (1, 32, 33.5), (0, 34, 60), length_s=62))
+    stitchers = Stitchers(replace(CONFIG, public_s=5.0))
+    new, told_of = stitchers.live.speakers.reserve(), set[int | None]()
+    for first, active in conversation.windows():
+        if first == frames(40) // HOP_FRAMES * HOP_FRAMES:
+            stitchers.link(Link(frames(32), frames(33.5), (), new, None, is_new=True))
+        labels = stitchers.assign(conversation.embed_all(stitchers.observe(first, active)))
+        told_of |= {change.new for change in labels.changes}
+    assert new in told_of
