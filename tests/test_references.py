@@ -66,8 +66,8 @@ def test_every_line_of_a_uem_counts_and_only_those_of_this_recording(tmp_path: P
         ("a 1 0 5\na 1 0\n", "line 2: expected `name channel start end`, got 'a 1 0'"),
         ("a b 1 0 5\n", "line 1: expected `name channel start end`"),
         ("a 1 0 x\n", "line 1: expected `name channel start end`"),
-        ("a 1 5 0\n", "line 1: expected a start before the end, got 5 0"),
-        ("a 1 nan 1\n", "line 1: expected a start before the end, got nan 1"),
+        ("a 1 5 0\n", "line 1: expected a start before the end, got '5 0'"),
+        ("a 1 nan 1\n", "line 1: expected a start before the end, got 'nan 1'"),
     ],
 )
 def test_a_wrong_line_of_a_uem_is_named(tmp_path: Path, text: str, said: str):
@@ -85,7 +85,7 @@ def test_a_wrong_line_of_a_uem_is_named(tmp_path: Path, text: str, said: str):
     ],
 )
 def test_blanks_in_names_are_refused_with_the_line(wrong: str):
-    with pytest.raises(TurnstreamError, match="RTTM line 2: expected names without blanks, got SPEAKER "):
+    with pytest.raises(TurnstreamError, match="RTTM line 2: expected names without blanks, got 'SPEAKER "):
         parse_rttm(line("a", 0) + wrong)
 
 

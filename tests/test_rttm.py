@@ -36,11 +36,18 @@ def test_other_lines_are_skipped():
     ("line", "message"),
     [
         ("SPEAKER a 1 0 1", "line 2: expected at least 8 fields, got 5"),
-        ("SPEAKER a 1 x 1 <NA> <NA> s", "line 2: expected start and duration, got x 1"),
-        ("SPEAKER a 1 0 -1 <NA> <NA> s", "line 2: expected times of 0 s or more, got 0 -1"),
-        ("SPEAKER a 1 0 nan <NA> <NA> s", "line 2: expected times of 0 s or more, got 0 nan"),
+        ("SPEAKER a 1 x 1 <NA> <NA> s", "line 2: expected start and duration, got 'x 1'"),
+        ("SPEAKER a 1 0 -1 <NA> <NA> s", "line 2: expected times of 0 s or more, got '0 -1'"),
+        ("SPEAKER a 1 0 nan <NA> <NA> s", "line 2: expected times of 0 s or more, got '0 nan'"),
     ],
 )
 def test_broken_lines_are_named(line: str, message: str):
     with pytest.raises(TurnstreamError, match=message):
         parse_rttm("\n" + line)
+
+
+@pytest.mark.parametrize("times", ["PK" + "\0" * 4000 + " 1", "0 -" + "1" * 4000, "0 " + "name " * 4000])
+def test_an_error_is_short_however_long_the_line_is(times: str):
+    with pytest.raises(TurnstreamError, match="RTTM line 1: expected") as told:
+        parse_rttm(f"SPEAKER a 1 {times} <NA> <NA> s")
+    assert len(str(told.value)) < 200

@@ -199,7 +199,7 @@ def test_too_few_recordings_and_references_that_are_none(folder: Path) -> None:
     with pytest.raises(TurnstreamError, match=r"expected a reference beside the recording in .*nowhere\.rttm"):
         read_reference(folder / "nowhere.rttm")
     (folder / "a.rttm").write_text("SPEAKER a 1 zero 1 <NA> <NA> s <NA> <NA>\n")
-    with pytest.raises(TurnstreamError, match=r"a\.rttm: RTTM line 1: expected start and duration, got zero 1"):
+    with pytest.raises(TurnstreamError, match=r"a\.rttm: RTTM line 1: expected start and duration, got 'zero 1'"):
         read_reference(folder / "a.rttm")
     (folder / "a.rttm").write_text(";; nobody\n")
     with pytest.raises(TurnstreamError, match="expected at least 1 SPEAKER line, got 0"):

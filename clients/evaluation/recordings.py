@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from turnstream.audio.fbank import fbank, rows_of_frames
 from turnstream.audio.input import AudioInput
-from turnstream.errors import TurnstreamError
+from turnstream.errors import TurnstreamError, shown
 from turnstream.files import read_at_most, write_whole
 from turnstream.models.batcher import Batcher
 from turnstream.models.segmentation import activity
@@ -210,7 +210,7 @@ def _extent(path: Path, number: int, line: str) -> tuple[str, tuple[float, float
     except ValueError:
         raise TurnstreamError(f"{path} line {number}: expected `name channel start end`, got {line[:60]!r}") from None
     if not 0 <= extent[0] < extent[1] < float("inf"):
-        raise TurnstreamError(f"{path} line {number}: expected a start before the end, got {start} {end}")
+        raise TurnstreamError(f"{path} line {number}: expected a start before the end, got {shown(f'{start} {end}')}")
     return name, extent
 
 
