@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.results import Figure
 from benchmarks.stand_ins import Remembering
 from turnstream.audio.input import AudioInput
-from turnstream.clients.evaluation.recordings import LazyModels, Recording, Turns
+from turnstream.clients.evaluation.recordings import Extents, LazyModels, Recording, Turns
 from turnstream.clients.evaluation.scoring import COLLARS_S, Errors, pooled, score
 from turnstream.events import Turn
 from turnstream.models.activity import ActivityPath
@@ -36,7 +36,7 @@ class Annotated:
     name: str
     wave: NDArray[np.float32]
     reference: list[RttmSegment]
-    extent_s: tuple[float, float]
+    extents_s: Extents
     windows: dict[int, NDArray[np.bool_]]  # start sample -> local activity, where it is known
     answers: dict[bytes, Any] = field(default_factory=dict)  # of the models, by the bytes they were asked
 
@@ -168,9 +168,8 @@ def _turns(rttm: str) -> list[RttmSegment]:
 
 def _annotated(recording: Recording) -> Annotated:
     wave, _ = soundfile.read(recording.path, dtype="float32")
-    start_s, end_s = recording.extent_s
     windows = {first_frame * FRAME_SAMPLES: active for first_frame, active in recording.windows()}
-    return Annotated(recording.path.stem, wave, recording.reference, (start_s, end_s), windows)
+    return Annotated(recording.path.stem, wave, recording.reference, recording.extents_s, windows)
 
 
 def _log_probabilities(active: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -192,4 +191,4 @@ def _with_pauses(talk: Annotated) -> Annotated:
             if start_s < end_s:
                 reference.append(RttmSegment(shift_s + start_s, shift_s + end_s, turn.speaker))
     wave = np.concatenate(waves)
-    return Annotated(talk.name, wave, reference, (0.0, len(wave) / SAMPLE_RATE_HZ), {})
+    return Annotated(talk.name, wave, reference, ((0.0, len(wave) / SAMPLE_RATE_HZ),), {})
