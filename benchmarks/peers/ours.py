@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.passes import RATE_HZ, Timed, read_audio, read_hops, timed_hops, timed_windows
-from turnstream.audio.input import AudioInput
 from turnstream.clients.evaluation.recordings import Turns, turns_of
 from turnstream.diarizer import Diarizer
 from turnstream.kernels.backend import cpu_threads, describe, mx
 from turnstream.models.embedding import CamPlusPlus
 from turnstream.models.segmentation import PyanNet
-from turnstream.offline import diarize
+from turnstream.session import Session
 from turnstream.weights.store import embedding_weights, segmentation_weights
 
 
@@ -65,18 +64,18 @@ class Turnstream:
         return Timed(seconds, _plain(turns_of(session.live_rttm("x"))))
 
     def file(self, audio: str) -> Timed:
-        """A whole recording live, as fast as it goes, as `turnstream file` does it: its final turns."""
+        """A whole recording, nothing told before its end, as `turnstream file` does it: its final turns."""
+        return self._whole(audio, self._diarizer.session(live=False))
+
+    def live_file(self, audio: str) -> Timed:
+        """A whole recording as a live stream, as fast as it goes: its final turns."""
+        return self._whole(audio, self._diarizer.session())
+
+    def _whole(self, audio: str, session: Session) -> Timed:
         samples, began = read_audio(audio), time.perf_counter()
-        session = self._diarizer.session()
         for block in _steps(samples, 1.0):
             session.feed(block)
         final = session.close()
-        return Timed([time.perf_counter() - began], _plain(turns_of(final.to_rttm("x"))))
-
-    def offline(self, audio: str) -> Timed:
-        """A whole recording by `turnstream.offline`."""
-        samples, began = read_audio(audio), time.perf_counter()
-        final = diarize(self._diarizer.models, AudioInput(), [samples])
         return Timed([time.perf_counter() - began], _plain(turns_of(final.to_rttm("x"))))
 
     def command(self, recording: str) -> Timed:

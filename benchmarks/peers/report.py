@@ -9,7 +9,6 @@ from dataclasses import asdict
 import numpy as np
 
 from benchmarks.peers.aims import MB_OF_MIB, Aim, Command
-from benchmarks.peers.groups import OURS
 from benchmarks.peers.process import CORES
 from benchmarks.peers.turns import Group, Outcome, ratio
 from benchmarks.results import Figure, Result, machine, median, recording
@@ -35,11 +34,11 @@ def table(group: Group, outcome: Outcome) -> None:
             print(f"  {label:22}not run: {outcome.not_run[label]}")
             continue
         middle, p95 = np.median(outcome.seconds[label]), np.percentile(outcome.calls_s[label], 95)
-        against = ratio(outcome.seconds[OURS], outcome.seconds[label])
+        against = ratio(outcome.seconds[group.ours], outcome.seconds[label])
         low, high = against.spread or (1.0, 1.0)
         memory = outcome.peak_mib.get(label)
         told = ", ".join(f"{name} {figure.value:.3g}" for name, figure in outcome.checked[label].items())
-        compared = f"{against.value:9.3f}{f'{low:.3f}-{high:.3f}':>15}" if label != OURS else f"{'':24}"
+        compared = f"{against.value:9.3f}{f'{low:.3f}-{high:.3f}':>15}" if label != group.ours else f"{'':24}"
         shown = f"{memory * MB_OF_MIB:7.0f}" if memory is not None else f"{'?':>7}"
         print(f"  {label:22}{middle * 1e3:9.1f}{p95 * 1e3:9.1f}{compared}{shown}  {told}")
     for label, about in outcome.about.items():
@@ -64,8 +63,8 @@ def figures(outcomes: Outcomes, files_s: float) -> dict[str, Figure]:
     for group, outcome in outcomes:
         for label, seconds in outcome.seconds.items():
             found[f"{group.name}.ms.{label}"] = median([1e3 * each for each in seconds], "ms", "time")
-            if label != OURS:
-                found[f"{group.name}.ratio.{label}"] = ratio(outcome.seconds[OURS], seconds)
+            if label != group.ours:
+                found[f"{group.name}.ratio.{label}"] = ratio(outcome.seconds[group.ours], seconds)
             if group.name == "file":
                 speed = median([files_s / each for each in seconds], "x", "time", "higher")
                 found[f"file.times_real_time.{label}"] = speed

@@ -45,6 +45,11 @@ class Group:
     first: Sequence[Mapping[str, Any]] | None = None
     whole: bool = False
 
+    @property
+    def ours(self) -> str:
+        """The label that the others are compared to."""
+        return self.entrants[0].label
+
 
 @dataclass
 class Outcome:
