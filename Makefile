@@ -10,17 +10,21 @@ KERNEL_TESTS := $(wildcard tests/test_backend.py tests/test_lstm.py tests/test_s
 	tests/test_camplusplus_kernels.py tests/test_dense_tdnn.py tests/test_metal_kernels.py tests/test_metal_types.py \
 	tests/test_launches.py tests/test_segmentation.py tests/test_carried_state.py tests/test_embedding.py)
 
+LONG := slow or network or browser or audio
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) '*' 3 / 2)
+
 .PHONY: demo test test-quick bench bench-quick lint metal-tests metal-check clean FORCE
 
 demo: $(STAMP)
 	@$(BIN)/turnstream demo
 
-test: lint
-	$(BIN)/python -m pytest
+test: lint test-quick
+	$(BIN)/python -m pytest -m "$(LONG)"
 
-# The tests that need neither network, browser nor microphone and do not take long: for every change.
+# The tests that need neither network, browser nor microphone and do not take long: for every change. In three processes
+# for two cores, since many tests wait for clocks; each computes in one thread.
 test-quick: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not network and not browser and not audio"
+	NUMBA_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m "not ($(LONG))" -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
