@@ -57,13 +57,14 @@ def _segment(fields: list[str], number: int) -> RttmSegment:
         raise TurnstreamError(f"RTTM line {number}: expected at least 8 fields, got {len(fields)}")
     if len(fields) > 10 or not (fields[8:9] == [] or fields[8] == "<NA>" or _is_number(fields[8])):
         raise TurnstreamError(f"RTTM line {number}: expected names without blanks, got {shown(' '.join(fields))}")
-    times = shown(f"{fields[3]} {fields[4]}")
     try:
         start_s, duration_s = float(fields[3]), float(fields[4])
     except ValueError:
-        raise TurnstreamError(f"RTTM line {number}: expected start and duration, got {times}") from None
+        raise TurnstreamError(
+            f"RTTM line {number}: expected start and duration, got {shown(' '.join(fields[3:5]))}"
+        ) from None
     if not (0 <= start_s < float("inf") and 0 <= duration_s < float("inf")):
-        raise TurnstreamError(f"RTTM line {number}: expected times of 0 s or more, got {times}")
+        raise TurnstreamError(f"RTTM line {number}: expected times of 0 s or more, got {shown(' '.join(fields[3:5]))}")
     return RttmSegment(start_s, round(start_s + duration_s, 6), fields[7])
 
 

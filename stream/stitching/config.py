@@ -84,7 +84,7 @@ class StitcherConfig:
     assign_trust_floor: float = 0.1  # weight of a cosine with no clean speech ...
     assign_trust_s: float = 2.0  # ... and the clean speech that adds one to it
     assign_mixed_share: float = 0.3  # clean speech that one second counts for in which others talk as well
-    force_speaker: bool = False  # guess who talks where nothing is known yet, instead of leaving it unknown
+    force_speaker: bool = False  # always assign the most likely speaker, where it would be unknown otherwise
     override_run_s: float = 0.3  # runs this long may leave their local speaker
     override_margin: float = (
         0.15  # cosine that another speaker must gain over the local one's, for a run or the whole ...
