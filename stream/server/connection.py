@@ -225,7 +225,7 @@ class Connection:
                 session.end("idle")
 
     async def _check_alive(self) -> None:
-        """A half-open connection is closed, so that its session waits for the client to come back."""
+        """A half-open connection is closed, so that its client can resume the session."""
         try:
             async with asyncio.timeout(PONG_S):
                 await (await self._socket.ping())
