@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from turnstream.labels import Labels
@@ -62,6 +62,7 @@ def test_speakers_whom_a_clustering_joined_are_kept_apart() -> None:
     wrong=st.lists(st.integers(0, 3), min_size=12, max_size=12),
     links_=st.lists(st.tuples(st.integers(0, 11), st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=4),
 )
+@example(voices=[0] * 4, wrong=[0] * 12, links_=[(0, 4, 1), (0, 4, 2)])  # somebody new was taken for two others
 def test_whatever_a_clustering_says_links_hold(
     voices: list[int], wrong: list[int], links_: list[tuple[int, int, int]]
 ) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .clustering import best_pairs, centroids, product, unit
+from .clustering import centroids, product, unit
 from .config import StitcherConfig
+from .linear_assignment import best_pairs
 from .segments import Segment, Span
 
 Floats = NDArray[np.float32]
@@ -132,8 +133,9 @@ class Links:
             elif old is not None and old in known[0] and old not in owners:  # both in one cluster
                 owners[old] = fresh
                 free = (clusters == owners[speaker]) & (bound != speaker)
-                seeds = np.stack([known[1][list(known[0]).index(n)] for n in (old, speaker)])
-                nearer = product(vectors, seeds.T)
+                mean = unit((vectors * weights[:, None])[mine].sum(axis=0))
+                seeds = [known[1][list(known[0]).index(n)] if n in known[0] else mean for n in (old, speaker)]
+                nearer = product(vectors, np.stack(seeds).T)
                 clusters[free & (nearer[:, 0] > nearer[:, 1])] = fresh
             clusters[mine] = target = owners[speaker]
             for source in sorted({*sources, owners.get(old or 0, target)} - {target}):
