@@ -29,7 +29,7 @@ from turnstream.errors import EnrollmentError
 from turnstream.events import Final, Speaker
 from turnstream.people.person import Person
 from turnstream.rttm import RttmSegment, parse_rttm
-from turnstream.stitching.clustering import best_pairs
+from turnstream.stitching.linear_assignment import best_pairs
 from turnstream.windows import SAMPLE_RATE_HZ
 
 Floats = NDArray[np.float32]

@@ -11,7 +11,6 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from turnstream.stitching.clustering import (
     CosineTable,
     average_linkage,
-    best_pairs,
     centroids,
     join_clusters,
     name_clusters,
@@ -110,10 +109,6 @@ def test_centroids_are_weighted_means():
     vectors = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
     middle = centroids(vectors, np.array([3, 4, 2], np.float32), np.array([0, 0, 1]))
     assert np.allclose(middle, [[0.6, 0.8], [0, 1]])
-
-
-def test_pairs_need_a_positive_score():
-    assert best_pairs(np.array([[0.0, 2.0], [0.0, 3.0], [-1.0, 0.0]])) == [(1, 1)]
 
 
 def test_an_id_returns_to_where_most_of_its_speech_is():

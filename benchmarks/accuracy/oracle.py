@@ -10,8 +10,9 @@ from turnstream.labels import Labels, runs_of, smooth_runs
 from turnstream.rttm import RttmSegment
 from turnstream.stitching.aggregation import Aggregator, Said, edge_trust
 from turnstream.stitching.assignment import decide
-from turnstream.stitching.clustering import best_pairs, centroids
+from turnstream.stitching.clustering import centroids
 from turnstream.stitching.config import StitcherConfig
+from turnstream.stitching.linear_assignment import best_pairs
 from turnstream.stitching.record import RecordStitcher
 from turnstream.stitching.stitchers import is_kept
 from turnstream.timeline.runs import DROP_FRAMES, FILL_FRAMES

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy.engine import Outcome
 from benchmarks.drifts.identities import identities
 from turnstream.clients.evaluation.recordings import Recording, Turns
-from turnstream.stitching.clustering import best_pairs
+from turnstream.stitching.linear_assignment import best_pairs
 from turnstream.windows import FRAME_OFFSET_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ
 
 FRAME_S = FRAME_SAMPLES / SAMPLE_RATE_HZ

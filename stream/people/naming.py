@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from ..errors import TurnstreamError
 from ..events import speaker_number
 from ..limits import INVISIBLE, NAME_LETTERS, legible
-from ..stitching.clustering import best_pairs, product
+from ..stitching.clustering import product
 from ..stitching.config import frames
+from ..stitching.linear_assignment import best_pairs
 from ..stitching.profile import Profile
 from ..timeline.records import SpeakerRecord
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ..labels import Bools
 from ..windows import WINDOW_FRAMES
 from .aggregation import Said
-from .clustering import best_pairs, product, unit
+from .clustering import product, unit
 from .config import FRAME_S, StitcherConfig, frames
+from .linear_assignment import best_pairs
 from .segments import Run
 
 Floats = NDArray[np.float32]

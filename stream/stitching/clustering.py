@@ -1,4 +1,4 @@
-"""Duration-weighted average linkage of speaker embeddings, and stable names for its clusters. NumPy and SciPy only."""
+"""Duration-weighted average linkage of speaker embeddings, and stable names for its clusters. NumPy only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+
+from .linear_assignment import best_pairs
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -160,13 +161,6 @@ def unit(vectors: Floats) -> Floats:
     """The same directions, (..., D), with unit norm; zeros stay zeros."""
     norms: Floats = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32(1e-12))
     return vectors / norms
-
-
-def best_pairs(score: NDArray[np.floating]) -> list[tuple[int, int]]:
-    """(row, column) pairs with the largest total, each row and column at most once; only scores above 0."""
-    rows, columns = linear_sum_assignment(score, maximize=True)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return [(row, column) for row, column in pairs if score[row, column] > 0]
 
 
 def name_clusters(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..labels import Labels
-from ..stitching.clustering import best_pairs
+from ..stitching.linear_assignment import best_pairs
 from .records import TurnRecord
 
 TAKEOVER_SHARE = 0.5  # a run takes over another speaker's provisional turn when half of the shorter one is shared
