@@ -32,8 +32,8 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 
 from benchmarks.results import Figure, Result, recording
 from benchmarks.stand_ins import Remembering
+from turnstream import heap
 from turnstream.audio.input import AudioInput
-from turnstream.clients.engine import keep_loaded
 from turnstream.diarizer import Diarizer
 from turnstream.events import Final
 from turnstream.rttm import parse_rttm
@@ -149,7 +149,7 @@ def play_all(recordings: list[Path], hours_asked: float, seed: int) -> Played:
     hours: list[Hour] = []
     truth = Annotation()
     with Diarizer() as diarizer:
-        keep_loaded()  # as the commands do
+        heap.leave_to_stay()  # as the commands do
         models = FromMemory(diarizer.models)
         session = Session(models, AudioInput(), StitcherConfig(), Timeline(1.0))
         for path, samples in play(recordings, hours_asked, seed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from turnstream import heap
 from turnstream.errors import AudioError
 from turnstream.weights.store import demo_recording, models_list, models_pull, models_remove, models_where
 
@@ -32,6 +33,7 @@ def file(options: FileOptions) -> int:
     stdout = standard_output()
     outputs = Outputs(stdout, options.outputs, batch.paths)
     names = Names(options.names, len(options.paths))
+    heap.keep_little()
     with load_engine(options.engine) as diarizer:
         run_with = Engine(diarizer, options, outputs, stdout, names.known(diarizer.voice_model), names)
         for place in batch.places():
@@ -72,13 +74,10 @@ def serve(options: ServeOptions) -> int:
         from .cluster.deployment import deploy
 
         return deploy(options)
-    from turnstream.server.heap import leave_to_stay, limit_arenas
-
     from .serve import serve_until_stopped
 
-    limit_arenas()
+    heap.limit_arenas()
     with load_engine(options.weights) as diarizer:
-        leave_to_stay()
         return serve_until_stopped(diarizer, options)
 
 

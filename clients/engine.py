@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from turnstream import heap
 from turnstream.errors import TurnstreamError
 from turnstream.events import Event, Final
 from turnstream.people.person import Person
@@ -36,7 +36,8 @@ def load_engine(weights: WeightOptions) -> Diarizer:
     fetch_models(weights)
     with Console(stderr=True).status("loading the models (the first time they are compiled, about half a minute)"):
         diarizer = Diarizer(weights.segmentation, weights.embedding)
-    keep_loaded()
+    heap.leave_to_stay()
+    heap.trim()  # the checkpoints that the networks were made from are as large as these
     return diarizer
 
 
@@ -45,12 +46,6 @@ def fetch_models(weights: WeightOptions) -> None:
     own = {SEGMENTATION.name: weights.segmentation, EMBEDDING.name: weights.embedding}
     if missing := [name for name, path in own.items() if path is None]:
         models_pull(missing)  # shows its own progress, where there is anything to fetch
-
-
-def keep_loaded() -> None:
-    """Spare what is loaded now the garbage collector: it lives to the end, and a full pass is a pause in live audio."""
-    gc.collect()
-    gc.freeze()
 
 
 def stitcher_config(options: EngineOptions) -> StitcherConfig:

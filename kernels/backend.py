@@ -184,9 +184,11 @@ def like(x: Any, y: Any) -> Any:
 
 
 def limit_cache() -> None:
-    """Bound the freed buffers that MLX keeps on a GPU, which otherwise grow by gigabytes as the sizes vary."""
-    if not on_cpu():
-        mx.set_cache_limit(CACHE_LIMIT_BYTES)
+    """Bound the freed buffers that MLX keeps: on a GPU they would grow by gigabytes as the sizes vary.
+
+    On the CPU none are kept: the C library has its own.
+    """
+    mx.set_cache_limit(0 if on_cpu() else CACHE_LIMIT_BYTES)
 
 
 _computations = 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import mmap
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,17 +46,28 @@ class Labels:
         return self.first_frame + len(self.active)
 
 
-def joined(blocks: Sequence[Labels]) -> Labels:
-    """Labels of blocks in order of time, as one; nobody talks between them. Those of no blocks begin at frame 0."""
-    speakers = sorted({s for block in blocks for s in block.speakers}, key=lambda s: (s is None, s or 0))
-    first = blocks[0].first_frame if blocks else 0
-    end = blocks[-1].end_frame if blocks else 0
-    active = np.zeros((end - first, len(speakers)), bool)
+def joined(blocks: Iterable[Labels], speakers: tuple[int | None, ...], end_frame: int) -> Labels:
+    """Labels of blocks in order of time as one, from frame 0 to `end_frame`; nobody talks between them.
+
+    `speakers` are all those of the blocks. Blocks may be made as they are taken: together, those of hours are large.
+    """
+    active = _silence(end_frame, len(speakers))
     for block in blocks:
-        place = slice(block.first_frame - first, block.end_frame - first)
-        for n, speaker in enumerate(block.speakers):
-            active[place, speakers.index(speaker)] = block.active[:, n]
-    return Labels(first, active, tuple(speakers))
+        for speaker, talks in zip(block.speakers, block.active.T, strict=True):
+            if talks.any():
+                active[block.first_frame : block.end_frame, speakers.index(speaker)] = talks
+    return Labels(0, active, speakers)
+
+
+def _silence(frames: int, speakers: int) -> Bools:
+    """Zeros (frames, speakers) that take memory only near what is written: in hours most people are mostly silent."""
+    if not frames * speakers:
+        return np.zeros((frames, speakers), bool)
+    memory = mmap.mmap(-1, frames * speakers)
+    if no_huge_pages := getattr(mmap, "MADV_NOHUGEPAGE", None):
+        with contextlib.suppress(OSError):  # a kernel without huge pages
+            memory.madvise(no_huge_pages)
+    return np.frombuffer(memory, bool).reshape(speakers, frames).T
 
 
 def runs_of(mask: Bools) -> list[tuple[int, int]]:

@@ -84,7 +84,7 @@ class Pipeline:
         self._roster = Roster(timeline, self._stitchers, naming)
         seen = activity.record_gate.seen if activity else None
         self._ahead = None if live else WindowsAhead(models, self._stitchers.record, self._fbank, seen)
-        self._state = models.initial_state()
+        self._state = models.initial_state() if live else None
         self._end_sample: int | None = None  # length of the stream, once it has ended
         self._named_frame = 0  # the newest one decided
 

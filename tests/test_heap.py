@@ -15,7 +15,8 @@ from server_kit import serving
 from silent_diarizer import SilentDiarizer
 from test_metrics import figures_of
 
-from turnstream.server import heap, upkeep
+from turnstream import heap
+from turnstream.server import upkeep
 
 MIB = 1 << 20
 PIECE = 100_000  # bytes; larger ones may have a mapping of their own
@@ -76,7 +77,7 @@ def test_a_server_gives_back_what_it_does_not_use_and_tells_what_it_uses(monkeyp
 
 ARENAS = """
 import ctypes, sys, tempfile, threading
-from turnstream.server.heap import limit_arenas
+from turnstream.heap import limit_arenas
 if sys.argv[1] == "limited":
     limit_arenas()
 libc, all_there = ctypes.CDLL(None), threading.Barrier(9)
@@ -108,6 +109,25 @@ def test_threads_share_arenas_unless_the_user_says_how_many(
         monkeypatch.setenv(name, value)
     done = subprocess.run([sys.executable, "-c", ARENAS, limit], capture_output=True, text=True, check=True)
     assert least <= int(done.stdout) <= most
+
+
+LARGE = """
+import sys, psutil
+import numpy as np
+from turnstream.heap import keep_little
+if sys.argv[1] == "little":
+    keep_little()
+np.ones(30 << 20, np.uint8)  # from now on glibc takes such pieces from an arena
+before = psutil.Process().memory_info().rss
+np.ones(30 << 20, np.uint8)
+print(psutil.Process().memory_info().rss - before)
+"""
+
+
+@pytest.mark.parametrize(("kept", "least", "most"), [("little", 0, 17), ("more", 25, 32)])
+def test_a_command_keeps_little_of_what_was_freed(kept: str, least: int, most: int) -> None:
+    done = subprocess.run([sys.executable, "-c", LARGE, kept], capture_output=True, text=True, check=True)
+    assert least <= int(done.stdout) / MIB <= most
 
 
 def test_what_there_is_at_the_start_is_not_looked_through_again() -> None:

@@ -22,6 +22,7 @@ PARTS: dict[str, set[str]] = {
     "errors": {"limits"},
     "exclusive": {"errors"},
     "files": set(),
+    "heap": set(),
     "in_thread": set(),
     "json_text": set(),
     "windows": {"errors", "limits"},
@@ -52,7 +53,7 @@ PARTS: dict[str, set[str]] = {
     | {"ahead", "audio", "events", "exclusive", "models", "people", "publisher", "session", "stitching", "timeline"},
     "stores": {"errors", "files"},
     "server": BASE
-    | {"audio", "diarizer", "events", "models", "people", "protocol", "session", "snapshot", "stores", "wire"},
+    | {"audio", "diarizer", "events", "heap", "models", "people", "protocol", "session", "snapshot", "stores", "wire"},
 }
 CLIENTS_NAMED = re.compile(r"turnstream\.clients|\bclients[/\\]|^clients(\.|$)")
 HEAVY = ("mlx", "numba", "numpy", "scipy", "soundfile", "soxr")

@@ -126,10 +126,12 @@ def _work(connection: Connection, options: EngineOptions, cores: set[int] | None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, who ends its processes
     if cores is not None:
         os.sched_setaffinity(0, cores)  # before the models count their cores
+    from turnstream import heap
     from turnstream.diarizer import Diarizer
 
     from .work import diarize
 
+    heap.keep_little()
     with suppress(OSError, EOFError):
         try:
             diarizer = Diarizer(options.segmentation, options.embedding)

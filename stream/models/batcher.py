@@ -53,7 +53,9 @@ class Batcher(RequestedModels):
         self._busy = 0  # threads that compute
         self._clients: WeakSet[ModelClient] = WeakSet()
         loaded: Future[None] = Future()
-        first = threading.Thread(target=self._first, args=(segmentation, embedding, loaded), name="model", daemon=True)
+        first = threading.Thread(
+            target=self._first, args=([segmentation, embedding], loaded), name="model", daemon=True
+        )
         first.start()
         loaded.result()
         others = min(MAX_THREADS, cpu_threads()) - 1 if on_cpu_kernels() else 0
@@ -118,12 +120,13 @@ class Batcher(RequestedModels):
         for thread in self._threads:
             thread.join()
 
-    def _first(self, segmentation: dict[str, Any], embedding: dict[str, Any], loaded: Future[None]) -> None:
+    def _first(self, weights: list[dict[str, NDArray[Any]]], loaded: Future[None]) -> None:
         try:
-            self._models = LoadedModels(segmentation, embedding)
+            self._models = LoadedModels(*weights)
         except BaseException as error:
             loaded.set_exception(error)
             return
+        weights.clear()  # the networks have their own; a thread keeps its arguments for as long as it runs
         loaded.set_result(None)
         self._run()
 

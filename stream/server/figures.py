@@ -8,8 +8,8 @@ from typing import Literal
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from .. import heap
 from ..models.batcher import Batcher
-from . import heap
 from .metrics import PREFIX, Metrics
 from .sessions import SessionTable
 

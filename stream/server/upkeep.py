@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from .. import heap
 from ..models.batcher import Batcher
-from . import heap
 from .load import JUDGE_S
 from .metrics import Metrics
 from .sessions import SessionTable

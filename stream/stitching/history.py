@@ -142,6 +142,11 @@ class WindowHistory:
         """The first frame of the newest window; 0 where there is none."""
         return self._open[-1].first_frame if self._open else 0
 
+    @property
+    def end_frame(self) -> int:
+        """One past the last frame of the newest window; 0 where there is none."""
+        return self._open[-1].end_frame if self._open else 0
+
     def _pack(self, window: Window) -> PackedWindow:
         runs = [
             (local, run.start, run.end, run.clean_frames, self._packed_index(run.segment))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..labels import Labels, joined
 from .aggregation import Aggregator
@@ -39,8 +39,7 @@ class RecordStitcher(Stitcher):
         asked = self._answered(vectors)
         self.links.gather(self.store.segments)
         self.store.condense(asked.first_frame)
-        if not self._asked:
-            self.windows.pack(self.store.near)
+        self.windows.pack([*self.store.near, *(segment for later in self._asked for segment in later.segments)])
         return asked.segments
 
     def finish(self, embed: Callable[[list[Ints]], Floats], known: tuple[Sequence[int], Floats] = NOBODY) -> Labels:
@@ -62,18 +61,21 @@ class RecordStitcher(Stitcher):
             links=self.links,
             known=known,
         )
-        votes, blocks = Aggregator(config, 0), []
-        for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
-            block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)
-            self._add(votes, block, found.ids, found.centroids, config.override_final_margin)
-            following = self.windows.between(start + FINAL_BLOCK_WINDOWS, start + FINAL_BLOCK_WINDOWS + 1)
-            blocks.append(votes.settle(max(0, following[0].first_frame) if following else block[-1].end_frame))
-        return joined(blocks)
+        return joined(self._decided(found, config), (*sorted(found.ids), None), self.windows.end_frame)
 
     def profiles(self) -> dict[int, Profile]:
         """The voices of the speakers in the labels of `finish`, by id."""
         found = self._found
         return profiles(found.ids, found.centroids, zip(found.speakers, found.members, strict=True)) if found else {}
+
+    def _decided(self, found: FoundSpeakers, config: StitcherConfig) -> Iterator[Labels]:
+        """The labels of all windows in blocks, in order of time."""
+        votes = Aggregator(config, 0)
+        for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
+            block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)
+            self._add(votes, block, found.ids, found.centroids, config.override_final_margin)
+            following = self.windows.between(start + FINAL_BLOCK_WINDOWS, start + FINAL_BLOCK_WINDOWS + 1)
+            yield votes.settle(max(0, following[0].first_frame) if following else block[-1].end_frame)
 
     def _keep(self, window: Window) -> None:
         self.windows.append(window)

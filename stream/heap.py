@@ -2,7 +2,8 @@
 
 By default glibc gives every thread an arena of its own, up to eight a core, and no thread uses what another's arena has
 free. A server has tens of threads, each of which needs megabytes for a moment now and then, and in the end each arena
-keeps them. Two arenas keep less and cost no processor time (docs/experiments.md).
+keeps them. Two arenas keep less and cost no processor time (docs/experiments.md). An arena also keeps up to 64 MiB at
+its end, once something large was freed in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import sys
 from functools import cache
 
 ARENAS = 2
-M_ARENA_MAX = -8  # as in malloc.h
+KEPT_BYTES = 16 * 2**20  # at the end of an arena
+MAPPED_FROM_BYTES = 32 * 2**20  # larger pieces are not in an arena; as glibc has it once something large was freed
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # as in malloc.h
 FIELDS = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
 ENVIRONMENT = "MALLOC_ARENA_MAX"  # what the user says there stays
 
@@ -40,6 +43,13 @@ def limit_arenas() -> None:
     """At most ARENAS of them; to be called before there are threads."""
     if (library := _glibc()) and ENVIRONMENT not in os.environ:
         library.mallopt(M_ARENA_MAX, ARENAS)
+
+
+def keep_little() -> None:
+    """At most KEPT_BYTES of what was freed at the end of an arena are kept in it."""
+    if library := _glibc():
+        library.mallopt(M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def leave_to_stay() -> None:
