@@ -144,6 +144,7 @@ class EngineStream:
     def flush(self) -> list[Event]:
         """Ends the audio: what becomes known by its last samples, and the names that the user gives."""
         events = self.session.flush()
+        heap.trim()  # the result of hours needs memory that the models had
         self.session.close()
         return [*events, *self.names.name(self.session)]
 

@@ -45,7 +45,7 @@ def neighbors(whose: np.ndarray, windows: int = 20) -> tuple[np.ndarray, np.ndar
 
 @pytest.mark.slow
 @settings(max_examples=15, deadline=None)
-@given(seeds, st.floats(-0.2, 0.85))
+@given(seeds, st.floats(-0.2, 0.82))
 def test_two_voices_that_windows_tell_apart_are_split(seed: int, cosine: float):
     cosines, seconds, whose = voices(seed, 60, cosine)
     split = Splitter(CONFIG).split(cosines, seconds, np.zeros(60, np.int64), *neighbors(whose))

@@ -111,7 +111,7 @@ def test_a_run_of_another_speaker_in_one_local_channel_is_moved():
                 merged[:, 1] = False if late else active[:, 1]
                 yield first, merged
 
-    _, final = OneChannel(truth, shuffle=False).run(Stitchers(replace(CONFIG, override_final_margin=0.1)))
+    _, final = OneChannel(truth, shuffle=False).run(Stitchers(replace(CONFIG, override_margin=0.1)))
     assert agreement(truth, final) > 0.9
 
 

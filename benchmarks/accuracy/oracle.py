@@ -76,7 +76,7 @@ def known_voices(recording: Recording, config: StitcherConfig) -> dict[str, Turn
     found = centroids(vectors, np.array([s.clean_frames for s in members], np.float32), clusters)
     votes, trust = Aggregator(config, 0), edge_trust(WINDOW_FRAMES, config)
     every = stitcher.windows.between(0, len(stitcher.windows))
-    for window, said in decide(every, names.tolist(), found, config.override_final_margin, config):
+    for window, said in decide(every, names.tolist(), found, config):
         votes.add(window.first_frame, trust, [(who, mask) for who, mask in said if who is not None])
     return {"voices final": turns_from(columns(votes.labels(), truth.shape), recording.end_frame)}
 

@@ -52,17 +52,14 @@ def mean_vector(runs: list[Run]) -> Floats:
 
 
 def decide(
-    windows: Sequence[Window], ids: list[int], vectors: Floats, margin: float, config: StitcherConfig
+    windows: Sequence[Window], ids: list[int], vectors: Floats, config: StitcherConfig
 ) -> Iterator[tuple[Window, Said]]:
-    """Each window with its decision, given the speakers `ids` with centroids `vectors` (K, D).
-
-    `margin` is the cosine that a run must gain to leave its local speaker.
-    """
+    """Each window with its decision, given the speakers `ids` with centroids `vectors` (K, D)."""
     for start in range(0, len(windows), BLOCK_WINDOWS):
         block = windows[start : start + BLOCK_WINDOWS]
         cosines = _cosines(block, vectors)
         for window in block:
-            yield window, _Decision(window, ids, cosines, config).said(margin)
+            yield window, _Decision(window, ids, cosines, config).said()
 
 
 def _cosines(windows: Sequence[Window], vectors: Floats) -> dict[int, Floats]:
@@ -86,11 +83,11 @@ class _Decision:
         self.owners: list[int | None] = [None] * len(window.runs)
         self._assign()
 
-    def said(self, margin: float) -> Said:
+    def said(self) -> Said:
         """The speaker and the frames of every local speaker, and of every run that leaves one."""
         said: Said = []
         rest = self._active.copy()
-        for n, run, speaker in self._moved(margin):
+        for n, run, speaker in self._moved():
             span = self._window_slice(run)
             mask = np.zeros(len(rest), bool)
             mask[span] = rest[span, n]
@@ -145,11 +142,11 @@ class _Decision:
         mean: Floats = product(clean, np.array([self._cosines[id(run.segment)] for run in known]))
         return mean * np.float32(trust / clean_frames)
 
-    def _moved(self, margin: float) -> list[tuple[int, Run, int]]:
+    def _moved(self) -> list[tuple[int, Run, int]]:
         """Runs that move from their local speaker to another speaker: (local, run, speaker).
 
         The segmentation model silently changes speakers inside one local channel. A run moves if its own embedding
-        fits another speaker better by `margin`, and that speaker is not talking elsewhere in the window.
+        fits another speaker better by `override_margin`, and that speaker is not talking elsewhere in the window.
         """
         shortest = frames(self._config.override_run_s)
         moved: list[tuple[int, Run, int]] = []
@@ -162,7 +159,10 @@ class _Decision:
                 if cosine is None or run.end - run.start < shortest:
                     continue
                 best = int(cosine.argmax())
-                better = cosine[best] - cosine[own] >= margin and cosine[best] > self._config.override_cosine
+                better = (
+                    cosine[best] - cosine[own] >= self._config.override_margin
+                    and cosine[best] > self._config.override_cosine
+                )
                 if better and not self._talking(self._ids[best], run, moved):
                     moved.append((n, run, self._ids[best]))
         return moved

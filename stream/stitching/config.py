@@ -50,10 +50,12 @@ class StitcherConfig:
     join_noise_s: float = 2.0  # speech whose embedding is as much noise as voice; .69 at 3 s in quiet would be 1.4
     # The demo recording's speakers, on one telephone line, have .6 by this measure; voices of one person have 1.
     join_cosine: float = 0.66  # noise-corrected cosine of two clusters' means from which they are one speaker
-    # The halves of a cluster are one voice from this cosine on: join_cosine + split_apart_cosine (1 - held together)
-    # + split_light_cosine ln(lighter half / split_light_s); splitting.two_voices. With an apart of .4 two recordings of
-    # one reader, whose halves windows never hold together, were two people.
-    split_apart_cosine: float = 0.2  # added to the required cosine where windows never hold the halves together
+    # The halves of a cluster are one voice from this cosine on: split_cosine + split_apart_cosine (1 - held together)
+    # + split_light_cosine ln(lighter half / split_light_s); splitting.two_voices. Halves are heavier than clusters that
+    # are joined, and their means truer. With an apart of .4 two recordings of one reader, whose halves windows never
+    # hold together, were two people.
+    split_cosine: float = 0.7
+    split_apart_cosine: float = 0.15  # added to the required cosine where windows never hold the halves together
     split_light_cosine: float = 0.2  # subtracted for each factor e by which the lighter half has less speech ...
     split_light_s: float = 30.0  # ... than this, in which a voice has made most of its sounds
     split_least_s: float = 8.0  # of each half: with less, two sentences of one voice may be as unlike as two voices
@@ -86,10 +88,7 @@ class StitcherConfig:
     assign_mixed_share: float = 0.3  # clean speech that one second counts for in which others talk as well
     force_speaker: bool = False  # always assign the most likely speaker, where it would be unknown otherwise
     override_run_s: float = 0.3  # runs this long may leave their local speaker
-    override_margin: float = (
-        0.15  # cosine that another speaker must gain over the local one's, for a run or the whole ...
-    )
-    override_final_margin: float = 0.3  # ... and at the end, when all of it is known
+    override_margin: float = 0.15  # cosine that another speaker must gain over the local one's, for a run or the whole
     override_cosine: float = 0.25  # and the least cosine to that speaker
 
     # Aggregation of overlapping windows.

@@ -104,13 +104,13 @@ class LiveStitcher(Stitcher):
 
     def _labels(self) -> Labels:
         """Decide the newest windows again, on top of the settled votes of older ones."""
-        ids, vectors, margin = self.speakers.ids, self.speakers.vectors, self.config.override_margin
+        ids, vectors = self.speakers.ids, self.speakers.vectors
         old = self._windows[: -self.config.assign_windows]
         del self._windows[: len(old)]
-        self._add(self._settled, old, ids, vectors, margin)
+        self._add(self._settled, old, ids, vectors)
         self._settled.forget(max(0, self._windows[0].first_frame))
         votes = self._settled.copy()
-        self._add(votes, self._windows, ids, vectors, margin)
+        self._add(votes, self._windows, ids, vectors)
         return self._public(votes.labels())
 
     def _public(self, labels: Labels) -> Labels:

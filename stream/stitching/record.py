@@ -73,7 +73,7 @@ class RecordStitcher(Stitcher):
         votes = Aggregator(config, 0)
         for start in range(0, len(self.windows), FINAL_BLOCK_WINDOWS):
             block = self.windows.between(start, start + FINAL_BLOCK_WINDOWS)
-            self._add(votes, block, found.ids, found.centroids, config.override_final_margin)
+            self._add(votes, block, found.ids, found.centroids)
             following = self.windows.between(start + FINAL_BLOCK_WINDOWS, start + FINAL_BLOCK_WINDOWS + 1)
             yield votes.settle(max(0, following[0].first_frame) if following else block[-1].end_frame)
 

@@ -67,7 +67,7 @@ def two_voices(
     """One half of a cluster that is two voices, (n,) bool; None if it is one voice.
 
     The halves are two voices if the cosine of their means, noise-corrected as in `join_clusters`, is below a bar.
-    The bar is `join_cosine` for halves that windows hold together like those of one voice, and rises by up to
+    The bar is `split_cosine` for halves that windows hold together like those of one voice, and rises by up to
     `split_apart_cosine` the less they do. Halves are the most unlike parts of a cluster, so halves with little speech
     differ more by chance: the bar is lower for them.
     """
@@ -79,7 +79,7 @@ def two_voices(
         if light_s < config.split_least_s:
             continue
         held = held_together(together, apart, half, config.split_doubt_windows)
-        bar = config.join_cosine + config.split_apart_cosine * (1 - min(1.0, held))
+        bar = config.split_cosine + config.split_apart_cosine * (1 - min(1.0, held))
         bar += config.split_light_cosine * float(np.log(min(1.0, light_s / config.split_light_s)))
         above = alike(cosines, weights, half, config.join_noise_s) - bar
         if above < lowest:

@@ -102,9 +102,7 @@ class Stitcher:
             segment.vector = vector
         return asked
 
-    def _add(
-        self, votes: Aggregator, windows: Sequence[Window], ids: list[int], vectors: Floats, margin: float
-    ) -> None:
+    def _add(self, votes: Aggregator, windows: Sequence[Window], ids: list[int], vectors: Floats) -> None:
         """Add the windows' votes, decided with the speakers `ids` with centroids `vectors` (K, D)."""
-        for window, said in decide(windows, ids, vectors, margin, self.config):
+        for window, said in decide(windows, ids, vectors, self.config):
             votes.add(window.first_frame, self._trust, said)
