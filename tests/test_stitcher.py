@@ -10,11 +10,15 @@ from conversations import CONFIG, DIMENSION, Conversation, agreement, random_tur
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from turnstream.labels import Change
 from turnstream.stitching.aggregation import Aggregator, edge_trust
+from turnstream.stitching.assignment import Window
 from turnstream.stitching.config import FRAME_S, frames
 from turnstream.stitching.identity import Speakers
+from turnstream.stitching.live import LiveStitcher
 from turnstream.stitching.pair_votes import PairVotes
 from turnstream.stitching.record import RecordStitcher
+from turnstream.stitching.segments import NOTHING, Segment
 from turnstream.stitching.stitchers import Stitchers
 from turnstream.timeline.timeline import Timeline
 from turnstream.windows import WINDOW_FRAMES
@@ -219,3 +223,21 @@ def test_profiles_are_the_voices_of_the_speakers_and_count_speech_once():
         assert abs(float(np.linalg.norm(profile.vector)) - 1) < 1e-5
         said_s = solo[:, true].sum() * FRAME_S
         assert 0.8 * said_s < profile.clean_s < 1.1 * said_s, speaker
+
+
+def told_changes(live: LiveStitcher, segment: Segment, speaker: int, at_s: float, now: list[int]) -> list[Change]:
+    segment.speaker, live.speakers.ids = speaker, now
+    return list(live._changes({1, 2}, frames(at_s)))
+
+
+def test_a_turn_is_taken_from_somebody_once_clusterings_have_agreed_for_a_while():
+    live, segment = LiveStitcher(), Segment(0, 100, NOTHING, reported={1: [(0, 100)]})
+    live.store.segments, live._heard = [segment], {1, 2}
+    live._keep(Window(frames(50.0), np.zeros(0, np.uint8), []))
+    both, after_s = [1, 2], CONFIG.change_after_s
+    assert not told_changes(live, segment, 2, 60.0, both)
+    assert not told_changes(live, segment, 1, 60.0 + after_s / 2, both), "they went back"
+    assert not told_changes(live, segment, 2, 61.0 + after_s / 2, both)
+    assert not told_changes(live, segment, 2, 61.0 + after_s, both)
+    assert told_changes(live, segment, 2, 61.1 + 1.5 * after_s, both) == [Change(0, 100, 1, 2, "reassigned")]
+    assert told_changes(live, segment, 1, 62.0 + 1.5 * after_s, [1]) == [Change(0, 100, 2, 1, "merged")], "at once"

@@ -81,6 +81,9 @@ class StitcherConfig:
     # Noise-corrected like join_cosine; lower, because what is left over are the most unlike of many short stretches.
     stranger_cosine: float = 0.45  # a light or new cluster whose cosine to all heavier ones is lower is a speaker
 
+    # Clusterings of a growing stream go back and forth about speech that sounds like two people.
+    change_after_s: float = 10.0  # that they have agreed for, before a turn is taken from somebody who is still there
+
     # Assignment of local speakers.
     assign_windows: int = 5  # newest windows decided again at every hop; 10 cost more and gained nothing
     assign_trust_floor: float = 0.1  # weight of a cosine with no clean speech ...

@@ -11,7 +11,7 @@ from ..labels import Bools, Change, Labels
 from ..limits import Reason
 from .aggregation import Aggregator
 from .assignment import Window, clean_seconds, mean_vector
-from .config import FRAME_S, StitcherConfig
+from .config import FRAME_S, StitcherConfig, frames
 from .identity import Speakers
 from .profile import Profile, profiles
 from .segments import Segment
@@ -77,18 +77,24 @@ class LiveStitcher(Stitcher):
         """Cluster; returns the changes to segments that labels no longer reach."""
         before = set(self.speakers.ids)
         self.speakers.cluster(self.store.segments, self.store.pair_votes, horizon_frame)
-        return tuple(self._changes(before))
+        return tuple(self._changes(before, horizon_frame))
 
-    def _changes(self, before: set[int]) -> Iterator[Change]:
-        """Stretches that labels no longer reach and whose speaker differs from the one last reported."""
-        reach = self._reach()
+    def _changes(self, before: set[int], horizon_frame: int) -> Iterator[Change]:
+        """Stretches that labels no longer reach and whose speaker differs from the one last reported.
+
+        One who is still there keeps them until clusterings have agreed on another for a while.
+        """
+        reach, lately = self._reach(), horizon_frame - frames(self.config.change_after_s)
         now = set(self.speakers.ids)
         for segment in self.store.segments:
             if segment.end > reach or segment.speaker is None:
                 continue
             new = segment.speaker if segment.speaker in self._heard else None
             reported = segment.reported = segment.reported or {new: [(segment.start, segment.end)]}
-            for old in [speaker for speaker in reported if new not in (speaker, None)]:
+            others = [speaker for speaker in reported if new not in (speaker, None)]
+            if segment.doubt != new or not others:
+                segment.doubt, segment.doubt_frame = new, horizon_frame
+            for old in [speaker for speaker in others if speaker not in now or segment.doubt_frame <= lately]:
                 reason: Reason = "merged" if old not in now else "reassigned" if new in before else "split"
                 yield from (Change(start, end, old, new, reason) for start, end in reported[old])
                 reported.setdefault(new, []).extend(reported.pop(old))

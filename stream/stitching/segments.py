@@ -26,7 +26,8 @@ class Segment:
 
     Positions are absolute frames. `clean_frames` counts the frames in which nobody else talks; `clean` lists them
     while windows still reach the segment. `votes` counts how often each speaker's cluster contained it, and `speaker`
-    is the most recent one. `reported` holds the stretches that labels no longer reach, by the speaker last reported.
+    is the most recent one. `reported` holds the stretches that labels no longer reach, by the speaker last reported;
+    `doubt` is whom clusterings have given them to instead since `doubt_frame`.
     """
 
     start: int
@@ -42,6 +43,8 @@ class Segment:
     votes: dict[int, float] = field(default_factory=dict)
     speaker: int | None = None
     reported: dict[int | None, list[Span]] = field(default_factory=dict)
+    doubt: int | None = None
+    doubt_frame: int = 0
     parts: int = 1  # segments merged into it
     packed_index: int | None = None  # index among the segments of packed windows
 
