@@ -113,11 +113,13 @@ class Servers:
             process.wait()
 
 
-def free_port() -> int:
-    """One that nobody listens on just now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Different ones that nobody listens on just now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
 
 
 @contextlib.contextmanager
@@ -127,8 +129,9 @@ def servers(count: int, *options: str) -> Iterator[Servers]:
     assert haproxy, "haproxy is not installed (Debian: apt install haproxy)"
     with tempfile.TemporaryDirectory() as folder:
         trusted = ("--trusted-proxy", "127.0.0.1")
-        made = Servers(f"{folder}/store", (*options, *trusted), [free_port() for _ in range(count)])
-        port, path = free_port(), Path(folder) / "haproxy.cfg"
+        port, *behind = free_ports(1 + count)
+        made = Servers(f"{folder}/store", (*options, *trusted), behind)
+        path = Path(folder) / "haproxy.cfg"
         made.url = f"ws://127.0.0.1:{port}"
         path.write_text(configuration(port, made.ports))
         with subprocess.Popen([haproxy, "-db", "-f", path], stderr=subprocess.DEVNULL) as balancer:

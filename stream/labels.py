@@ -74,7 +74,7 @@ def _silence(frames: int, speakers: int) -> Bools:
 
 def runs_of(mask: Bools) -> list[tuple[int, int]]:
     """(start, end) of every maximal stretch of True, end exclusive."""
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
+    edges = np.flatnonzero(np.diff(mask, prepend=False, append=False))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 

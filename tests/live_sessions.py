@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from server_kit import file_run, pcm
 from silent_diarizer import SilentDiarizer
 from test_snapshot import hums
@@ -28,12 +29,6 @@ CLIENTS, PACE = 8, 2.0
 START = Start(sample_rate_hz=8000)
 PAGE = Path(__file__).parent.parent / "docs" / "cluster.md"
 Place = tuple[str, int]  # address and port
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

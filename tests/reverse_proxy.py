@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import ROOT
+from ports import free_port
 
 KINDS = ("nginx", "caddy")
 DEPLOY = ROOT / "deploy"
@@ -67,13 +68,6 @@ def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
     command = ["openssl", "req", "-x509", *curve, "-nodes", "-days", "1", *subject]
     subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
     return certificate, key
-
-
-def free_port() -> int:
-    """One that nobody listens on just now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def changed(text: str, **changes: str) -> str:

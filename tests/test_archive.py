@@ -16,7 +16,7 @@ import psutil
 import pytest
 import soundfile
 from command import COMMAND
-from live_sessions import free_port
+from ports import free_port
 from ray_cluster import RayCluster
 
 from turnstream.clients.archive.batch import Estimate, check_mark

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_sessions import Place, balanced, busiest, free_port, unharmed
+from live_sessions import Place, balanced, busiest, unharmed
+from ports import free_ports
 from test_stores import redis_url  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:  # noqa: F811
-    made = Cluster(redis_url, [("127.0.0.1", free_port()) for _ in range(SERVERS)])
+    made = Cluster(redis_url, [("127.0.0.1", port) for port in free_ports(SERVERS)])
     with balanced(tmp_path_factory.mktemp("cluster"), made.places) as made.url:
         try:
             yield made

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from live_sessions import free_port
+from ports import free_port
 from server_kit import serving
 from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import ClientConnection, connect

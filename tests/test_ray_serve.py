@@ -20,7 +20,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from live_sessions import START, Place, balanced, busiest, free_port, unharmed
+from live_sessions import START, Place, balanced, busiest, unharmed
+from ports import free_port
 from ray_cluster import RayCluster
 
 from turnstream.clients.cli import main
