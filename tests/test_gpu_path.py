@@ -79,7 +79,7 @@ def test_embeddings_equal_the_cpu_kernels(got: Arrays, expected: Arrays) -> None
 
 
 def test_a_file_has_the_same_turns(got: Arrays, expected: Arrays) -> None:
-    assert len(str(expected["rttm"]).splitlines()) > 5
+    assert len(str(expected["rttm"]).splitlines()) > 3
     assert str(got["rttm"]) == str(expected["rttm"])
 
 
