@@ -63,9 +63,8 @@ def _silence(frames: int, speakers: int) -> Bools:
     """Zeros (frames, speakers) that take memory only near what is written: in hours most people are mostly silent."""
     if not frames * speakers:
         return np.zeros((frames, speakers), bool)
-    memory = mmap.mmap(
-        -1, frames * speakers, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    )  # shared, reading would take it
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared memory is taken by reading, too
+    memory = mmap.mmap(-1, frames * speakers, flags=private)
     if no_huge_pages := getattr(mmap, "MADV_NOHUGEPAGE", None):
         with contextlib.suppress(OSError):  # a kernel without huge pages
             memory.madvise(no_huge_pages)
