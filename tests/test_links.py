@@ -63,6 +63,7 @@ def test_speakers_whom_a_clustering_joined_are_kept_apart() -> None:
     links_=st.lists(st.tuples(st.integers(0, 11), st.integers(1, 5), st.integers(1, 3)), min_size=1, max_size=4),
 )
 @example(voices=[0] * 4, wrong=[0] * 12, links_=[(0, 4, 1), (0, 4, 2)])  # somebody new was taken for two others
+@example(voices=[0] * 4, wrong=[0] * 12, links_=[(2, 1, 2), (0, 3, 1), (1, 2, 1)])  # one of them without speech so far
 def test_whatever_a_clustering_says_links_hold(
     voices: list[int], wrong: list[int], links_: list[tuple[int, int, int]]
 ) -> None:

@@ -126,7 +126,7 @@ class Links:
         clusters = clusters.copy()
         owners = _owners(centroids(vectors, weights, clusters), known)
         for speaker, old in pairs:
-            mine, fresh = bound == speaker, int(clusters.max()) + 1
+            mine, fresh = bound == speaker, max([int(clusters.max()), *owners.values()]) + 1
             sources = {int(cluster) for cluster in clusters[mine]}
             if speaker not in owners:
                 owners[speaker] = fresh
