@@ -9,7 +9,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.footprint import Footprint
+from benchmarks.ports import free_ports
 
 PAGE = Path(__file__).parent.parent / "docs" / "cluster.md"
 EVERY_S = (5.0, 15.0)  # between two deaths
@@ -111,15 +111,6 @@ class Servers:
         for process in self.processes.values():
             process.kill()
             process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Different ones that nobody listens on just now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
 
 
 @contextlib.contextmanager

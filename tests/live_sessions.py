@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ports import free_port
 from server_kit import file_run, pcm
 from silent_diarizer import SilentDiarizer
 from test_snapshot import hums
 
+from benchmarks.ports import free_port
 from turnstream.clients.remote.client import Client
 from turnstream.events import Final
 from turnstream.protocol.messages import Start, Started

@@ -17,7 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import ROOT
-from ports import free_port
+
+from benchmarks.ports import free_port
 
 KINDS = ("nginx", "caddy")
 DEPLOY = ROOT / "deploy"

@@ -16,9 +16,9 @@ import psutil
 import pytest
 import soundfile
 from command import COMMAND
-from ports import free_port
 from ray_cluster import RayCluster
 
+from benchmarks.ports import free_port
 from turnstream.clients.archive.batch import Estimate, check_mark
 from turnstream.clients.archive.plan import Job, make_plan
 from turnstream.clients.archive.processes import Ended, in_processes, share

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 from live_sessions import Place, balanced, busiest, unharmed
-from ports import free_ports
 from test_stores import redis_url  # noqa: F401  (a fixture)
+
+from benchmarks.ports import free_ports
 
 pytestmark = pytest.mark.slow
 

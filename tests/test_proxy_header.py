@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ports import free_port
 from server_kit import serving
 from silent_diarizer import SilentDiarizer
 from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.ports import free_port
 from turnstream.protocol.messages import Error, Start, Started, decode_server, encode
 from turnstream.server.config import ServerConfig, ServerError
 from turnstream.server.proxy_header import BINARY, BINARY_BYTES, ProxyHeader, ProxyHeaderError, read_header

@@ -21,9 +21,9 @@ from urllib.request import urlopen
 
 import pytest
 from live_sessions import START, Place, balanced, busiest, unharmed
-from ports import free_port
 from ray_cluster import RayCluster
 
+from benchmarks.ports import free_port
 from turnstream.clients.cli import main
 from turnstream.clients.cluster.scaling import replicas_for
 from turnstream.clients.remote.client import Client

@@ -1,4 +1,4 @@
-"""Ports for servers of a test."""
+"""Ports for servers of a benchmark or a test."""
 
 from __future__ import annotations
 
