@@ -86,7 +86,7 @@ def line(found: People) -> str:
     cells = "  ".join("    -" if share is None else f"{share:5.1f}" for share in ders)
     return (
         f"{found.name:10} {found.true:4d} {found.told:4d} {found.alive:5d} {found.stray:5d} {found.stray_s:7.1f}"
-        f" {found.final:5d}   {cells}  {found.flips:6.1f} {found.revised_s:8.0f}     {found.hop_ms:5.2f}"
+        f" {found.final:5d}   {cells}  {found.flips['live']:6.1f} {found.revised_s:8.0f}     {found.hop_ms:5.2f}"
     )
 
 
@@ -97,6 +97,8 @@ def print_table(measured: list[People]) -> None:
     for found in measured:
         for kind in ("live", "final"):
             print(f"{found.name:10} {kind:6}", " ".join(f"{share:5.1f}" for share in found.parts[kind]))
+        if len(found.flips) > 1:
+            print(f"{found.name:10} flips an hour:", ", ".join(f"{kind} {n:.1f}" for kind, n in found.flips.items()))
 
 
 def result(measured: list[People], arguments: argparse.Namespace, config: StitcherConfig, paths: list[Path]) -> Result:
@@ -107,7 +109,9 @@ def result(measured: list[People], arguments: argparse.Namespace, config: Stitch
             figures[f"{found.name}.{kind}"] = Figure(getattr(found, kind), "speakers", "error", "neither")
         for kind, share in found.der.items():
             figures[f"{found.name}.der.{kind.replace(' ', '_')}"] = Figure(share, "%", "error")
-        figures[f"{found.name}.flips"] = Figure(found.flips, "an hour", "error")
+        for kind, count in found.flips.items():
+            suffix = "" if kind == "live" else f".{kind.replace(' ', '_')}"
+            figures[f"{found.name}.flips{suffix}"] = Figure(count, "an hour", "error")
         figures[f"{found.name}.revised"] = Figure(found.revised_s, "s/h", "error")
         figures[f"{found.name}.hop"] = Figure(found.hop_ms, "ms", "time")
     parameters = {"half": arguments.half, "latency_s": LATENCY_S, "stitcher": asdict(config)}

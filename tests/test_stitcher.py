@@ -77,13 +77,15 @@ def test_somebody_new_in_the_local_channel_of_who_talked_before_is_told_apart(co
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.floats(0.5, 8), st.floats(0.5, 60), st.floats(-0.2, 1.0))
+@given(st.floats(0.5, 8), st.floats(0.5, 3600), st.floats(-0.2, 1.0))
 def test_a_voice_is_new_by_its_cosine_freed_of_the_noise_of_both(new_s: float, known_s: float, cosine: float):
     speakers = Speakers(CONFIG)
     known, other = np.eye(2, DIMENSION, dtype=np.float32)
     assert speakers.is_new(known, new_s)
     speakers.open(known, known_s, [], 0)
-    limit = CONFIG.join_cosine * np.prod([np.sqrt(w / (w + CONFIG.join_noise_s)) for w in (new_s, known_s)])
+    heavier = np.log(max(1.0, new_s / (CONFIG.cluster_light_share * known_s)))
+    bar = min(CONFIG.join_cosine, CONFIG.stranger_cosine + CONFIG.stranger_heavy_cosine * heavier)
+    limit = bar * np.prod([np.sqrt(w / (w + CONFIG.join_noise_s)) for w in (new_s, known_s)])
     assume(abs(cosine - limit) > 1e-3)
     vector = (cosine * known + np.sqrt(1 - cosine**2) * other).astype(np.float32)
     assert speakers.is_new(vector, new_s) == (cosine < limit)

@@ -54,8 +54,9 @@ def oracle(recording: Recording, latencies_s: list[float], config: StitcherConfi
     votes, live = Aggregator(config, 0), Live(latencies_s, truth.shape)
     labels = np.zeros_like(truth)
     for first_frame, active in recording.windows():
+        votes.forget(max(0, first_frame))  # no later window votes on what is before it
         votes.add(first_frame, edge_trust(len(active), config), said_by(first_frame, active, truth))
-        labels = columns(votes.labels(), truth.shape)
+        write(labels, votes.labels())
         live.update(labels, first_frame + len(active))
     live.finish(labels)
     rows = {**{f"oracle {latency:g} s": decided for latency, decided in live.decided.items()}, "oracle final": labels}
@@ -92,10 +93,16 @@ def said_by(first_frame: int, active: Bools, truth: Bools) -> Said:
 def columns(labels: Labels, shape: tuple[int, ...]) -> Bools:
     """Labels from frame 0 on as (frames, speakers), each speaker in the column of his number."""
     dense = np.zeros(shape, bool)
-    for n, speaker in enumerate(labels.speakers):
-        length = min(len(labels.active), len(dense))
-        dense[:length, speaker] = labels.active[:length, n]
+    write(dense, labels)
     return dense
+
+
+def write(dense: Bools, labels: Labels) -> None:
+    """Put the labels in their place of (frames, speakers), each speaker in the column of his number."""
+    place = dense[labels.first_frame : labels.end_frame]
+    place[:] = False
+    for n, speaker in enumerate(labels.speakers):
+        place[:, speaker] = labels.active[: len(place), n]
 
 
 def turns_from(active: Bools, end_frame: int) -> Turns:

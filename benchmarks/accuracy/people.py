@@ -26,7 +26,7 @@ class People:
     """Of one meeting: `true` people, ids `told` at any time, those `alive` before the end, and in the `final` result.
 
     `stray_s` is the talk of ids alive that are nobody's first id. `der` maps rows to DER in %, `parts` to DER in % of
-    each ten minutes under the same mapping of speakers. Flips and revised seconds are an hour's.
+    each ten minutes under the same mapping of speakers. Flips, by row, and revised seconds are an hour's.
     """
 
     name: str
@@ -39,7 +39,7 @@ class People:
     final: int
     der: dict[str, float]
     parts: dict[str, list[float]]
-    flips: float
+    flips: dict[str, float]
     revised_s: float
     hop_ms: float
 
@@ -53,7 +53,10 @@ def people(recording: Recording, outcome: Outcome, latency_s: float, rows: dict[
     scored = {kind: errors(truth, turns) for kind, turns in said.items()}
     owned = owners(truth, said["revised"])
     strays = [outcome.alive_s[number] for number in outcome.alive_s if f"S{number}" not in owned]
-    flips = identities(recording.reference, said["live"], recording.duration_s).flips
+    live_rows = {"live": said["live"], **{kind: turns for kind, turns in rows.items() if not kind.endswith("final")}}
+    flips = {
+        kind: identities(recording.reference, turns, recording.duration_s).flips for kind, turns in live_rows.items()
+    }
     return People(
         name=recording.name,
         minutes=recording.duration_s / 60,
@@ -65,7 +68,7 @@ def people(recording: Recording, outcome: Outcome, latency_s: float, rows: dict[
         final=outcome.speakers,
         der={kind: der(*found) for kind, found in scored.items()},
         parts={kind: by_part(*found) for kind, found in scored.items()},
-        flips=flips / hours,
+        flips={kind: count / hours for kind, count in flips.items()},
         revised_s=outcome.revised_s[latency_s] / hours,
         hop_ms=1000 * float(np.mean(outcome.stitch_s)),
     )

@@ -63,7 +63,7 @@ class StitcherConfig:
     cluster_keep_share: float = 0.1  # of all clustered speech that makes a cluster a speaker ...
     cluster_keep_min_s: float = 1.0  # ... but not less than this, or the first words would be several people ...
     cluster_keep_max_s: float = 5.0  # ... and this is enough in a short stream
-    # 15 s in an hour of talk: what is lighter is often a mixture of others, so it has to be unlike all of them.
+    # 15 s in an hour of talk: what has no more is often a mixture of others, or odd moments of one voice.
     cluster_light_share: float = 0.005
 
     # How many people there are, where the user knows it; the least number is kept at the end only.
@@ -79,7 +79,8 @@ class StitcherConfig:
     public_from_s: float = 300.0  # ... this, in which most people have talked
     new_patience_s: float = 10.0  # silence after which an unconfirmed speaker is given up: one window
     # Noise-corrected like join_cosine; lower, because what is left over are the most unlike of many short stretches.
-    stranger_cosine: float = 0.45  # a light or new cluster whose cosine to all heavier ones is lower is a speaker
+    stranger_cosine: float = 0.45  # a light or new cluster whose cosine to all heavier ones is lower is a speaker ...
+    stranger_heavy_cosine: float = 0.15  # ... and more than this higher for each factor e of speech above that share
 
     # Clusterings of a growing stream go back and forth about speech that sounds like two people.
     change_after_s: float = 10.0  # that they have agreed for, before a turn is taken from somebody who is still there

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .clustering import (
-    CosineTable,
-    average_linkage,
-    centroids,
-    join_clusters,
-    name_clusters,
-    noise_gain,
-    product,
-)
-from .config import FRAME_S, StitcherConfig, frames
+from .clustering import CosineTable, name_clusters, noise_gain, product
+from .config import StitcherConfig, frames
+from .finding import FoundSpeakers, find_speakers, stranger_bar
 from .links import Links
 from .pair_votes import PairVotes
 from .segments import Segment
 from .splitting import Splitter
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
-NOBODY: tuple[Sequence[int], Floats] = ((), np.zeros((0, 0), np.float32))
 
 
 @dataclass(slots=True)
@@ -38,103 +28,6 @@ class Tentative:
     seconds: float
     segments: list[Segment]
     heard_frame: int
-
-
-@dataclass(frozen=True, slots=True)
-class FoundSpeakers:
-    """Speakers found among segments: `clusters` (n,) of the `members`, and the K clusters `kept` as speakers.
-
-    `centroids` (K, D) and `seconds` (K,) of speech are those of the kept clusters. `linked`: the clusters of speakers
-    of whom the user said what is theirs, by id.
-    """
-
-    members: list[Segment]
-    weights: Floats
-    clusters: Ints
-    kept: list[int]
-    centroids: Floats
-    seconds: Floats
-    linked: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def ids(self) -> list[int]:
-        """Speaker ids, from 1, in the order of `centroids`."""
-        return list(range(1, len(self.kept) + 1))
-
-    @property
-    def speakers(self) -> list[int | None]:
-        """The speaker of each member; None where its cluster is not a speaker."""
-        number = dict(zip(self.kept, self.ids, strict=True))
-        return [number.get(cluster) for cluster in self.clusters.tolist()]
-
-
-def find_speakers(
-    segments: list[Segment],
-    config: StitcherConfig,
-    table: CosineTable,
-    splitter: Splitter,
-    pair_votes: PairVotes,
-    waiting: Collection[int] = (),
-    new_from_frame: float = np.inf,
-    links: Links | None = None,
-    known: tuple[Sequence[int], Floats] = NOBODY,
-) -> FoundSpeakers:
-    """Cluster the segments that are long enough: average linkage, then joins by cluster means, then splits.
-
-    `find_people` says which clusters are speakers; those with a segment in `waiting` are. A cluster is new if one of
-    its segments ends after `new_from_frame`, infinite at the end of the stream. What `links` say is then applied;
-    `known` are the ids they mean, with the centroids that these speakers had.
-    """
-    segments = links.joined(segments) if links else segments
-    members = [s for s in segments if s.shapes_clusters(config)]
-    parts = [s.vector for s in members if s.vector is not None]
-    weights = np.array([s.clean_frames * FRAME_S for s in members], np.float32)
-    if not members:
-        return FoundSpeakers([], weights, np.zeros(0, np.int64), [], np.zeros((0, 0), np.float32), weights)
-    vectors = np.stack(parts)
-    cosines = table.among(parts)
-    clusters = average_linkage(cosines, weights, config.cluster_distance)
-    clusters = join_clusters(vectors, weights, clusters, config.join_cosine, config.join_noise_s)
-    together, apart = pair_votes.among(members)
-    clusters = splitter.split(cosines, weights, clusters, together, apart)
-    clusters, linked = links.bind(members, vectors, weights, clusters, known) if links else (clusters, {})
-    mass = np.bincount(clusters, weights).astype(np.float32)
-    means = centroids(vectors, weights, clusters)
-    held, new = np.zeros(len(mass), bool), np.zeros(len(mass), bool)
-    for segment, cluster in zip(members, clusters.tolist(), strict=True):
-        held[cluster] |= id(segment) in waiting
-        new[cluster] |= segment.end > new_from_frame
-    held[list(linked.values())] = True
-    kept = _heaviest(find_people(means, mass, held, new, config), mass, config, at_end=new_from_frame == np.inf)
-    return FoundSpeakers(members, weights, clusters, kept.tolist(), means[kept], mass[kept], linked)
-
-
-def find_people(means: Floats, mass: Floats, held: Bools, new: Bools, config: StitcherConfig) -> Bools:
-    """Which clusters are people: those with a share of all speech, and lighter ones whose voice is unlike all of these.
-
-    A light cluster is most often a mixture of others. Of strangers with hardly any speech only `new` ones count, who
-    have just begun to talk; `held` clusters are kept in any case.
-
-    Shapes:
-        means: (K, D) unit norm; mass: (K,) seconds; held, new: (K,); returns: (K,) bool
-    """
-    total = float(mass.sum())
-    least_s = min(config.cluster_keep_max_s, max(config.cluster_keep_min_s, config.cluster_keep_share * total))
-    people = held | (mass >= max(least_s, config.cluster_light_share * total))
-    people[mass.argmax()] = True
-    voices = means * noise_gain(mass, config.join_noise_s)[:, None]
-    stranger: Bools = product(voices, voices[people].T).max(axis=1) < config.stranger_cosine
-    return people | stranger & ((mass >= least_s) | new & (mass >= config.cluster_keep_min_s))
-
-
-def _heaviest(people: Bools, mass: Floats, config: StitcherConfig, at_end: bool) -> Ints:
-    """Numbers of the clusters that are speakers, in order: the heaviest people, as many as the user allows.
-
-    Before the end, people who have not talked yet are not missing.
-    """
-    order = np.lexsort((-mass, ~people))
-    count = min(int(people.sum()), config.max_speakers)
-    return np.sort(order[: max(count, config.min_speakers) if at_end else count])
 
 
 def _names(found: FoundSpeakers) -> dict[int, int]:
@@ -150,6 +43,8 @@ class Speakers:
 
     Shapes:
         ids: K of them; vectors: (K, D) float32, unit norm
+
+    `certain` are those whose voice the last clustering found unlike all heavier ones.
     """
 
     def __init__(self, config: StitcherConfig, links: Links | None = None):
@@ -162,6 +57,7 @@ class Speakers:
         self._splitter = Splitter(config)
         self._centroids: Floats = np.zeros((0, 0), np.float32)
         self._seconds: Floats = np.zeros(0, np.float32)
+        self.certain: set[int] = set()
         self.ids: list[int] = []
         self.vectors: Floats = self._centroids
 
@@ -186,6 +82,7 @@ class Speakers:
                 links.descendant(names[cluster], [found.members[n] for n in inside], found.weights[inside])
         links.changed = False
         self._confirmed = [names[cluster] for cluster in found.kept]
+        self.certain = {id_ for id_, certain in zip(self._confirmed, found.certain, strict=True) if certain}
         self._centroids, self._seconds = found.centroids, found.seconds
         settled = set()
         for segment, cluster in zip(found.members, found.clusters.tolist(), strict=True):
@@ -220,7 +117,8 @@ class Speakers:
             return not self.ids
         seconds = np.array([*self._seconds, *(t.seconds for t in self._tentative)], np.float32)
         gains = noise_gain(seconds, self._config.join_noise_s) * noise_gain(clean_s, self._config.join_noise_s)
-        return float((product(self.vectors, vector) * gains).max()) < self._config.join_cosine
+        bar = min(self._config.join_cosine, float(stranger_bar(clean_s, float(seconds.sum()), self._config)))
+        return float((product(self.vectors, vector) * gains).max()) < bar
 
     def reserve(self) -> int:
         """An id for somebody whom only the user knows so far."""

@@ -131,11 +131,11 @@ class LiveStitcher(Stitcher):
         return replace(labels, active=np.column_stack([labels.active[:, known], unknown]), speakers=(*speakers, None))
 
     def _hear(self) -> None:
-        """From now on labels may name those to whom a clustering gave enough clean speech, or whom the user named."""
+        """From now on labels may name those with enough speech unlike others', and those whom the user named."""
         clean_s = dict.fromkeys(self.speakers.ids, 0.0)
         for segment in self.store.segments:
             if segment.speaker in clean_s:
                 clean_s[segment.speaker] += segment.clean_frames * FRAME_S
         least_s = self.config.public_after_s(sum(clean_s.values()))
-        named = {link.speaker for link in self.links.links}
-        self._heard |= {speaker for speaker, heard_s in clean_s.items() if heard_s >= least_s or speaker in named}
+        certain = {id_ for id_, heard_s in clean_s.items() if heard_s >= least_s and id_ in self.speakers.certain}
+        self._heard |= certain | ({link.speaker for link in self.links.links} & set(clean_s))

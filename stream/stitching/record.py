@@ -9,8 +9,8 @@ from .aggregation import Aggregator
 from .assignment import Window
 from .clustering import CosineTable
 from .config import StitcherConfig
+from .finding import NOBODY, FoundSpeakers, find_speakers
 from .history import WindowHistory
-from .identity import NOBODY, FoundSpeakers, find_speakers
 from .profile import Profile, profiles
 from .segments import Segment
 from .splitting import Splitter
