@@ -188,6 +188,19 @@ def test_other_speech_of_a_voice_that_was_split_off_follows() -> None:
     assert said == {0: {"S1"}, 1: {"S3"}, 2: {"S2"}}
 
 
+def test_whose_last_turn_follows_a_split_is_merged_and_the_name_goes_along() -> None:
+    heard = Heard(hummed([(1, 3.6, 0), (3.6, 5, 1), (5, 12, 2), (12.5, 14, 0)], 30))
+    heard.hear(0, 14.5)
+    assert heard.longest("S1").id == "T1"
+    heard.take(heard.session.assign("T1", "new"))
+    heard.take(heard.session.name("S1", "Anna"))
+    heard.hear(14.5, 30)
+    final = heard.end()
+    assert ("S1", "S4") in [(one.id, one.into) for one in heard.events if isinstance(one, Speaker)]
+    assert heard.speakers == {"S2", "S3", "S4"}
+    assert {turn.speaker: turn.name for turn in final.turns} == {"S2": None, "S3": None, "S4": "Anna"}
+
+
 @pytest.mark.parametrize(
     ("correct", "later_s"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from server_kit import STOP, Listener, follow, hear_out, pcm, run, serving
 from silent_diarizer import steady
 from tcp_proxy import proxy_to
 from test_snapshot import hums
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from turnstream.clients.remote.client import Client
@@ -197,11 +198,37 @@ def test_the_session_without_asyncio_corrects_as_well(diarizer: Any, audio: byte
             assert any(isinstance(event, Speaker) for event in remote.merge("S2", "S1"))
             remote.undo()
             remote.assign("T1", "new")
-            remote.name("S1", "Anna")
+            remote.name("S2", "Anna")
             remote.flush()
             assert "Anna" in {talk.name for talk in remote.close().speakers}
 
     run(session())
+
+
+def test_who_leaves_while_the_connection_closes_leaves_none_open(
+    diarizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing: list[ClientConnection] = []
+
+    async def unanswered(socket: ClientConnection) -> None:
+        closing.append(socket)
+        await asyncio.Event().wait()
+
+    def leave(url: str) -> None:
+        with RemoteSession(url, sample_rate_hz=16_000, channels=1) as remote:
+            remote.feed(hums(5)[:8000, None].astype("f4"))
+            remote.flush()
+            while not closing:
+                time.sleep(0.001)
+
+    async def session() -> None:
+        async with serving(diarizer) as (_, url):
+            await asyncio.to_thread(leave, url)
+
+    monkeypatch.setattr(ClientConnection, "close", unanswered)
+    run(session())
+    (socket,) = closing
+    assert socket.transport.is_closing()
 
 
 def test_a_server_of_before_is_asked_only_what_it_knows() -> None:

@@ -181,9 +181,9 @@ class Client:
         while self.final is None:
             opened = False
             try:
-                async with await open_socket(self.url, self._token) as socket:
-                    opened = True
-                    await self._converse(socket)
+                socket = await open_socket(self.url, self._token)
+                opened = True
+                await self._converse(socket)
             except LostError as lost:
                 if self.started is None:
                     openings += 1
@@ -208,12 +208,12 @@ class Client:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in sorted(done, key=tasks.index):  # what the server said comes first
                 task.result()
+            await socket.close()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if self.final is None:
-                socket.transport.abort()  # a polite close would wait for an answer that may never come
+            socket.transport.abort()  # a polite close may wait for an answer that never comes
 
     async def _listen(self, socket: ClientConnection) -> None:
         while self.final is None:

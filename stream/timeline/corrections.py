@@ -105,7 +105,8 @@ class Corrections:
 
     def told(self, records: Iterable[Record], turns: Turns, stitcher_ids: Mapping[Speaker, Speaker]) -> list[Record]:
         """Records of the timeline as they are told; `turns` are all it has, `stitcher_ids` those of its speakers."""
-        return [one for record in records for one in self._told(record, turns, stitcher_ids)]
+        told = [one for record in records for one in self._told(record, turns, stitcher_ids)]
+        return [*told, *self._left([one for one in told if isinstance(one, RevisionRecord)], turns)]
 
     def appear(self, speakers: Iterable[Speaker], frame: int) -> list[Record]:
         """Tell of the speakers of whom nobody was told yet."""
@@ -174,7 +175,7 @@ class Corrections:
                 self._adopt(record.id, stitcher_ids)
                 return self.appear([record.id], record.at_frame) if self.resolve(record.id) == record.id else []
             case SpeakerRecord():
-                return self._merged(record)
+                return []
 
     def _revised(self, record: RevisionRecord, turns: Turns) -> list[Record]:
         groups: dict[tuple[Speaker, Speaker], list[int]] = {}
@@ -191,15 +192,13 @@ class Corrections:
             if isinstance(one, Merged) and inside and speaker not in (one.gone, one.into):
                 one.adopted.add(speaker)
 
-    def _merged(self, record: SpeakerRecord) -> list[Record]:
-        """Only where the merged one was told of, and has no turn that the user gave them."""
-        into = self.resolve(record.into)
-        given = any(isinstance(one, Assigned) and self.resolve(one.speaker) == record.id for one in self.made)
-        theirs = any(isinstance(one, Merged) and one.into == record.id for one in self.made)
-        if given or theirs or record.id not in self.known or into == record.id:
-            return []
-        self.known.discard(record.id)
-        return [replace(record, into=into)]
+    def _left(self, revisions: Sequence[RevisionRecord], turns: Turns) -> list[Record]:
+        """Tell which speakers these revisions, as they are told, left without a turn."""
+        into = {one.old: one for one in revisions if one.old in self.known}
+        held = {self.speaker_of(turn) for turn in turns.values()} if into else set()
+        gone = {old: one for old, one in into.items() if old is not None and old not in held}
+        self.known.difference_update(gone)
+        return [SpeakerRecord(old, one.at_frame, "merged", into=one.new) for old, one in gone.items()]
 
 
 def _add(columns: Columns, speaker: Speaker, active: Bools) -> None:
