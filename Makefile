@@ -11,6 +11,7 @@ KERNEL_TESTS := $(wildcard tests/test_backend.py tests/test_lstm.py tests/test_s
 	tests/test_launches.py tests/test_segmentation.py tests/test_carried_state.py tests/test_embedding.py)
 
 LONG := slow or network or browser or audio
+ALONE := alone or browser or audio
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) '*' 3 / 2)
 
 .PHONY: demo test test-quick bench bench-quick lint metal-tests metal-check clean FORCE
@@ -18,8 +19,10 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) '*' 3 / 2)
 demo: $(STAMP)
 	@$(BIN)/turnstream demo
 
+# Of the long tests first those that only compute, several at once, then those in which something has to happen in time.
 test: lint test-quick
-	$(BIN)/python -m pytest -m "$(LONG)"
+	$(BIN)/python -m pytest -m "(slow or network) and not ($(ALONE))" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "($(LONG)) and ($(ALONE))"
 
 # The tests that need neither network, browser nor microphone and do not take long: for every change. In three processes
 # for two cores, since many tests wait for clocks; each computes in one thread.

@@ -26,7 +26,7 @@ from turnstream.events import Final, Speaker, Turn
 from turnstream.protocol.messages import Start, Started, Status
 from turnstream.weights.store import demo_recording
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from test_stores import redis_url  # noqa: F401  (a fixture)
 
 from benchmarks.ports import free_ports
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 SERVERS = 3
 

@@ -24,7 +24,7 @@ from turnstream.events import Revision, Talk, Turn
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording, models_where
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LIMIT_S = 120
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TURNSTREAM_TOKEN"}

@@ -24,7 +24,7 @@ from served import COMMAND, Served, served
 from turnstream.rttm import RttmSegment, parse_rttm
 from turnstream.weights.store import demo_recording, models_where
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LIMIT_S = 120
 EXAMPLES = ROOT / "examples"

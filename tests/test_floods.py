@@ -22,6 +22,7 @@ from turnstream.server.audio_queue import QUEUE_S
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform != "linux", reason="floods come from 127.0.0.2")
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_ends_and_others_are_served_meanwhile(name: str, monkeypatch: pytest.MonkeyPatch):

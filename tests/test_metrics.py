@@ -28,6 +28,7 @@ async def figures_of(url: str) -> dict[tuple[str, str], float]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_lag_and_processing_time_are_those_of_live_audio():
     diarizer: Any = SilentDiarizer()
     diarizer.models.then = lambda: time.sleep(SLOW_S)

@@ -32,6 +32,7 @@ NODES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 DEPLOYS_S = 120
 needs_ray = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(not find_spec("ray"), reason="needs Ray: pip install 'turnstream[cluster]'"),
 ]
 

@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 
 from turnstream.weights.store import demo_recording
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 def command(*options: str) -> list[str]:

@@ -24,7 +24,7 @@ from turnstream.protocol.messages import Start, Started, Status, encode
 from turnstream.rttm import parse_rttm
 from turnstream.weights.store import demo_recording
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from turnstream.rttm import parse_rttm
 from turnstream.server.dialects import Diart, Pyannote
 from turnstream.weights.store import demo_recording
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 FLOATS = Start(encoding="pcm_f32le")
 

@@ -23,7 +23,7 @@ from turnstream.protocol.messages import Start, encode
 from turnstream.server import connection as server_connection
 from turnstream.server import listener, server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

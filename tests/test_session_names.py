@@ -24,7 +24,7 @@ from turnstream.stitching.profile import Profile
 from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 EXAMPLES = settings(max_examples=8, deadline=None)
 

@@ -30,6 +30,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", sorted(set(FAULTS)))
 def test_after_any_fault_the_result_is_that_of_all_audio(
     audio: bytes, fault: str, monkeypatch: pytest.MonkeyPatch
@@ -63,6 +64,7 @@ def test_after_any_fault_the_result_is_that_of_all_audio(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_faults_leave_nothing_behind(audio: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of sessions that ended and of some whose client never came back, round after round."""
     diarizer: Any = SilentDiarizer()

@@ -70,6 +70,7 @@ async def speak(client: Client, audio: bytes, pace: float, begin: int = 0) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("seed", range(1))
 def test_a_session_that_moves_ends_as_if_it_had_stayed(diarizer: Any, audio: bytes, tmp_path: Path, seed: int) -> None:
     """The former owner still runs, and knows nothing of it: two owners, one final result."""
@@ -218,6 +219,7 @@ def test_names_survive_at_once(diarizer: Any, audio: bytes, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_without_its_store_a_session_goes_on_and_says_that_nothing_is_safe(
     diarizer: Any, audio: bytes, tmp_path: Path
 ) -> None:
@@ -293,6 +295,7 @@ def test_after_a_takeover_numbers_go_on_and_what_was_taken_back_is_told() -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_server_that_was_killed_and_started_again_loses_nothing(tmp_path: Path) -> None:
     """SIGKILL in the middle, and the same command again. Real processes, real models."""
     samples, _ = soundfile.read(demo_recording()[0], start=104_000, stop=216_000, dtype="float32")
