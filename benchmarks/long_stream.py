@@ -7,8 +7,9 @@ The stream is the recordings again and again, in a new order each time, each fol
 them from memory after the first time: what is timed is everything else, which is what could grow (the models' own cost
 a hop does not depend on the past), as processor time of its thread, which other programs do not disturb.
 Printed for each hour: mean, 95th and 99.9th percentile and maximum of a hop without the models, resident memory,
-segments kept and speakers; at the end, the time for the final result, and its DER where the recordings have references
-beside them (`.rttm`; speakers of one name in several recordings are one person).
+segments kept and speakers told of; at the end, the time for the final result, and where the recordings have references
+beside them (`.rttm`; speakers of one name in several recordings are one person) DER, also of the first and last hour,
+and how many speakers there are.
 """
 
 from __future__ import annotations
@@ -124,12 +125,12 @@ def reference(path: Path, at_s: float, into: Annotation) -> None:
             into[Segment(at_s + turn.start_s, at_s + turn.end_s), len(into)] = turn.speaker
 
 
-def der(truth: Annotation, rttm: str, duration_s: float) -> float:
-    """DER in percent, no collar, overlap scored."""
+def der(truth: Annotation, rttm: str, extent: Segment) -> float:
+    """DER of a part of the stream in percent, no collar, overlap scored."""
     said = Annotation()
     for turn in (turn for turns in parse_rttm(rttm).values() for turn in turns):
         said[Segment(turn.start_s, turn.end_s), len(said)] = turn.speaker
-    return 100 * float(DiarizationErrorRate()(truth, said, uem=Extent([Segment(0, duration_s)])))
+    return 100 * float(DiarizationErrorRate()(truth, said, uem=Extent([extent])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +167,18 @@ def play_all(recordings: list[Path], hours_asked: float, seed: int) -> Played:
 
 
 def errors(played: Played) -> dict[str, Figure]:
-    """DER where the recordings have references; prints it."""
+    """DER and speakers where the recordings have references; prints them."""
     if not len(played.truth):
         return {}
+    end_s, speakers = played.position_s, (len(played.final.speakers), len(played.truth.labels()))
+    parts = {"": (0.0, end_s), ".first_hour": (0.0, 3600.0), ".last_hour": (max(0.0, end_s - 3600), end_s)}
     texts = {"live_1s": played.live, "final": played.final.to_rttm("x")}
-    found = {name: der(played.truth, text, played.position_s) for name, text in texts.items()}
-    print(f"DER, collar 0: live at 1 s {found['live_1s']:.1f} %, final {found['final']:.1f} %;", end=" ")
-    print(f"speakers: {len(played.final.speakers)} at the end, {len(played.truth.labels())} true")
-    return {f"der.{name}": Figure(value, "%", "error") for name, value in found.items()}
+    found = {f"{name}{part}": der(played.truth, texts[name], Segment(*parts[part])) for name in texts for part in parts}
+    counts = dict(zip(("told", "final", "true"), (played.hours[-1].speakers, *speakers), strict=True))
+    print("DER, collar 0:", ", ".join(f"{name} {value:.1f} %" for name, value in found.items()))
+    print("speakers:", ", ".join(f"{count} {name}" for name, count in counts.items()))
+    ders = {f"der.{name}": Figure(value, "%", "error") for name, value in found.items()}
+    return ders | {f"speakers.{name}": Figure(n, "speakers", "error", "neither") for name, n in counts.items()}
 
 
 def main() -> None:
