@@ -89,7 +89,7 @@ class Speaker:
 
     appeared: reported for the first time, or again after `merged`; ids count from S1 in order of first appearance.
     named: the person is `name` with `confidence` (0 to 1; None: a person said so); a name of None withdraws it.
-    merged: this was the speaker `into` all along, and no turn is left with this id.
+    merged: this was the speaker `into` all along (None: nobody), and no turn is left with this id.
 
     >>> Speaker("S2", "named", "Anna", 0.97, None, 12.0).name
     'Anna'

@@ -45,7 +45,7 @@ class Roster:
         """The records of the newest labels, up to `frame`."""
         records = self._timeline.update(labels, frame)
         for record in [record for record in records if isinstance(record, SpeakerRecord)]:
-            if record.into is not None:
+            if record.state == "merged":
                 records += self.naming.merge(record.id, record.into, frame)
         if self.naming.listens:
             records += self.naming.update(self.voices(), frame)
@@ -143,7 +143,7 @@ class Roster:
         records = self._changed(before, None, frame)
         if renamed:
             return [*records, *self.named_again(renamed, frame)]
-        if isinstance(one, Assigned) and one.link.is_new and one.old is not None:
+        if isinstance(one, Assigned) and one.link.is_new:
             corrections.known.discard(one.speaker)
             gone = SpeakerRecord(one.speaker, frame, "merged", into=one.old)
             return [*records, gone, *self.naming.merge(one.speaker, one.old, frame)]

@@ -62,7 +62,7 @@ class Heard:
                     assert event.id not in self.speakers
                     self.speakers.add(event.id)
                 case Speaker(state="merged"):
-                    assert event.into in self.speakers
+                    assert event.into is None or event.into in self.speakers
                     self.speakers.remove(event.id)
                     assert all(turn.speaker != event.id for turn in self.table.values())
         assert not self.gone & self.speakers, "somebody who was merged was told of again"
@@ -199,6 +199,19 @@ def test_whose_last_turn_follows_a_split_is_merged_and_the_name_goes_along() -> 
     assert ("S1", "S4") in [(one.id, one.into) for one in heard.events if isinstance(one, Speaker)]
     assert heard.speakers == {"S2", "S3", "S4"}
     assert {turn.speaker: turn.name for turn in final.turns} == {"S2": None, "S3": None, "S4": "Anna"}
+
+
+def test_somebody_new_of_nobodys_turn_is_gone_once_taken_back_and_their_name_is_free() -> None:
+    heard = Heard(hummed(conversation(5, 10)))
+    heard.hear(0, 8)
+    turn = next(turn for turn in heard.table.values() if turn.speaker is None)
+    appeared, _ = heard.take(heard.session.assign(turn.id, "new"))
+    assert isinstance(appeared, Speaker)
+    heard.take(heard.session.name(appeared.id, "Anna"))
+    told = heard.take(heard.session.undo())
+    states = [(one.id, one.state, one.into, one.name) for one in told if isinstance(one, Speaker)]
+    assert states == [(appeared.id, "merged", None, None), (appeared.id, "named", None, None)]
+    assert heard.take(heard.session.name("S1", "Anna"))
 
 
 @pytest.mark.parametrize(

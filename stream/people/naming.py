@@ -176,13 +176,13 @@ class Naming:
             bound = set(self._given)
             self._settle(self._match(profiles, bound), bound, profiles, frame)
 
-    def merge(self, old: int, into: int, frame: int) -> list[SpeakerRecord]:
-        """`old` turned out to be the speaker `into`, who takes over a user-chosen name unless they already have one."""
-        given, kept = self._given.pop(old, None), self._given.get(into)
+    def merge(self, old: int, into: int | None, frame: int) -> list[SpeakerRecord]:
+        """`old` turned out to be `into` or nobody; `into` takes over a user-chosen name unless they have one."""
+        given, kept = self._given.pop(old, None), None if into is None else self._given.get(into)
         if given is None or given.name is None:
             return []
         records = [_record(old, None, frame)]
-        if given.by_user and not (kept and kept.by_user):
+        if into is not None and given.by_user and not (kept and kept.by_user):
             self._given[into] = Given(given.name, 1.0, frame, by_user=True)
             records.append(_record(into, self._given[into], frame))
         return records
