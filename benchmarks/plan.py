@@ -11,7 +11,7 @@ from string import Formatter
 SIM_DEV, AMI = "{data}/sim_dev", "{data}/ami"
 SESSIONS = ("1", "8", "16", "20", "24")
 STORED = ("--sessions", "20", "--seconds", "35", "--hop", "1", "--repeats", "3", "--snapshots", "20", "--store")
-MEETINGS = ("--half", "2/2", "--only", "lecture", "pair", "four", "guest", "nods", "--oracle")
+MEETINGS = ("--half", "2/2", "--oracle", "--jobs", "2")
 ELEVEN = "ls1998 ls2033 ls2609 ls3080 ls367 so0135 so0482 so0594 so0739 so0813 so1012"
 
 
