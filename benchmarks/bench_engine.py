@@ -7,7 +7,6 @@ Checked before it is timed: the result has the two speakers that the reference h
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -22,6 +21,7 @@ import soundfile
 from benchmarks.conftest import Found
 from benchmarks.results import Figure, median
 from benchmarks.results import recording as data_of
+from benchmarks.speed.peak import peak_mib
 from benchmarks.stand_ins import Forwarding
 from turnstream.audio.input import AudioInput
 from turnstream.diarizer import Diarizer
@@ -32,11 +32,6 @@ from turnstream.timeline.timeline import Timeline
 from turnstream.weights.store import demo_recording
 from turnstream.windows import HOP_SAMPLES, SAMPLE_RATE_HZ
 
-PEAK = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
 RECORDING_TIMES = 10
 CHUNK_SAMPLES = 320  # 20 ms, what a microphone or a telephone line delivers
 
@@ -133,8 +128,6 @@ def test_recordings(benchmark: Any, diarizer: Diarizer, recording: np.ndarray, f
 def test_memory(recording: np.ndarray, found: Found) -> None:
     """Peak resident memory of a fresh process that diarizes the recording through the command line."""
     command = [str(Path(sys.executable).with_name("turnstream")), "file", str(demo_recording()[0])]
-    # A process counts as its own what its parent held when it was started: so a small one stands between.
-    told = subprocess.run([sys.executable, "-c", PEAK, *command], check=True, capture_output=True, text=True).stdout
-    mib = int(told) / 1024 if sys.platform == "linux" else int(told) / 1024**2
+    mib = peak_mib(command)
     print(f"\npeak memory of `turnstream file`: {mib:.0f} MiB")
     found.figures["memory.peak"] = Figure(mib, "MiB", "time")

@@ -27,17 +27,16 @@ import numpy as np
 import psutil
 import soundfile
 from numpy.typing import NDArray
-from pyannote.core import Annotation, Segment
-from pyannote.core import Timeline as Extent
-from pyannote.metrics.diarization import DiarizationErrorRate
 
+from benchmarks.drifts.compare import errors_in, mapped, speakers
 from benchmarks.results import Figure, Result, recording
 from benchmarks.stand_ins import Remembering
 from turnstream import heap
 from turnstream.audio.input import AudioInput
+from turnstream.clients.evaluation.recordings import Turns, turns_of
 from turnstream.diarizer import Diarizer
 from turnstream.events import Final
-from turnstream.rttm import parse_rttm
+from turnstream.rttm import RttmSegment
 from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig, frames
 from turnstream.timeline.timeline import Timeline
@@ -117,20 +116,11 @@ def measure(session: Session, models: FromMemory, samples: F32, hours: list[Hour
     hours[-1].speakers = len(session.timeline.speakers)
 
 
-def reference(path: Path, at_s: float, into: Annotation) -> None:
-    """Add the turns of a recording that starts at `at_s`."""
+def reference(path: Path, at_s: float) -> list[RttmSegment]:
+    """The turns of a recording that starts at `at_s`; none where it has no reference."""
     rttm = path.with_suffix(".rttm")
-    if rttm.exists():
-        for turn in (turn for turns in parse_rttm(rttm.read_text()).values() for turn in turns):
-            into[Segment(at_s + turn.start_s, at_s + turn.end_s), len(into)] = turn.speaker
-
-
-def der(truth: Annotation, rttm: str, extent: Segment) -> float:
-    """DER of a part of the stream in percent, no collar, overlap scored."""
-    said = Annotation()
-    for turn in (turn for turns in parse_rttm(rttm).values() for turn in turns):
-        said[Segment(turn.start_s, turn.end_s), len(said)] = turn.speaker
-    return 100 * float(DiarizationErrorRate()(truth, said, uem=Extent([extent])))
+    turns = turns_of(rttm.read_text()) if rttm.exists() else ()
+    return [RttmSegment(at_s + turn.start_s, at_s + turn.end_s, turn.speaker) for turn in turns]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +131,21 @@ class Played:
     finish_s: float
     live: str
     final: Final
-    truth: Annotation
+    truth: Turns
     position_s: float
 
 
 def play_all(recordings: list[Path], hours_asked: float, seed: int) -> Played:
     """Play the stream and print a line an hour."""
     hours: list[Hour] = []
-    truth = Annotation()
+    truth: list[RttmSegment] = []
     with Diarizer() as diarizer:
         heap.leave_to_stay()  # as the commands do
         models = FromMemory(diarizer.models)
         session = Session(models, AudioInput(), StitcherConfig(), Timeline(1.0))
         for path, samples in play(recordings, hours_asked, seed):
             known = len(hours)
-            reference(path, session.position_s, truth)
+            truth += reference(path, session.position_s)
             measure(session, models, samples, hours)
             if len(hours) > known > 0:
                 print(f"hour {known}: {hours[known - 1].row()}", flush=True)
@@ -167,18 +157,27 @@ def play_all(recordings: list[Path], hours_asked: float, seed: int) -> Played:
 
 
 def errors(played: Played) -> dict[str, Figure]:
-    """DER and speakers where the recordings have references; prints them."""
-    if not len(played.truth):
+    """DER and speakers where the recordings have references, one mapping for the whole stream; prints them."""
+    if not played.truth:
         return {}
-    end_s, speakers = played.position_s, (len(played.final.speakers), len(played.truth.labels()))
-    parts = {"": (0.0, end_s), ".first_hour": (0.0, 3600.0), ".last_hour": (max(0.0, end_s - 3600), end_s)}
     texts = {"live_1s": played.live, "final": played.final.to_rttm("x")}
-    found = {f"{name}{part}": der(played.truth, texts[name], Segment(*parts[part])) for name in texts for part in parts}
-    counts = dict(zip(("told", "final", "true"), (played.hours[-1].speakers, *speakers), strict=True))
-    print("DER, collar 0:", ", ".join(f"{name} {value:.1f} %" for name, value in found.items()))
+    parts = {row: by_part(played, text) for row, text in texts.items()}
+    ders = {f"der.{row}{part}": value for row, found in parts.items() for part, value in found.items()}
+    counts = {"told": played.hours[-1].speakers, "final": len(played.final.speakers), "true": speakers(played.truth)}
+    print("collar 0:", ", ".join(f"{name} {value:.1f} %" for name, value in ders.items()))
     print("speakers:", ", ".join(f"{count} {name}" for name, count in counts.items()))
-    ders = {f"der.{name}": Figure(value, "%", "error") for name, value in found.items()}
-    return ders | {f"speakers.{name}": Figure(n, "speakers", "error", "neither") for name, n in counts.items()}
+    figures = {name: Figure(value, "%", "error") for name, value in ders.items()}
+    return figures | {f"speakers.{name}": Figure(n, "speakers", "error", "neither") for name, n in counts.items()}
+
+
+def by_part(played: Played, text: str) -> dict[str, float]:
+    """DER in percent of all, of the first and of the last hour of an RTTM text, no collar, overlap scored."""
+    end_s, said = played.position_s, mapped(played.truth, turns_of(text))
+    parts = {"": (0.0, end_s), ".first_hour": (0.0, 3600.0), ".last_hour": (max(0.0, end_s - 3600), end_s)}
+    return {
+        part: 100 * found.der
+        for part, found in zip(parts, errors_in(played.truth, said, [*parts.values()]), strict=True)
+    }
 
 
 def main() -> None:

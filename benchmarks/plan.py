@@ -90,6 +90,7 @@ FULL = (
     Step("words", "benchmarks.words", ("{data}",), ("words",)),
     Step("timeline", "benchmarks.timeline_picture", (SIM_DEV + "/d00.flac",), ("timeline",)),
     Step("long_stream", "benchmarks.long_stream", (SIM_DEV + "/*.flac", "--hours", "8"), ("long_stream",)),
+    Step("long_file", "benchmarks.long_file", (SIM_DEV + "/*.flac", "--hours", "8"), ("long_file",)),
     Step("soak", "benchmarks.soak", ("--minutes", "30"), ("soak",)),
     Step("soak_deaths", "benchmarks.soak_deaths", ("--minutes", "30", "--clients", "6"), ("soak_deaths",)),
     Step("floods", "benchmarks.floods", (), ("floods",)),

@@ -10,14 +10,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from corrections_kit import HALF_S, TALK, WHOLE_S, Heard, Spans, alike, halfway, hummed, plain, share
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from silent_diarizer import SilentModels
-from tone_speakers import SIZE, TONES_HZ, conversation
+from tone_speakers import SIZE, conversation
 
 from turnstream.audio.input import AudioInput
 from turnstream.diarizer import Diarizer
-from turnstream.errors import CorrectionError, TurnstreamError
+from turnstream.errors import CorrectionError
 from turnstream.events import Event, Final, Revision, Speaker, Turn
 from turnstream.session import Session
 from turnstream.stitching.config import StitcherConfig
@@ -26,87 +27,6 @@ from turnstream.weights.store import demo_recording
 from turnstream.windows import SAMPLE_RATE_HZ
 
 EXAMPLES = settings(max_examples=4, deadline=None)
-Spans = list[tuple[float, float, int]]
-
-
-class Heard:
-    """A session and a listener who keeps the rules of docs/protocol.md."""
-
-    def __init__(self, audio: np.ndarray, models: SilentModels | None = None, config: StitcherConfig | None = None):
-        self.audio = audio
-        self.session = Session(models or SilentModels(), AudioInput(), config or StitcherConfig(), Timeline(1.0))
-        self.table: dict[str, Turn] = {}
-        self.speakers: set[str] = set()  # who appeared and was not merged
-        self.gone: set[str] = set()  # whom the user merged
-        self.events: list[Event] = []
-
-    def hear(self, start_s: float, end_s: float) -> None:
-        self.take(self.session.feed(self.audio[round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]))
-
-    def take(self, events: list[Event]) -> list[Event]:
-        self.events += events
-        for event in events:
-            match event:
-                case Turn(state="retracted"):
-                    self.table.pop(event.id, None)
-                case Turn():
-                    self.table[event.id] = event
-                    assert event.speaker is None or event.speaker in self.speakers
-                case Revision():
-                    assert event.new != event.old
-                    assert event.new is None or event.new in self.speakers
-                    for id_ in event.turns:
-                        assert self.table[id_].speaker == event.old
-                        self.table[id_] = replace(self.table[id_], speaker=event.new)
-                case Speaker(state="appeared"):
-                    assert event.id not in self.speakers
-                    self.speakers.add(event.id)
-                case Speaker(state="merged"):
-                    assert event.into is None or event.into in self.speakers
-                    self.speakers.remove(event.id)
-                    assert all(turn.speaker != event.id for turn in self.table.values())
-        assert not self.gone & self.speakers, "somebody who was merged was told of again"
-        return events
-
-    def longest(self, speaker: str | None = None) -> Turn:
-        turns = [turn for turn in self.table.values() if speaker in (None, turn.speaker)]
-        return max(turns, key=lambda turn: turn.end_s - turn.start_s)
-
-    def end(self) -> Final:
-        self.take(self.session.flush())
-        return self.session.close()
-
-
-def hummed(turns: Spans, length_s: float | None = None) -> np.ndarray:
-    """(N,) float32: who hums (start, end, tone)."""
-    length = round((length_s or max(end for _, end, _ in turns) + 0.7) * SAMPLE_RATE_HZ)
-    samples = 1e-4 * np.random.default_rng(0).standard_normal(length)
-    for start, end, tone in turns:
-        place = np.arange(round(start * SAMPLE_RATE_HZ), round(end * SAMPLE_RATE_HZ))
-        samples[place] += 0.1 * np.sin(2 * np.pi * TONES_HZ[tone] * place / SAMPLE_RATE_HZ)
-    return samples.astype(np.float32)
-
-
-def plain(final: Final) -> list[tuple[float, float, str | None, str | None]]:
-    return [(turn.start_s, turn.end_s, turn.speaker, turn.name) for turn in final.turns]
-
-
-def alike(final: Final, other: Final) -> bool:
-    """Whether both are the same but for what speakers are called."""
-    pairs = {(a.speaker, b.speaker) for a, b in zip(final.turns, other.turns, strict=True)}
-    times = [[(turn.start_s, turn.end_s) for turn in one.turns] for one in (final, other)]
-    return times[0] == times[1] and len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
-
-
-def share(final: Final, turn: Turn, speaker: str) -> float:
-    """Of the speech in the middle of a turn, how much is this speaker's."""
-    here = [(t, min(t.end_s, turn.end_s) - max(t.start_s, turn.start_s)) for t in final.turns]
-    said = sum(part for t, part in here if part > 0)
-    return sum(part for t, part in here if part > 0 and t.speaker == speaker) / said
-
-
-TALK = hummed(conversation(3, 16))
-HALF_S, WHOLE_S = len(TALK) / SAMPLE_RATE_HZ / 2, len(TALK) / SAMPLE_RATE_HZ
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +34,6 @@ def untouched() -> Final:
     heard = Heard(TALK)
     heard.hear(0, WHOLE_S)
     return heard.end()
-
-
-def halfway() -> Heard:
-    heard = Heard(TALK)
-    heard.hear(0, HALF_S)
-    assert len(heard.speakers) == 3
-    return heard
 
 
 def test_merged_speakers_stay_one_and_are_told_like_any_merge(untouched: Final) -> None:
@@ -186,32 +99,6 @@ def test_other_speech_of_a_voice_that_was_split_off_follows() -> None:
             if t.start_s < end_s - 0.5 and start_s + 0.5 < t.end_s:
                 said[tone].add(t.speaker)
     assert said == {0: {"S1"}, 1: {"S3"}, 2: {"S2"}}
-
-
-def test_whose_last_turn_follows_a_split_is_merged_and_the_name_goes_along() -> None:
-    heard = Heard(hummed([(1, 3.6, 0), (3.6, 5, 1), (5, 12, 2), (12.5, 14, 0)], 30))
-    heard.hear(0, 14.5)
-    assert heard.longest("S1").id == "T1"
-    heard.take(heard.session.assign("T1", "new"))
-    heard.take(heard.session.name("S1", "Anna"))
-    heard.hear(14.5, 30)
-    final = heard.end()
-    assert ("S1", "S4") in [(one.id, one.into) for one in heard.events if isinstance(one, Speaker)]
-    assert heard.speakers == {"S2", "S3", "S4"}
-    assert {turn.speaker: turn.name for turn in final.turns} == {"S2": None, "S3": None, "S4": "Anna"}
-
-
-def test_somebody_new_of_nobodys_turn_is_gone_once_taken_back_and_their_name_is_free() -> None:
-    heard = Heard(hummed(conversation(5, 10)))
-    heard.hear(0, 8)
-    turn = next(turn for turn in heard.table.values() if turn.speaker is None)
-    appeared, _ = heard.take(heard.session.assign(turn.id, "new"))
-    assert isinstance(appeared, Speaker)
-    heard.take(heard.session.name(appeared.id, "Anna"))
-    told = heard.take(heard.session.undo())
-    states = [(one.id, one.state, one.into, one.name) for one in told if isinstance(one, Speaker)]
-    assert states == [(appeared.id, "merged", None, None), (appeared.id, "named", None, None)]
-    assert heard.take(heard.session.name("S1", "Anna"))
 
 
 @pytest.mark.parametrize(
@@ -308,41 +195,6 @@ def test_with_the_real_models_too() -> None:
         for _ in range(2):
             heard.session.undo()
         assert alike(heard.session.close(), untouched)
-
-
-def test_what_cannot_be_corrected_is_one_sentence() -> None:
-    heard = halfway()
-    asked: list[tuple[Callable[[], object], str, str]] = [
-        (lambda: heard.session.merge("S9", "S1"), "unknown_speaker", "expected one of S1, S2, S3, got S9"),
-        (lambda: heard.session.merge("S1", "s1"), "same_speaker", "expected two speakers, got S1 twice"),
-        (lambda: heard.session.assign("T999", "S1"), "unknown_turn", "expected a turn of this stream, got T999"),
-        (lambda: heard.session.assign("T1", "Anna"), "unknown_speaker", "expected one of S1, S2, S3, got Anna"),
-        (lambda: heard.session.undo(), "nothing_to_undo", "expected a correction to undo, got none"),
-    ]
-    for ask, code, sentence in asked:
-        with pytest.raises(CorrectionError) as caught:
-            ask()
-        assert (caught.value.code, str(caught.value)) == (code, sentence)
-    heard.take(heard.session.merge("S3", "S1"))
-    with pytest.raises(CorrectionError, match="expected two speakers, got S1 twice"):
-        heard.session.merge("S1", "S3")  # who is S1
-    with pytest.raises(TurnstreamError, match="expected one of S1, S2, got S8"):
-        heard.session.name("S8", "Anna")
-
-
-def test_a_name_in_use_is_not_taken_away_silently() -> None:
-    heard = halfway()
-    heard.take(heard.session.name("S1", "Anna"))
-    with pytest.raises(CorrectionError, match="S1 is called anna already") as caught:
-        heard.session.name("S3", "anna")
-    assert (caught.value.code, caught.value.speaker) == ("name_in_use", "S1")
-    assert heard.session.names == {"S1": "Anna"}
-    heard.session.name("S3", "anna", take=True)
-    assert heard.session.names == {"S3": "anna"}
-    heard.take(heard.session.merge("S3", "S1"))
-    assert heard.session.names == {"S1": "anna"}
-    heard.take(heard.session.undo())
-    assert heard.session.names == {"S3": "anna"}
 
 
 @EXAMPLES

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from benchmarks import long_file
 from benchmarks.drifts.pulses import PulseModels
-from benchmarks.long_stream import Hour
+from benchmarks.long_stream import Hour, Played, by_part
 from benchmarks.long_stream import figures as long_stream_figures
 from benchmarks.speed import algorithm, cold, microphone
 from benchmarks.speed.live_clients import MASK_BYTES, frame_bytes, window_end_s
@@ -26,6 +29,8 @@ from benchmarks.speed.server import (
     wire_figures,
 )
 from benchmarks.speed.stages import Stopwatch, audio_ms
+from turnstream.events import Final
+from turnstream.rttm import RttmSegment, format_rttm
 from turnstream.windows import (
     FRAME_SAMPLES,
     HOP_SAMPLES,
@@ -213,3 +218,25 @@ def test_the_last_hour_is_held_against_the_first() -> None:
     assert found["memory_growth"].value == 12
     assert found["hop.last_hour.max"].value == 6
     assert "memory_growth" not in long_stream_figures(hours[:2], 1.5)
+
+
+def test_a_recording_of_hours_has_its_turns_where_they_are(tmp_path: Path) -> None:
+    levels = {"low": 0.1, "high": 0.5}
+    for name, level in levels.items():
+        soundfile.write(tmp_path / f"{name}.flac", np.full(2 * SAMPLE_RATE_HZ, level), SAMPLE_RATE_HZ)
+        (tmp_path / f"{name}.rttm").write_text(f"SPEAKER {name} 1 0.000 2.000 <NA> <NA> {name} <NA> <NA>\n")
+    truth, seconds = long_file.write(sorted(tmp_path.glob("*.flac")), 0.05, 0, tmp_path / "long.wav")
+    samples, _ = soundfile.read(tmp_path / "long.wav")
+    assert seconds == len(samples) / SAMPLE_RATE_HZ >= 180
+    assert {turn.speaker for turn in truth} == set(levels)
+    for turn in truth:
+        said = samples[round(turn.start_s * SAMPLE_RATE_HZ) : round(turn.end_s * SAMPLE_RATE_HZ)]
+        assert np.allclose(said, levels[turn.speaker], atol=1e-4)
+
+
+def test_an_hour_is_scored_under_the_mapping_of_the_whole_stream() -> None:
+    spans = [(0.0, 7200.0, "Anna"), (7200.0, 10800.0, "Ben")]
+    truth = [RttmSegment(*span) for span in spans]
+    text = format_rttm("x", [RttmSegment(0.0, 7200.0, "S1"), RttmSegment(7200.0, 10800.0, "S1")])
+    played = Played([], 0.0, text, Final("stop", 0.0, (), ()), truth, 10800.0)
+    assert by_part(played, text) == pytest.approx({"": 100 / 3, ".first_hour": 0.0, ".last_hour": 100.0})

@@ -178,14 +178,14 @@ class Naming:
 
     def merge(self, old: int, into: int | None, frame: int) -> list[SpeakerRecord]:
         """`old` turned out to be `into` or nobody; `into` takes over a user-chosen name unless they have one."""
-        given, kept = self._given.pop(old, None), None if into is None else self._given.get(into)
+        given = self._given.pop(old, None)
         if given is None or given.name is None:
             return []
-        records = [_record(old, None, frame)]
-        if into is not None and given.by_user and not (kept and kept.by_user):
-            self._given[into] = Given(given.name, 1.0, frame, by_user=True)
-            records.append(_record(into, self._given[into], frame))
-        return records
+        gone = _record(old, None, frame)
+        if into is None or not given.by_user or ((kept := self._given.get(into)) and kept.by_user):
+            return [gone]
+        self._given[into] = Given(given.name, 1.0, frame, by_user=True)
+        return [gone, _record(into, self._given[into], frame)]
 
     def holder(self, name: str) -> int | None:
         """Who has this name now."""

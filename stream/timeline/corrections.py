@@ -175,7 +175,7 @@ class Corrections:
                 self._adopt(record.id, stitcher_ids)
                 return self.appear([record.id], record.at_frame) if self.resolve(record.id) == record.id else []
             case SpeakerRecord():
-                return []
+                return []  # merged: `_left` says who has no turn by the corrections
 
     def _revised(self, record: RevisionRecord, turns: Turns) -> list[Record]:
         groups: dict[tuple[Speaker, Speaker], list[int]] = {}
